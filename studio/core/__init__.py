@@ -1,0 +1,1 @@
+"""Everything here runs headless: no window, no OpenGL."""

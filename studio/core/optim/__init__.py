@@ -1,0 +1,1 @@
+"""Fitting a scene to photos: steppable `Fit`, background `Worker`, losses, presets."""

@@ -1,0 +1,140 @@
+"""The whole vocabulary between the window and the optimizer.
+
+The window posts messages, drained between steps; the worker publishes a Snapshot into a
+latest-only slot and a Status that is replaced as a whole. Nothing else crosses the threads.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from studio.core.scene import Lighting, Mesh
+
+GROUPS = ("vertices", "albedo", "roughness", "metallic", "light", "background", "exposure")
+"""What can move. albedo, roughness and metallic are per vertex; exposure is per view."""
+
+
+# Window -> worker
+@dataclass(frozen=True)
+class Pause:
+    pass
+
+
+@dataclass(frozen=True)
+class Resume:
+    pass
+
+
+@dataclass(frozen=True)
+class Step:
+    """Run `count` steps, then pause."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Stop:
+    """End the run; the result stays."""
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Back to the state before step 0, paused."""
+
+
+@dataclass(frozen=True)
+class SetRate:
+    """Learning rate of one group, from the next step on."""
+
+    group: str
+    rate: float
+
+
+@dataclass(frozen=True)
+class SetGroup:
+    """Let a group move, or hold it."""
+
+    group: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class SetWeight:
+    """Weight of one loss term, from the next step on."""
+
+    term: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class SetSteps:
+    """New total number of steps; extends a finished run."""
+
+    steps: int
+
+
+Message = Pause | Resume | Step | Stop | Reset | SetRate | SetGroup | SetWeight | SetSteps
+
+
+# Worker -> window
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """An immutable copy of the state after `step` steps; nobody writes to its arrays.
+
+    Attributes:
+        mesh: positions, faces and per-vertex attributes in the normalised world, with
+            normals filled in (so that the window need not compute them).
+        lighting, background: as optimised so far.
+        exposure: [views] linear gain of each training photo, or None.
+        losses: every term, weighted, and "total".
+        psnr: of the last batch, dB, sRGB, inside the mask; NaN before the first step.
+        view_errors: photo name -> latest mean absolute error of that photo (sRGB, 0..1).
+        topology: grows when the faces change; equal means only attributes moved.
+        event: CUDA event to wait for, or None on the CPU.
+    """
+
+    step: int
+    mesh: Mesh
+    lighting: Lighting
+    background: tuple[float, float, float]
+    losses: dict[str, float]
+    psnr: float = float("nan")
+    exposure: np.ndarray | None = None
+    view_errors: dict[str, float] = field(default_factory=dict)
+    topology: int = 0
+    event: Any = None
+
+
+Phase = Literal["idle", "preparing", "running", "paused", "done", "stopped", "failed"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where the worker is. Replaced as a whole, so reading it needs no lock.
+
+    Attributes:
+        phase: preparing covers loading kernels, carving the hull; see `note` and `progress`.
+        note: what is being done or what went wrong, one line.
+        progress: 0..1 while preparing.
+        rate: steps per second, smoothed.
+    """
+
+    phase: Phase = "idle"
+    step: int = 0
+    steps: int = 0
+    rate: float = 0.0
+    note: str = ""
+    progress: float = 0.0
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One point of the plots."""
+
+    step: int
+    losses: dict[str, float]
+    psnr: float
+    seconds: float

@@ -1,0 +1,50 @@
+"""Photos of a real object with their cameras and masks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from studio.core.scene.camera import Camera
+from studio.core.scene.scene import Similarity
+
+
+@dataclass(eq=False)
+class Photo:
+    """One photo.
+
+    Attributes:
+        image: [H, W, 3] float32, linear light, row 0 at the bottom. Not premultiplied.
+        mask: [H, W] float32 coverage of the object, 0..1, or None if unknown.
+        ignore: [H, W] bool, pixels that say nothing (neither object nor background), or None.
+        camera: its size is that of the image.
+        path: file it came from, for messages.
+    """
+
+    name: str
+    image: np.ndarray = field(repr=False)
+    camera: Camera
+    mask: np.ndarray | None = field(default=None, repr=False)
+    ignore: np.ndarray | None = field(default=None, repr=False)
+    path: str = ""
+
+
+@dataclass(eq=False)
+class PhotoSet:
+    """Photos in one normalised world: object near the origin, mean camera distance 3, +Y up.
+
+    Attributes:
+        photos: in natural order of their names.
+        input_to_world: maps the coordinates of the files to ours; export applies the inverse.
+        source: folder or file, for the title bar and messages.
+        object_center, object_radius: what the cameras look at, in world units (normalised).
+        notes: things worth telling the user, one line each (e.g. "masks from alpha").
+    """
+
+    photos: list[Photo]
+    input_to_world: Similarity
+    source: str = ""
+    object_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    object_radius: float = 1.0
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""The only importer of imgui_bundle and glfw."""
