@@ -1,0 +1,44 @@
+# make run    opens the studio (without a display: fits the built-in scene, results in out/)
+# make test   lint, format, types and tests
+# make bench  measures, beside peers, and appends to benchmarks/history.jsonl
+# Everything sets itself up in .venv first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+# A machine with STUDIO_ARGS="scene.glb" in its environment opens that.
+STUDIO_ARGS ?=
+
+.PHONY: run test lint format bench gl clean
+
+run: $(READY)
+	@scripts/system_packages.sh run
+	@$(BIN)/python main.py $(STUDIO_ARGS)
+
+test: lint
+	@scripts/system_packages.sh test
+	@$(BIN)/python -m pytest
+
+lint: $(READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(READY)
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/python main.py bench
+
+$(READY): pyproject.toml constraints.txt
+	@scripts/system_packages.sh run
+	@$(PYTHON) -c 'import sys; sys.exit("studio needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
+	@echo "setting up .venv (about 1.5 GB, some minutes the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf .venv out build *.egg-info
