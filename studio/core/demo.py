@@ -1,26 +1,37 @@
-"""The built-in scene that the studio opens with."""
+"""The built-in scene that the studio opens with: a sphere, and photos of a rubber duck."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from studio.core.io.meshes import load_scene
 from studio.core.io.photos import load_photos
-from studio.core.scene import Mesh, PhotoSet, Scene
+from studio.core.optim.settings import FitSettings, load_preset
+from studio.core.scene import PhotoSet, Scene
 from studio.core.scene.shapes import icosphere
 
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
+"""Made by assets/make_demo.py."""
 
 
 def demo_photos() -> PhotoSet:
-    """The 24 photos of the duck, made by assets/make_demo.py."""
+    """The photos of the duck."""
     return load_photos(DEMO / "transforms.json")
 
 
-def demo_start() -> Mesh:
-    """The sphere that becomes the duck."""
-    return icosphere(4, radius=0.75)
+def demo_settings() -> FitSettings:
+    """The standard preset, but from a sphere, so that there is something to watch."""
+    settings = load_preset("standard")
+    settings.set("start", "sphere")
+    settings.set("holdout", 8)
+    return settings
 
 
 def demo_scene() -> Scene:
     """The sphere under the default light: what the window shows before Start."""
-    return Scene(meshes=[demo_start()], name="duck")
+    return Scene(meshes=[icosphere(4, radius=0.75)], name="duck")
+
+
+def demo_truth() -> Scene:
+    """The duck that the photos show."""
+    return load_scene(DEMO / "duck.glb")

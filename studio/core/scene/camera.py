@@ -119,3 +119,43 @@ def look_at(eye: np.ndarray, target: np.ndarray, up: tuple[float, float, float] 
     out = np.eye(4)
     out[:3, 0], out[:3, 1], out[:3, 2], out[:3, 3] = right, np.cross(back, right), back, eye
     return out
+
+
+def framing_camera(
+    bounds: tuple[np.ndarray, np.ndarray],
+    width: int,
+    height: int,
+    azimuth: float = 30.0,
+    elevation: float = 20.0,
+    distance: float | None = None,
+    fov: float = 40.0,
+) -> Camera:
+    """A camera that looks at the middle of a box.
+
+    Args:
+        bounds: (low, high) of the box, each [3].
+        azimuth, elevation: degrees; azimuth 0 looks from +Z, 90 from +X.
+        distance: in radii of the box's sphere; None fits the whole sphere into the picture.
+        fov: vertical field of view, degrees.
+    """
+    low, high = (np.asarray(b, np.float64) for b in bounds)
+    center, radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-6)
+    half = np.radians(fov) / 2
+    if distance is None:
+        narrow = np.arctan(np.tan(half) * min(1.0, width / height))
+        distance = 1.05 / np.sin(narrow)  # five per cent of air
+    far_away = distance * radius
+    a, e = np.radians((azimuth, elevation))
+    offset = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
+    focal = 0.5 * height / np.tan(half)
+    return Camera(
+        width,
+        height,
+        focal,
+        focal,
+        width / 2,
+        height / 2,
+        look_at(center + far_away * offset, center),
+        near=max(far_away - 2 * radius, 0.01 * radius),
+        far=far_away + 2 * radius,
+    )

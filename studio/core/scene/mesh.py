@@ -88,3 +88,29 @@ def weld(vertices: np.ndarray) -> np.ndarray:
         return_inverse=True,
     )
     return first[inverse.ravel()]
+
+
+def merge(meshes: list[Mesh]) -> Mesh:
+    """One mesh of several parts: positions, faces and vertex colours times base colour.
+
+    A single part comes back as it is. Textures, normals and per-vertex roughness of several
+    parts are dropped; the first part's material factors remain.
+    """
+    if len(meshes) == 1:
+        return meshes[0]
+    first = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
+    tint = [np.float32(m.material.base_color) for m in meshes]
+    colors = [
+        t * (m.colors if m.colors is not None else np.ones_like(m.vertices)) for t, m in zip(tint, meshes)
+    ]
+    return Mesh(
+        vertices=np.concatenate([m.vertices for m in meshes]),
+        faces=np.concatenate([m.faces + np.int32(n) for m, n in zip(meshes, first)]),
+        colors=np.concatenate(colors).astype(np.float32),
+        material=Material(
+            base_color=(1.0, 1.0, 1.0),
+            perceptual_roughness=meshes[0].material.perceptual_roughness,
+            metallic=meshes[0].material.metallic,
+        ),
+        name=meshes[0].name,
+    )

@@ -1,0 +1,425 @@
+"""The command line: the window, or the same work without one.
+
+    python main.py [FILE...]           the window; without a display, the built-in demo
+    python main.py fit SOURCE --out DIR
+    python main.py render SCENE --out FILE
+    python main.py effects | bench | doctor
+
+Exit status: 0 done, 1 failed while working, 2 bad input. An error is one line.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from studio import __version__
+from studio.core.errors import Cancelled, InputError, StudioError, describe
+from studio.core.optim.messages import GROUPS
+
+if TYPE_CHECKING:
+    from studio.core.optim.settings import FitSettings
+    from studio.core.params import Param, ParamSet
+    from studio.core.scene import Camera, Mesh, PhotoSet, Scene
+
+DEVICES = click.Choice(["auto", "cpu", "cuda"])
+
+
+class OpenByDefault(click.Group):
+    """A group whose command is `open` when the first word is no command."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0] not in ("--help", "--version")):
+            args = ["open", *args]
+        return super().parse_args(ctx, args)
+
+
+class GeneratedOptions(click.Command):
+    """A command that also takes one flag per parameter, made from the descriptors on demand.
+
+    `flags()` returns {flag stem: Param}; what was given arrives as `generated`, a dict from
+    stem to checked value. Made lazily, so that `main.py --help` imports nothing heavy.
+    """
+
+    def __init__(self, *args: Any, flags: Callable[[], dict[str, Param]], **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.flags = flags
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        fixed = super().get_params(ctx)
+        made = [_flag(stem, param) for stem, param in self.flags().items()]
+        return [*fixed[:-1], *made, fixed[-1]]  # --help stays last
+
+    def invoke(self, ctx: click.Context) -> Any:
+        given = {stem: ctx.params.pop(stem.replace("-", "_")) for stem in self.flags()}
+        ctx.params["generated"] = {stem: value for stem, value in given.items() if value is not None}
+        return super().invoke(ctx)
+
+
+def _flag(stem: str, param: Param) -> click.Option:
+    """The flag of one parameter; the parameter itself checks the value."""
+    triple = param.kind in ("color", "vec3")
+    default = ",".join(f"{v:g}" for v in param.default) if triple else str(param.default)
+    unit = f" {param.unit}" if param.unit else ""
+    kinds = {"bool": "true|false", "int": "N", "float": "X"}
+
+    def check(_ctx: click.Context, _option: click.Parameter, value: str | None) -> Any:
+        if value is None:
+            return None
+        return param.check(value.split(",") if triple else value, f"--{stem}")
+
+    return click.Option(
+        [f"--{stem}"],
+        metavar="|".join(param.choices) or kinds.get(param.kind, "X,Y,Z"),
+        help=f"{param.help}  [{default}{unit}]",
+        callback=check,
+    )
+
+
+def _effect_flags() -> dict[str, Param]:
+    from studio.core.effects import registry
+
+    return {
+        f"{effect.name}-{param.name}".replace("_", "-"): param
+        for effect in registry().values()
+        for param in effect.params
+        if not param.gl_only
+    }
+
+
+def _fit_flags() -> dict[str, Param]:
+    from studio.core.optim.settings import PARAMS
+
+    return {param.name.replace("_", "-"): param for param in PARAMS}
+
+
+@click.group(cls=OpenByDefault, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="studio")
+def commands() -> None:
+    """Interactive inverse rendering: photos in, mesh, materials and light out.
+
+    Without a command, opens the window on FILES (a mesh, a folder of photos, a
+    transforms.json); without a display, fits the built-in scene and leaves the results in out/.
+    """
+
+
+@commands.command("open", hidden=True)
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--device", type=DEVICES, default="auto")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out"), help="Without a display.")
+def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
+    """The window, or the built-in demo where there is no display."""
+    from studio.doctor import has_display
+
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{file}: no such file or folder")
+    if has_display():
+        from studio.ui.app import run_app
+
+        run_app(list(files), device)
+        return
+    click.echo("No display found: fitting the built-in scene without a window (see: main.py --help).")
+    if files:
+        click.echo(f"Not opened: {', '.join(map(str, files))}. Use `fit` or `render` for files of your own.")
+    from studio.core.demo import demo_photos, demo_settings
+
+    _fit(demo_photos(), demo_settings(), out, None, device)
+
+
+@commands.command("fit", cls=GeneratedOptions, flags=_fit_flags)
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
+@click.option("--mesh", "mesh_file", type=click.Path(path_type=Path), help="Start from this mesh.")
+@click.option("--optimize", metavar="A,B,…", help="Only these move: " + ", ".join(GROUPS) + ".")
+@click.option(
+    "--preset", default="standard", show_default=True, help="quick, standard, fine, or a .toml file."
+)
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+def fit(
+    source: Path,
+    out: Path,
+    mesh_file: Path | None,
+    optimize: str | None,
+    preset: str,
+    device: str,
+    generated: dict[str, Any],
+) -> None:
+    """Fit shape, materials and light to the photos of SOURCE.
+
+    SOURCE is a folder of photos with cameras (transforms.json, poses_bounds.npy, *_par.txt)
+    or a transforms.json. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
+    """
+    from studio.core.io.meshes import load_scene
+    from studio.core.io.photos import load_photos
+    from studio.core.optim.settings import load_preset
+    from studio.core.scene.mesh import merge
+
+    settings = load_preset(preset)
+    for stem, value in generated.items():
+        settings.set(stem.replace("-", "_"), value)
+    if optimize is not None:
+        settings.optimize(optimize)
+    mesh = None
+    if mesh_file is not None:
+        meshes = load_scene(mesh_file).meshes
+        mesh = merge(meshes)
+        settings.set("start", "mesh")
+    elif settings["start"] == "mesh":
+        raise InputError("--start mesh: expected the mesh with --mesh FILE")
+    check_writable(out)
+    with Progress() as progress:
+        photos = load_photos(source, max_size=settings["resolution"], progress=progress.report)
+    for note in photos.notes:
+        click.echo(f"note: {note}")
+    _fit(photos, settings, out, mesh, device)
+
+
+def _fit(photos: PhotoSet, settings: FitSettings, out: Path, mesh: Mesh | None, device: str) -> None:
+    """Run a fit with a progress bar and print what came out."""
+    from studio.core.optim.fitrun import run_fit
+
+    with Progress() as progress:
+        metrics = run_fit(photos, settings, out, mesh=mesh, device=device, progress=progress.report)
+    for line in summary(metrics):
+        click.echo(line)
+    click.echo(f"results in {out}/: mesh.glb, metrics.json, renders/, log.jsonl")
+
+
+def summary(metrics: dict[str, Any]) -> list[str]:
+    """The lines a person wants to read of metrics.json."""
+    lines = [
+        f"{metrics['iterations']} steps in {metrics['seconds']:.1f} s "
+        f"({metrics['iterations_per_second']:.1f} it/s), "
+        f"peak memory {metrics['peak_memory_mb']:.0f} MB, {metrics['device']}"
+    ]
+    for which, name in (("train", "training photos"), ("holdout", "held-out photos")):
+        if metrics.get(f"psnr_{which}") is not None:
+            lines.append(
+                f"{name}: PSNR {metrics[f'psnr_{which}']:.2f} dB, SSIM {metrics[f'ssim_{which}']:.3f}"
+                + (f", mask IoU {metrics[f'iou_{which}']:.3f}" if metrics.get(f"iou_{which}") else "")
+            )
+    return lines
+
+
+@commands.command("render", cls=GeneratedOptions, flags=_effect_flags)
+@click.argument("scene", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png or .exr file.")
+@click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
+@click.option("--effects", "effect_names", metavar="A,B,…", help='Exactly these effects; "" for none.')
+@click.option(
+    "--camera",
+    "camera_text",
+    metavar="AZIMUTH,ELEVATION[,DISTANCE[,FOV]]",
+    default="30,20",
+    show_default=True,
+    help="Degrees around the object; distance in its radii.",
+)
+@click.option("--size", "size_text", metavar="WxH", default="800x600", show_default=True)
+@click.option("--transparent", is_flag=True, help="Leave the background out.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+def render(
+    scene: Path,
+    out: Path,
+    renderer: str,
+    effect_names: str | None,
+    camera_text: str,
+    size_text: str,
+    transparent: bool,
+    device: str,
+    generated: dict[str, Any],
+) -> None:
+    """Draw SCENE (a mesh file, or "demo") into a picture."""
+    from studio.core.io.images import save_exr, save_png
+
+    if out.suffix.lower() not in (".png", ".exr"):
+        raise InputError(f"--out {out}: expected a file ending in .png or .exr")
+    loaded = open_scene(scene)
+    camera = orbit_camera(loaded, camera_text, *parse_size(size_text))
+    effects = chosen_effects(effect_names, generated)
+    if renderer == "diff":
+        from studio.core.device import pick_device
+        from studio.core.pipeline import render_image
+
+        image = render_image(loaded, camera, effects=effects, device=pick_device(device))
+    else:
+        from studio.gl.offline import render_scene
+
+        image = render_scene(loaded, camera, effects)
+    save = save_exr if out.suffix.lower() == ".exr" else save_png
+    save(out, image if transparent else image[..., :3])
+    click.echo(f"{out}: {camera.width}x{camera.height}, {loaded.triangle_count():,} triangles, {renderer}")
+
+
+def open_scene(path: Path) -> Scene:
+    """The scene in a mesh file, or the built-in one."""
+    if str(path) == "demo" and not path.exists():
+        from studio.core.demo import demo_truth
+
+        return demo_truth()
+    from studio.core.io.meshes import load_scene
+
+    return load_scene(path)
+
+
+def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, ParamSet]:
+    """Parameters of the effects that are on, after --effects and the effects' own flags."""
+    from studio.core.effects import get, registry
+
+    if names is None:
+        chosen = [effect for effect in registry().values() if effect.enabled]
+    else:
+        wanted = {get(name.strip()).name for name in names.split(",") if name.strip()}
+        chosen = [effect for effect in registry().values() if effect.name in wanted]
+    out = {effect.name: ParamSet(effect.name, effect.params) for effect in chosen}
+    for effect in chosen:
+        for param in effect.params:
+            stem = f"{effect.name}-{param.name}".replace("_", "-")
+            if stem in generated:
+                out[effect.name].set(param.name, generated[stem])
+    return out
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of "800x600"."""
+    try:
+        width, height = (int(v) for v in text.lower().split("x"))
+    except ValueError:
+        raise InputError(f"--size {text}: expected WIDTHxHEIGHT, e.g. 800x600") from None
+    if not (1 <= width <= 16384 and 1 <= height <= 16384):  # the common limit of GL targets
+        raise InputError(f"--size {text}: expected 1 to 16384 pixels each way")
+    return width, height
+
+
+def orbit_camera(scene: Scene, text: str, width: int, height: int) -> Camera:
+    """A camera around the middle of the scene; see the --camera option of `render`."""
+    import math
+
+    from studio.core.scene.camera import framing_camera
+
+    try:
+        numbers = [float(v) for v in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not 2 <= len(numbers) <= 4 or not all(map(math.isfinite, numbers)):
+        raise InputError(f"--camera {text}: expected AZIMUTH,ELEVATION[,DISTANCE[,FOV]] in degrees")
+    if len(numbers) > 2 and numbers[2] <= 0:
+        raise InputError(f"--camera {text}: distance must be positive")
+    if len(numbers) > 3 and not 1 <= numbers[3] <= 170:
+        raise InputError(f"--camera {text}: field of view must be in [1, 170] degrees")
+    return framing_camera(scene.bounds(), width, height, *numbers)
+
+
+@commands.command("effects")
+def list_effects() -> None:
+    """List the effects with their parameters."""
+    from studio.core.effects import registry
+
+    for effect in registry().values():
+        click.echo(f"{effect.name} ({effect.stage}): {effect.help}")
+        for param in effect.params:
+            click.echo(f"    --{effect.name}-{param.name}".replace("_", "-") + f"  {param.help}")
+
+
+@commands.command("bench")
+@click.argument("case", default="primitives")
+def bench(case: str) -> None:
+    """Measure beside peers and append to benchmarks/history.jsonl."""
+    import importlib
+
+    root = Path(__file__).resolve().parent.parent
+    cases = sorted(p.stem for p in (root / "benchmarks").glob("*.py") if p.stem[0] != "_")
+    if case not in cases:
+        raise InputError(f"bench: no case {case!r}; there are {', '.join(cases)}")
+    sys.path.insert(0, str(root))
+    importlib.import_module(f"benchmarks.{case}").main()
+
+
+@commands.command("doctor")
+def doctor() -> None:
+    """Say what this machine has, and how to mend what is missing."""
+    from studio.doctor import examine
+
+    colors = {"ok": "green", "note": "yellow", "bad": "red"}
+    findings = examine()
+    for found in findings:
+        click.echo(click.style(f"{found.mark:>5}", fg=colors[found.mark]) + f"  {found.name}: {found.text}")
+        if found.fix:
+            click.echo(f"       run: {found.fix}")
+    if any(found.mark == "bad" for found in findings):
+        sys.exit(1)
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder, or say why nothing can be written there, before any work is done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise InputError(f"--out {folder}: cannot write there ({error.strerror or error})") from None
+
+
+class Progress:
+    """A progress bar for a terminal, a line now and then for a log."""
+
+    def __enter__(self) -> Progress:
+        from rich import progress
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=30),
+            progress.TaskProgressColumn(),
+            progress.TimeRemainingColumn(),
+        )
+        self._task: Any = None
+        self._note = ""
+        self._bar.start()
+        return self
+
+    def report(self, fraction: float, note: str) -> None:
+        """`fraction` in 0..1 of the work called `note`; a new phase begins a new bar."""
+        phase = note.split(":")[0]
+        if self._task is None or phase != self._note:
+            self._task, self._note = self._bar.add_task(note, total=1.0), phase
+        self._bar.update(self._task, completed=min(max(fraction, 0.0), 1.0), description=note)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; every foreseeable error is one line on stderr."""
+    sys.exit(_run(args))
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        commands.main(args, prog_name="main.py", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _fail(error.format_message(), 2)
+    except (click.Abort, KeyboardInterrupt, Cancelled):
+        return _fail("interrupted", 1)
+    except StudioError as error:
+        return _fail(str(error), error.exit_status)
+    except MemoryError:
+        return _fail("out of memory: use a lower --resolution or a coarser mesh", 1)
+    except Exception as error:
+        if os.environ.get("STUDIO_DEBUG"):
+            raise
+        # Nothing foreseen: name it, and say how to see the rest.
+        return _fail(f"{type(error).__name__}: {describe(error)} (set STUDIO_DEBUG=1 for the traceback)", 1)
+    return 0
+
+
+def _fail(message: str, status: int) -> int:
+    click.echo("error: " + " ".join(message.split()), err=True)
+    return status
