@@ -1,0 +1,89 @@
+"""Terms that keep a surface sound where the photos say nothing.
+
+All take vertices in units of the object's box, and all are ratios of lengths, angles or
+colours, so that one weight serves a temple of 0.15 m and a head of 2 units, and a mesh
+before and after remeshing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.optim.largesteps import edges_of
+
+
+class SurfaceTerms:
+    """Regularizers of one topology.
+
+    Args:
+        faces: [T, 3] int.
+        start: [V, 3] float32 vertices whose curvature `laplacian` keeps.
+    """
+
+    def __init__(self, faces: np.ndarray, start: Tensor):
+        device = start.device
+        edges = edges_of(faces)
+        self.faces = torch.from_numpy(faces.astype(np.int64)).to(device)
+        self.edges = torch.from_numpy(edges).to(device)
+        self.face_pairs = torch.from_numpy(_face_pairs(faces)).to(device)
+        degree = np.bincount(edges.ravel(), minlength=len(start)).astype(np.float32)
+        self.inverse_degree = torch.from_numpy(1.0 / np.maximum(degree, 1)).to(device)[:, None]
+        with torch.no_grad():
+            self.start_offset = self._offset(start)
+            self.start_edge = self._lengths(start).mean()
+
+    def laplacian(self, vertices: Tensor) -> Tensor:
+        """Mean squared change of the uniform Laplacian since the start, over the edge length squared.
+
+        Gradients: to vertices.
+        """
+        change = (self._offset(vertices) - self.start_offset) / self.start_edge
+        return change.square().sum(dim=1).mean()
+
+    def normal_consistency(self, vertices: Tensor) -> Tensor:
+        """Mean of 1 - cos of the angle between neighbouring triangles. Gradients: to vertices."""
+        corner = vertices[self.faces]
+        normal = torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+        normal = torch.nn.functional.normalize(normal, dim=1, eps=1e-20)
+        pair = normal[self.face_pairs]
+        return (1 - (pair[:, 0] * pair[:, 1]).sum(dim=1)).mean()
+
+    def edge_length(self, vertices: Tensor) -> Tensor:
+        """Mean squared deviation of edges from their mean length, relative. Gradients: to vertices."""
+        length = self._lengths(vertices)
+        return (length / length.mean() - 1).square().mean()
+
+    def smoothness(self, values: Tensor) -> Tensor:
+        """Mean absolute difference of [V, C] values along edges. Gradients: to values."""
+        return (values[self.edges[:, 0]] - values[self.edges[:, 1]]).abs().mean()
+
+    def _offset(self, vertices: Tensor) -> Tensor:
+        """[V, 3] each vertex minus the mean of its neighbours."""
+        total = torch.zeros_like(vertices)
+        total = total.index_add(0, self.edges[:, 0], vertices[self.edges[:, 1]])
+        total = total.index_add(0, self.edges[:, 1], vertices[self.edges[:, 0]])
+        return vertices - total * self.inverse_degree
+
+    def _lengths(self, vertices: Tensor) -> Tensor:
+        difference = vertices[self.edges[:, 0]] - vertices[self.edges[:, 1]]
+        return difference.square().sum(dim=1).clamp_min(1e-20).sqrt()
+
+
+def _face_pairs(faces: np.ndarray) -> np.ndarray:
+    """[P, 2] int64 triangles that share an edge."""
+    pairs = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2).astype(np.int64), axis=1)
+    keys = pairs[:, 0] * (int(faces.max()) + 1) + pairs[:, 1]
+    order = np.argsort(keys, kind="stable")
+    same = np.flatnonzero(keys[order][1:] == keys[order][:-1])
+    return np.stack([order[same] // 3, order[same + 1] // 3], axis=1)
+
+
+def light_white(sh: Tensor) -> Tensor:
+    """Mean squared colour of the environment: what departs from grey in [K, 3] coefficients.
+
+    Light and base colour can trade a tint without changing a picture; this settles it.
+    Gradients: to sh.
+    """
+    return (sh - sh.mean(dim=1, keepdim=True)).square().mean()

@@ -1,0 +1,180 @@
+"""Settings of a fit: one ParamSet that panel, command line and presets all read."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from studio.core.errors import InputError
+from studio.core.optim.messages import GROUPS
+from studio.core.params import Param, ParamSet
+
+PRESETS = ("quick", "standard", "fine")
+"""Names of the presets, in menu order; each is presets/<name>.toml."""
+
+TERMS = (
+    "color",
+    "ssim",
+    "mask",
+    "laplacian",
+    "normal_consistency",
+    "edge_length",
+    "albedo_smoothness",
+    "light_white",
+)
+"""Loss terms; each has a setting `<term>_weight` and answers to messages.SetWeight."""
+
+_RUN = (
+    Param("steps", 600, "int", 0, 1_000_000, 10, help="Optimisation steps in all"),
+    Param("resolution", 256, "int", 16, 4096, 16, "px", "Long side of the training images at the end"),
+    Param("views_per_step", 4, "int", 1, 64, 1, help="Photos compared in every step"),
+    Param("stages", 3, "int", 1, 6, 1, help="Coarse-to-fine stages of image and mesh"),
+    Param("seed", 0, "int", 0, 2**31 - 1, 1, help="Seed of view order and training backgrounds"),
+    Param("holdout", 0, "int", 0, 1000, 1, help="Keep every K-th photo out of training; 0 keeps none out"),
+    Param("decay", 0.1, low=0.001, high=1.0, help="Rates fall to this fraction by the last step"),
+)
+_START = (
+    Param("start", "hull", "choice", choices=("hull", "sphere", "mesh"), help="Shape at step 0"),
+    Param("hull_resolution", 56, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
+    Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),
+    Param("start_smooth", 1.0, low=0.0, high=100.0, step=0.5, help="Implicit smoothing of the hull; 0 is off"),
+    Param("sphere_subdivisions", 4, "int", 1, 7, 1, help="Subdivisions of the start sphere; 4 is 5120 faces"),
+)
+_MESH = (
+    Param("remesh", True, "bool", help="Even out the triangles between the stages (closed meshes)"),
+    Param("edge_coarse", 0.04, low=0.002, high=0.5, step=0.005, help="Edge length at first, of the box"),
+    Param("edge_fine", 0.02, low=0.002, high=0.5, step=0.005, help="Edge length in the last stage, of the box"),
+    Param("large_steps", 5.0, low=0.0, high=200.0, step=1.0, help="Preconditioner lambda; larger is smoother"),
+)
+_SHADING = (
+    Param("shading", "pbr", "choice", choices=("unlit", "pbr"), help="unlit paints vertex colours as they are"),
+    Param(
+        "light_fixed_to",
+        "auto",
+        "choice",
+        choices=("auto", "world", "camera"),
+        help="camera suits turntables, where the object turns under a still lamp",
+    ),
+    Param(
+        "training_background",
+        "random",
+        "choice",
+        choices=("random", "noise", "fixed"),
+        help="Behind object and photo while training with masks, so that holes show",
+    ),
+)
+_LOSSES = (
+    Param("color_loss", "l1", "choice", choices=("l1", "l2", "huber"), help="Colour difference, in sRGB"),
+    Param("color_weight", 1.0, low=0.0, high=100.0, help="Weight of the colour difference"),
+    Param("ssim_weight", 0.0, low=0.0, high=100.0, help="Weight of 1 - SSIM; brings out detail, costs time"),
+    Param("mask_weight", 1.0, low=0.0, high=100.0, help="Weight of the silhouette's squared difference"),
+    Param("laplacian_weight", 0.0, low=0.0, high=1000.0, help="Keeps the curvature of the start shape"),
+    Param("normal_consistency_weight", 0.0, low=0.0, high=1000.0, help="Aligns neighbouring triangles"),
+    Param("edge_length_weight", 0.0, low=0.0, high=1000.0, help="Keeps edges equally long"),
+    Param("albedo_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out neighbouring base colours"),
+    Param("light_white_weight", 0.005, low=0.0, high=100.0, help="Pulls the environment towards grey"),
+)
+# Rates: vertices in units of the object's box; albedo, roughness and metallic in the
+# logit of their sigmoid; light relative to a white environment of radiance 1.
+_RATES = {
+    "vertices": (True, 2e-2),
+    "albedo": (True, 4e-2),
+    "roughness": (True, 1e-2),
+    "metallic": (False, 1e-2),
+    "light": (True, 1e-2),
+    "background": (False, 1e-2),
+    "exposure": (True, 5e-3),
+}
+_GROUPS = tuple(
+    param
+    for group in GROUPS
+    for param in (
+        Param(f"{group}_enabled", _RATES[group][0], "bool", help=f"Optimise {group}"),
+        Param(f"{group}_rate", _RATES[group][1], low=0.0, high=1.0, step=1e-3, log=True,
+              help=f"Learning rate of {group}"),
+    )
+)  # fmt: skip
+
+SECTIONS: dict[str, tuple[Param, ...]] = {
+    "Run": _RUN,
+    "Start": _START,
+    "Mesh": _MESH,
+    "Shading": _SHADING,
+    "Losses": _LOSSES,
+    "Groups": _GROUPS,
+}
+"""Every setting under the heading a panel shows it below."""
+
+PARAMS = tuple(param for section in SECTIONS.values() for param in section)
+
+
+class FitSettings(ParamSet):
+    """Checked settings of a fit, read as `settings["steps"]`.
+
+    Attributes:
+        preset: name of the preset they came from, "" if from none.
+        help: what the preset is for, one line.
+    """
+
+    def __init__(self, values: dict[str, Any] | None = None, preset: str = "", help: str = ""):
+        super().__init__("fit", PARAMS, values)
+        self.preset = preset
+        self.help = help
+
+    def copy(self) -> FitSettings:
+        return FitSettings(self.as_dict(), self.preset, self.help)
+
+    def enabled(self, group: str) -> bool:
+        """Whether `group` (one of messages.GROUPS) moves."""
+        return bool(self[f"{group}_enabled"])
+
+    def rate(self, group: str) -> float:
+        """Learning rate of `group` before decay."""
+        return float(self[f"{group}_rate"])
+
+    def weight(self, term: str) -> float:
+        """Weight of a loss term (one of TERMS)."""
+        return float(self[f"{term}_weight"])
+
+    def optimize(self, groups: str) -> None:
+        """Enable exactly the groups of a comma-separated list, e.g. "vertices,albedo"."""
+        wanted = [name.strip() for name in groups.split(",") if name.strip()]
+        for name in wanted:
+            if name not in GROUPS:
+                raise InputError(f"optimize: no group {name!r}; there are {', '.join(GROUPS)}")
+        for group in GROUPS:
+            self.set(f"{group}_enabled", group in wanted)
+
+
+def load_preset(name: str) -> FitSettings:
+    """The settings of a preset: "quick", "standard", "fine", or a path to a .toml file.
+
+    Raises:
+        InputError: no such preset, broken TOML, or a value out of range.
+    """
+    path = Path(__file__).parent / "presets" / f"{name}.toml"
+    if name not in PRESETS:
+        path = Path(name)
+        if path.suffix != ".toml" or not path.is_file():
+            raise InputError(f"preset: no preset {name!r}; there are {', '.join(PRESETS)}, or a .toml file")
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"preset {path.name}: {error}") from None
+    help_line = str(table.pop("help", ""))
+    return FitSettings(_flatten(table, path.name), preset=path.stem, help=help_line)
+
+
+def _flatten(table: dict[str, Any], where: str) -> dict[str, Any]:
+    """Settings of all sections in one dict; [groups.<name>] tables become <name>_<key>."""
+    values: dict[str, Any] = {}
+    for section, entries in table.items():
+        if not isinstance(entries, dict):
+            raise InputError(f"preset {where}: {section} stands outside a [section]")
+        for key, value in entries.items():
+            if isinstance(value, dict):
+                values.update({f"{key}_{name}": v for name, v in value.items()})
+            else:
+                values[key] = value
+    return values
