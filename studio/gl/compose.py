@@ -1,0 +1,115 @@
+"""The last pass: background, ground, comparison with a photo, encoding for the screen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import moderngl
+
+from studio.core.scene import Camera
+from studio.gl.colormap import COLORMAPS, DIFFERENCE_MAP
+from studio.gl.ground import Ground
+from studio.gl.options import ViewOptions
+from studio.gl.photos import placement
+from studio.gl.program import Program, ProgramCache
+from studio.gl.shading import COLOR_UNIT
+from studio.gl.targets import Targets
+
+COVERAGE_UNIT, PHOTO_UNIT, PART_UNIT, SHADOW_UNIT = 5, 6, 7, 8
+ACCENT = (0.102, 0.397, 1.0)
+"""#5aa9ff in linear light: the interface's one accent."""
+OUTLINE_PIXELS = 2.5
+
+_MODE_NUMBER = {"render": 0, "target": 1, "wipe": 2, "split": 3, "difference": 4}
+_BACKGROUND_NUMBER = {"studio": 0, "scene": 1, "photo": 2}
+
+
+@dataclass(eq=False)
+class Picture:
+    """What one compose pass puts together.
+
+    Attributes:
+        color: linear, not premultiplied. coverage: texture whose alpha is coverage.
+        photo: texture and camera of the target, or None.
+        selected: part with an outline, or None.
+    """
+
+    color: moderngl.Texture
+    coverage: moderngl.Texture
+    camera: Camera
+    options: ViewOptions
+    background: str = "studio"
+    photo: tuple[moderngl.Texture, Camera] | None = None
+    selected: int | None = None
+    ground: Ground | None = field(default=None)
+
+
+def effective_mode(options: ViewOptions, has_photo: bool) -> str:
+    """The mode that is really drawn: flicker is render or target in turn, and all need a photo."""
+    if not has_photo:
+        return "render"
+    if options.mode == "flicker":
+        return "target" if options.flicker >= 0.5 else "render"
+    return options.mode
+
+
+class Compositor:
+    """Writes the display image of a set of targets."""
+
+    def __init__(self, programs: ProgramCache):
+        self._programs = programs
+
+    def draw(self, targets: Targets, picture: Picture) -> None:
+        """One full-screen pass into `targets.display`."""
+        options = picture.options
+        mode = effective_mode(options, picture.photo is not None)
+        needs_photo = mode != "render" or options.overlay > 0 or picture.background == "photo"
+        photo = picture.photo if needs_photo else None
+        ground = picture.ground if mode not in ("target", "difference") else None
+        outlined = picture.selected is not None and options.outline and mode not in ("target", "difference")
+        defines = ["PHOTO"] if photo else []
+        defines += ["GROUND"] if ground else []
+        defines += ["OUTLINE"] if outlined else []
+        program = self._programs.get("fullscreen.vert", "compose.frag", tuple(defines))
+        targets.display_fbo.use()
+        picture.color.use(COLOR_UNIT)
+        picture.coverage.use(COVERAGE_UNIT)
+        program.set("u_color", COLOR_UNIT)
+        program.set("u_coverage", COVERAGE_UNIT)
+        known = "studio" if picture.background == "photo" and photo is None else picture.background
+        program.set("u_background_kind", _BACKGROUND_NUMBER[known])
+        if photo:
+            self._set_photo(program, photo, picture, mode, targets.size)
+        if ground:
+            ground.set_uniforms(program, picture.camera, options, SHADOW_UNIT)
+        if outlined:
+            self._set_outline(program, targets, picture)
+        self._programs.draw_fullscreen(program)
+
+    def _set_photo(
+        self,
+        program: Program,
+        photo: tuple[moderngl.Texture, Camera],
+        picture: Picture,
+        mode: str,
+        size: tuple[int, int],
+    ) -> None:
+        texture, camera = photo
+        options = picture.options
+        texture.use(PHOTO_UNIT)
+        program.set("u_photo", PHOTO_UNIT)
+        program.set("u_photo_placement", placement(picture.camera, camera))
+        program.set("u_mode", _MODE_NUMBER[mode])
+        program.set("u_wipe", float(options.wipe))
+        program.set("u_overlay", float(options.overlay))
+        program.set("u_difference_gain", float(options.difference_gain))
+        program.set("u_pixel", options.ui_scale * options.resolution_scale / size[0])
+        program.set_array("u_colormap", COLORMAPS[DIFFERENCE_MAP])
+
+    def _set_outline(self, program: Program, targets: Targets, picture: Picture) -> None:
+        targets.gbuffer["material"].use(PART_UNIT)
+        program.set("u_part", PART_UNIT)
+        program.set("u_selected", float(picture.selected or 0))
+        pixels = OUTLINE_PIXELS * picture.options.ui_scale * picture.options.resolution_scale
+        program.set("u_outline", (pixels / targets.size[0], pixels / targets.size[1]))
+        program.set("u_accent", ACCENT)

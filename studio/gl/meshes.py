@@ -1,0 +1,197 @@
+"""Meshes on the GPU: vertex buffers, material textures, and drawing them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import moderngl
+import numpy as np
+
+from studio.core.scene import Material, Mesh
+from studio.gl.program import Program, ProgramCache
+from studio.gl.resources import Resources
+
+_TEXTURES = ("base_color", "orm", "occlusion", "normal")
+MATERIAL_UNIT = 0
+"""First texture unit of material textures; nothing else is bound while geometry is drawn."""
+
+
+def _attributes(mesh: Mesh) -> dict[str, tuple[str, np.ndarray]]:
+    """Shader input -> (moderngl format, float32 data) of what the mesh has."""
+    out = {"in_position": ("3f", mesh.vertices), "in_normal": ("3f", mesh.vertex_normals())}
+    optional = (
+        ("in_uv", "2f", mesh.uvs),
+        ("in_color", "3f", mesh.colors),
+        ("in_roughness", "1f", mesh.roughness),
+        ("in_metallic", "1f", mesh.metallic),
+    )
+    out.update({name: (kind, data) for name, kind, data in optional if data is not None})
+    return {name: (kind, np.ascontiguousarray(data, np.float32)) for name, (kind, data) in out.items()}
+
+
+def _images(material: Material) -> dict[str, np.ndarray]:
+    """Name -> image of the textures that the material has."""
+    found = {name: getattr(material, f"{name}_texture") for name in _TEXTURES}
+    return {name: image for name, image in found.items() if image is not None}
+
+
+@dataclass
+class _Shared:
+    """A texture and the array it was made from (held, so that its id stays its own)."""
+
+    array: np.ndarray
+    texture: moderngl.Texture
+    users: int = 0
+
+
+class MaterialTextures:
+    """Uploads each image once, however many parts use it."""
+
+    def __init__(self, resources: Resources):
+        self._resources = resources
+        self._shared: dict[int, _Shared] = {}
+
+    def acquire(self, array: np.ndarray) -> moderngl.Texture:
+        """The texture of a linear float image, row 0 at the bottom; half floats, repeating."""
+        entry = self._shared.get(id(array))
+        if entry is None:
+            height, width, channels = array.shape
+            data = np.ascontiguousarray(array, np.float16)
+            texture = self._resources.texture(
+                (width, height), channels, data.tobytes(), dtype="f2", nearest=False, repeat=True
+            )
+            texture.build_mipmaps()
+            entry = self._shared[id(array)] = _Shared(array, texture)
+        entry.users += 1
+        return entry.texture
+
+    def release(self, array: np.ndarray) -> None:
+        entry = self._shared[id(array)]
+        entry.users -= 1
+        if entry.users == 0:
+            self._resources.release(entry.texture)
+            del self._shared[id(array)]
+
+    def set_mips(self, on: bool) -> None:
+        """Trilinear for looks, or plain bilinear on the finest level for exact comparison."""
+        ctx = self._resources.ctx
+        for entry in self._shared.values():
+            entry.texture.filter = (ctx.LINEAR_MIPMAP_LINEAR if on else ctx.LINEAR, ctx.LINEAR)
+
+
+class GpuMesh:
+    """One part of the scene on the GPU.
+
+    Attributes:
+        mesh: what was uploaded last.
+    """
+
+    def __init__(self, resources: Resources, textures: MaterialTextures, mesh: Mesh):
+        self._resources = resources
+        self._textures = textures
+        self.mesh = mesh
+        attributes = _attributes(mesh)
+        self._kinds = {name: kind for name, (kind, _) in attributes.items()}
+        self._buffers = {name: resources.buffer(data) for name, (_, data) in attributes.items()}
+        self._index = resources.buffer(np.ascontiguousarray(mesh.faces, np.int32))
+        self._arrays: dict[int, moderngl.VertexArray] = {}
+        self._images = {} if mesh.uvs is None else _images(mesh.material)
+        self._bound = {name: textures.acquire(image) for name, image in self._images.items()}
+
+    def update(self, mesh: Mesh) -> bool:
+        """Rewrite the buffers in place where counts and kinds of attributes are the same.
+
+        Returns:
+            done: False where the mesh has to be made anew.
+        """
+        if len(mesh.faces) != len(self.mesh.faces) or len(mesh.vertices) != len(self.mesh.vertices):
+            return False
+        images = {} if mesh.uvs is None else _images(mesh.material)
+        if images.keys() != self._images.keys() or any(images[n] is not self._images[n] for n in images):
+            return False
+        attributes = _attributes(mesh)
+        if attributes.keys() != self._buffers.keys():
+            return False
+        for name, (_, data) in attributes.items():
+            self._buffers[name].write(data)
+        if mesh.faces is not self.mesh.faces:
+            self._index.write(np.ascontiguousarray(mesh.faces, np.int32))
+        self.mesh = mesh
+        return True
+
+    def defines(self, normal_maps: bool, show_uv: bool = False) -> tuple[str, ...]:
+        """What the G-buffer program of this mesh has to be compiled with."""
+        have = [f"HAS_{name}" for name in ("UV", "COLOR", "ROUGHNESS", "METALLIC")]
+        out = [h for h in have if f"in_{h[4:].lower()}" in self._buffers]
+        out += [f"{name.upper()}_TEXTURE" for name in self._bound if name != "normal" or normal_maps]
+        return tuple(out + (["SHOW_UV"] if show_uv else []))
+
+    def set_material(self, program: Program, part: int) -> None:
+        """Factors, textures and part id into the uniforms of a G-buffer program."""
+        material = self.mesh.material
+        program.set("u_base_color", tuple(float(c) for c in material.base_color))
+        program.set("u_perceptual_roughness", float(material.perceptual_roughness))
+        program.set("u_metallic", float(material.metallic))
+        program.set("u_part", float(part))
+        for offset, (name, texture) in enumerate(self._bound.items()):
+            texture.use(MATERIAL_UNIT + offset)
+            program.set(f"u_{name}_texture", MATERIAL_UNIT + offset)
+
+    def draw(self, program: Program) -> None:
+        """Triangles with whatever attributes the program takes."""
+        key = program.glo.glo
+        if key not in self._arrays:
+            content = [
+                (self._buffers[name], kind, name) for name, kind in self._kinds.items() if name in program
+            ]
+            self._arrays[key] = self._resources.vertex_array(program.glo, content, self._index)
+        self._arrays[key].render(moderngl.TRIANGLES)
+
+    def release(self) -> None:
+        self._resources.release(*self._arrays.values(), *self._buffers.values(), self._index)
+        self._arrays.clear()
+        for image in self._images.values():
+            self._textures.release(image)
+        self._images.clear()
+
+
+class SceneMeshes:
+    """All parts of the scene on the GPU."""
+
+    def __init__(self, resources: Resources, programs: ProgramCache):
+        self._resources = resources
+        self._programs = programs
+        self.textures = MaterialTextures(resources)
+        self.parts: list[GpuMesh] = []
+
+    def set(self, meshes: list[Mesh]) -> None:
+        """Replace all parts; images used before and after are uploaded only once."""
+        before, self.parts = self.parts, []
+        self.parts = [GpuMesh(self._resources, self.textures, mesh) for mesh in meshes]
+        for part in before:
+            part.release()
+
+    def update(self, index: int, mesh: Mesh) -> None:
+        if not self.parts[index].update(mesh):
+            fresh = GpuMesh(self._resources, self.textures, mesh)
+            self.parts[index].release()
+            self.parts[index] = fresh
+
+    def draw_gbuffer(self, world_to_clip: np.ndarray, normal_maps: bool, show_uv: bool = False) -> None:
+        """All parts into the framebuffer in use, with the G-buffer program."""
+        for number, part in enumerate(self.parts):
+            defines = part.defines(normal_maps, show_uv)
+            program = self._programs.get("gbuffer.vert", "gbuffer.frag", defines)
+            program.set_matrix("u_world_to_clip", world_to_clip)
+            part.set_material(program, number)
+            part.draw(program)
+
+    def draw_plain(self, program: Program) -> None:
+        """All parts with one program that takes positions only."""
+        for part in self.parts:
+            part.draw(program)
+
+    def release(self) -> None:
+        for part in self.parts:
+            part.release()
+        self.parts.clear()

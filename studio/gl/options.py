@@ -1,0 +1,109 @@
+"""How the viewport shows the scene, and what it answers about a pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Mode = Literal["render", "target", "wipe", "split", "difference", "flicker"]
+Aov = Literal["shaded", "albedo", "normal", "depth", "position", "roughness", "metallic", "uv", "id"]
+Background = Literal["studio", "scene", "photo"]
+
+MODES: tuple[Mode, ...] = ("render", "target", "wipe", "split", "difference", "flicker")
+AOVS: tuple[Aov, ...] = (
+    "shaded",
+    "albedo",
+    "normal",
+    "depth",
+    "position",
+    "roughness",
+    "metallic",
+    "uv",
+    "id",
+)
+
+
+@dataclass(frozen=True)
+class ViewOptions:
+    """Everything about a picture that is neither scene nor camera.
+
+    Attributes:
+        mode: what is compared with the photo, and how; "render" alone without a photo.
+        aov: the channel shown instead of the shaded picture.
+        photo: index of the target photo, or None.
+        wipe: where the divider stands, 0..1 from the left: render left, photo right.
+        flicker: phase 0..1; the photo shows in the second half.
+        overlay: opacity of the photo laid over the render, 0..1.
+        difference_gain: error that reaches the top of the colour map is 1 / gain (sRGB values).
+        background: grey studio gradient, the scene's own colour, or the photo.
+        grid, axes: ground grid with a soft contact shadow; its coloured axis lines.
+        frusta: cameras of the photos as thin pyramids; the one of `photo` in the accent colour.
+        thumbnails: the frusta carry their photos.
+        wireframe: edges over the surface.
+        outline: contour around the selected part.
+        normal_maps: bend normals by the material's normal texture (the differentiable
+            renderer does not).
+        exposure: stops, applied to the linear colour before the tone map.
+        resolution_scale: (0, 1]; the texture has that share of the pixels each way and is
+            stretched with a linear filter when drawn. For moving cameras on slow machines.
+        samples: jittered frames that a still picture accumulates, 1..64.
+        ui_scale: size of one interface pixel (the DPI factor); line widths follow.
+    """
+
+    mode: Mode = "render"
+    aov: Aov = "shaded"
+    photo: int | None = None
+    wipe: float = 0.5
+    flicker: float = 0.0
+    overlay: float = 0.0
+    difference_gain: float = 4.0
+    background: Background = "studio"
+    grid: bool = True
+    axes: bool = True
+    frusta: bool = True
+    thumbnails: bool = True
+    wireframe: bool = False
+    outline: bool = True
+    normal_maps: bool = True
+    exposure: float = 0.0
+    resolution_scale: float = 1.0
+    samples: int = 8
+    ui_scale: float = 1.0
+
+
+PARITY = ViewOptions(
+    background="scene",
+    grid=False,
+    axes=False,
+    frusta=False,
+    thumbnails=False,
+    outline=False,
+    normal_maps=False,
+    samples=1,
+)
+"""The picture that the differentiable renderer also draws."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelInfo:
+    """What lies under one pixel.
+
+    Attributes:
+        position, normal: [3] float32, world space.
+        albedo: [3] float32, linear.
+        roughness: perceptual.
+        depth: along the camera's -Z, world units.
+        part: index of the mesh in the scene.
+        triangle: index of the face in that mesh.
+    """
+
+    position: np.ndarray
+    normal: np.ndarray
+    albedo: np.ndarray
+    roughness: float
+    metallic: float
+    depth: float
+    part: int
+    triangle: int

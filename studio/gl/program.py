@@ -1,0 +1,155 @@
+"""Shader programs: sources with includes in, linked programs out, errors with file and line."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import moderngl
+import numpy as np
+
+from studio.core.errors import WorkError, describe
+from studio.gl.resources import Resources
+
+SHADERS = Path(__file__).resolve().parent.parent / "shaders"
+HEADER = "#version 410 core"
+
+_INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"\s*$')
+# Mesa writes "1:12(5): error", NVIDIA "1(12) : error", Apple and AMD "ERROR: 1:12:".
+_LOCATION = re.compile(
+    r"(?:ERROR:\s*)?\b(\d+)(?::(\d+)|\((\d+)\))(?:\(\d+\))?\s*:\s*(?:error)?[:\s]*(.*)", re.I
+)
+
+
+class ShaderSource:
+    """One stage's source with its includes resolved.
+
+    Each file is included once, whoever asks for it. `#line` directives keep the numbers of
+    the original files, so that a driver's message can be traced back.
+
+    Attributes:
+        text: what the driver gets.
+        files: names by the number that `#line` gives them.
+    """
+
+    def __init__(self, name: str, defines: tuple[str, ...] = (), root: Path = SHADERS):
+        self._root = root
+        self.files: list[str] = []
+        lines = [HEADER, *(f"#define {define}" for define in defines)]
+        self._append(name, lines, asked_by="")
+        self.text = "\n".join(lines) + "\n"
+
+    def _append(self, name: str, lines: list[str], asked_by: str) -> None:
+        if name in self.files:
+            return
+        path = self._root / name
+        try:
+            source = path.read_text("utf-8")
+        except OSError as error:
+            by = f", included by {asked_by}" if asked_by else ""
+            raise WorkError(f"shader {name}{by}: cannot be read ({error.strerror})") from None
+        number = len(self.files)
+        self.files.append(name)
+        lines.append(f"#line 1 {number}")
+        for index, line in enumerate(source.splitlines(), start=1):
+            match = _INCLUDE.match(line)
+            if match:
+                self._append(match.group(1), lines, asked_by=f"{name}:{index}")
+                lines.append(f"#line {index + 1} {number}")
+            else:
+                lines.append(line)
+
+    def locate(self, message: str) -> str | None:
+        """The first "file:line: what" found in a driver's message about this source."""
+        for line in message.splitlines():
+            match = _LOCATION.search(line)
+            if match and int(match.group(1)) < len(self.files):
+                number = match.group(2) or match.group(3)
+                return f"{self.files[int(match.group(1))]}:{number}: {match.group(4).strip()}"
+        return None
+
+
+class Program:
+    """A linked program whose uniforms may be absent.
+
+    Drivers drop uniforms that a shader declares but does not use, so setting one that is
+    not there is no error: effect shaders take what they need of the contract.
+    """
+
+    def __init__(self, ctx: moderngl.Context, vertex: ShaderSource, fragment: ShaderSource):
+        try:
+            self.glo = ctx.program(vertex_shader=vertex.text, fragment_shader=fragment.text)
+        except moderngl.Error as error:
+            message = str(error)
+            stage = fragment if "fragment_shader" in message else vertex
+            place = stage.locate(message) or f"{stage.files[0]}: {describe(error)}"
+            raise WorkError(f"shader {place}") from None
+        self._members: dict[str, Any] = {name: self.glo[name] for name in self.glo}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._members
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a scalar or vector uniform, if the program has it."""
+        member = self._members.get(name)
+        if member is not None:
+            member.value = value
+
+    def set_matrix(self, name: str, matrix: np.ndarray) -> None:
+        """Set a [4, 4] matrix that acts on column vectors (GLSL stores columns)."""
+        member = self._members.get(name)
+        if member is not None:
+            member.write(np.ascontiguousarray(matrix.T, dtype=np.float32))
+
+    def set_array(self, name: str, values: np.ndarray) -> None:
+        """Set a uniform array from [n, c] numbers, float32 or int32; extra rows are dropped."""
+        member = self._members.get(name)
+        if member is not None:
+            member.write(np.ascontiguousarray(values[: member.array_length]))
+
+    def release(self) -> None:
+        self.glo.release()
+
+
+class ProgramCache:
+    """Every program of one context, compiled when first asked for."""
+
+    def __init__(self, resources: Resources, root: Path = SHADERS):
+        self.ctx = resources.ctx
+        self._resources = resources
+        self._root = root
+        self._programs: dict[tuple[str, str, tuple[str, ...]], Program] = {}
+        self._fullscreen: dict[int, moderngl.VertexArray] = {}
+
+    def get(self, vertex: str, fragment: str, defines: tuple[str, ...] = ()) -> Program:
+        """The program of two files below the shader folder.
+
+        Args:
+            vertex, fragment: e.g. "fullscreen.vert", "pbr.frag".
+            defines: lines for `#define`, seen by both stages.
+        Raises:
+            WorkError: file and line of what does not compile.
+        """
+        key = (vertex, fragment, defines)
+        if key not in self._programs:
+            sources = [ShaderSource(name, defines, self._root) for name in (vertex, fragment)]
+            self._programs[key] = Program(self.ctx, *sources)
+        return self._programs[key]
+
+    def draw_fullscreen(self, program: Program) -> None:
+        """Run a program of "fullscreen.vert" over every pixel of the framebuffer in use."""
+        key = program.glo.glo
+        if key not in self._fullscreen:
+            self._fullscreen[key] = self._resources.vertex_array(program.glo, [])
+        self._fullscreen[key].render(moderngl.TRIANGLES, vertices=3)
+
+    def __len__(self) -> int:
+        return len(self._programs)
+
+    def release(self) -> None:
+        self._resources.release(*self._fullscreen.values())
+        self._fullscreen.clear()
+        for program in self._programs.values():
+            program.release()
+        self._programs.clear()

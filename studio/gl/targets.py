@@ -1,0 +1,74 @@
+"""The images a frame is drawn into: G-buffer, linear colour, accumulation, display.
+
+The G-buffer contract for effect shaders (samplers, nearest, one texel per pixel):
+    u_gbuffer_albedo    rgb linear albedo, a covered (0 or 1)
+    u_gbuffer_normal    xyz world normal, unit; w perceptual roughness
+    u_gbuffer_position  xyz world position; w distance along the camera's -Z
+    u_gbuffer_material  r metallic, g occlusion, b part id (0, 1, ...), a triangle id
+All zero where nothing is.
+"""
+
+from __future__ import annotations
+
+import moderngl
+
+from studio.gl.resources import Resources
+
+GBUFFER = ("albedo", "normal", "position", "material")
+
+
+class Targets:
+    """All images of one size.
+
+    Every one is 32-bit float but the display: on software GL that is the fastest format
+    (nothing is converted), and positions and ids need the bits anyway.
+
+    Attributes:
+        size: (width, height).
+        gbuffer: the four textures by name.
+        color: two linear colour images that effects write in turn.
+        resolved: the accumulated image, divided by its samples.
+        display: [H, W] RGBA8, sRGB encoded, alpha 1.
+    """
+
+    def __init__(self, resources: Resources, size: tuple[int, int]):
+        self._resources = resources
+        self.size = size
+        self.depth = resources.depth(size)
+        self.gbuffer = {name: resources.texture(size, 4, dtype="f4") for name in GBUFFER}
+        self.gbuffer_fbo = resources.framebuffer([self.gbuffer[name] for name in GBUFFER], self.depth)
+        self.color = [resources.texture(size, 4, dtype="f4") for _ in range(2)]
+        self.color_fbo = [resources.framebuffer([texture], self.depth) for texture in self.color]
+        self.sum = resources.texture(size, 4, dtype="f4")
+        self.sum_fbo = resources.framebuffer([self.sum])
+        self.resolved = resources.texture(size, 4, dtype="f4")
+        self.resolved_fbo = resources.framebuffer([self.resolved])
+        self.display = resources.texture(size, 4, nearest=False)
+        self.display_fbo = resources.framebuffer([self.display])
+
+    def bind_gbuffer(self, first_unit: int = 0) -> dict[str, int]:
+        """Bind the four textures from `first_unit` on; returns sampler name -> unit."""
+        units = {}
+        for offset, name in enumerate(GBUFFER):
+            self.gbuffer[name].use(first_unit + offset)
+            units[f"u_gbuffer_{name}"] = first_unit + offset
+        return units
+
+    def fbo_of(self, texture: moderngl.Texture) -> moderngl.Framebuffer:
+        """The framebuffer that reads or writes one of the colour images."""
+        for candidate, fbo in (
+            *zip(self.color, self.color_fbo, strict=True),
+            (self.resolved, self.resolved_fbo),
+            (self.display, self.display_fbo),
+        ):
+            if candidate is texture:
+                return fbo
+        raise KeyError("not a colour image of these targets")
+
+    def release(self) -> None:
+        self._resources.release(
+            self.gbuffer_fbo, *self.color_fbo, self.sum_fbo, self.resolved_fbo, self.display_fbo
+        )
+        self._resources.release(
+            self.depth, *self.gbuffer.values(), *self.color, self.sum, self.resolved, self.display
+        )

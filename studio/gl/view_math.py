@@ -1,0 +1,32 @@
+"""Small matrices and rays that several passes need."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studio.core.scene import Camera
+
+
+def rays(camera: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """World directions of unit depth: (lower left corner, across the width, up the height)."""
+    rotation = camera.view_to_world[:3, :3]
+    corner = np.array([-camera.cx / camera.fx, -(camera.height - camera.cy) / camera.fy, -1.0])
+    right = np.array([camera.width / camera.fx, 0.0, 0.0])
+    up = np.array([0.0, camera.height / camera.fy, 0.0])
+    return rotation @ corner, rotation @ right, rotation @ up
+
+
+def orthographic_up(box: tuple[float, float, float, float], bottom: float, depth: float) -> np.ndarray:
+    """[4, 4] world_to_clip that looks straight up (+Y) at a square of the xz plane.
+
+    Args:
+        box: x and z of the lower corner, and 1 / side twice.
+        bottom: height at which the view begins. depth: how far up it reaches.
+    """
+    x, z, inverse_x, inverse_z = box
+    out = np.zeros((4, 4))
+    out[0, 0], out[0, 3] = 2 * inverse_x, -2 * x * inverse_x - 1
+    out[1, 2], out[1, 3] = 2 * inverse_z, -2 * z * inverse_z - 1
+    out[2, 1], out[2, 3] = 2 / depth, -2 * bottom / depth - 1
+    out[3, 3] = 1
+    return out

@@ -1,0 +1,265 @@
+"""The viewport: the scene as a texture, drawn only when something changed.
+
+    viewport = Viewport(ctx)
+    viewport.set_scene(scene)
+    texture = viewport.render(camera, ViewOptions())
+
+A still picture is refined: each call of `render` adds one jittered frame to the mean until
+`settled`. All of it runs on the thread of the GL context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import moderngl
+import numpy as np
+
+from studio.core.errors import InputError
+from studio.core.params import ParamSet
+from studio.core.scene import Camera, Lighting, Mesh, PhotoSet, Scene
+from studio.gl.compose import Compositor, Picture, effective_mode
+from studio.gl.frame import FrameRenderer, FrameSettings, depth_range, jitter, jittered_view
+from studio.gl.ground import Ground
+from studio.gl.meshes import SceneMeshes
+from studio.gl.options import ViewOptions
+from studio.gl.photos import PhotoTextures
+from studio.gl.program import ProgramCache
+from studio.gl.resources import Resources
+from studio.gl.shading import EffectChain, LightUniforms
+from studio.gl.targets import Targets
+
+Key = tuple[Any, ...]
+
+
+def _camera_key(camera: Camera) -> Key:
+    numbers = (camera.width, camera.height, camera.fx, camera.fy, camera.cx, camera.cy)
+    return (*numbers, camera.near, camera.far, camera.view_to_world.tobytes())
+
+
+class Viewport:
+    """Renders a scene into a texture for the window, and into arrays for files and tests.
+
+    Attributes:
+        resources: counts the GL objects alive.
+        settled: the last `render` changed nothing and the next would not either.
+        frames_drawn: how often the geometry was drawn, for tests and the status bar.
+    """
+
+    def __init__(self, ctx: moderngl.Context):
+        self.ctx = ctx
+        self.resources = Resources(ctx)
+        self.programs = ProgramCache(self.resources)
+        self.meshes = SceneMeshes(self.resources, self.programs)
+        self.chain = EffectChain(self.programs)
+        self.frame = FrameRenderer(self.programs, self.meshes, self.chain)
+        self.ground = Ground(self.resources, self.programs)
+        self.photos = PhotoTextures(self.resources)
+        self.frames_drawn = 0
+        self.settled = False
+        self._compositor = Compositor(self.programs)
+        self._targets: dict[tuple[int, int], Targets] = {}
+        self._background = (0.0, 0.0, 0.0)
+        self._bounds = (np.full(3, -0.5), np.full(3, 0.5))
+        self._selection: int | None = None
+        self._version = 0
+        self._frame_key: Key = ()
+        self._display_key: Key = ()
+        self._samples = 0
+        self._color: tuple[moderngl.Texture, moderngl.Texture] | None = None
+        self._camera: Camera | None = None
+
+    # What is shown
+
+    def set_scene(self, scene: Scene) -> None:
+        """Take all meshes, the lighting and the background of a scene.
+
+        Effects are set apart, by `set_effects`.
+        """
+        self.meshes.set(scene.meshes)
+        self._bounds = scene.bounds()
+        self.ground.place(*self._bounds)
+        self._background = _color(scene.background)
+        self._selection = None
+        self.set_lighting(scene.lighting)
+        self._version += 1
+
+    def update_mesh(self, index: int, mesh: Mesh) -> None:
+        """Show a new state of one mesh, e.g. a snapshot of the optimizer.
+
+        Cheap while the numbers of vertices and faces and the kinds of attributes stay: the
+        buffers are rewritten in place. Give normals, or they are computed here.
+        """
+        if not 0 <= index < len(self.meshes.parts):
+            raise InputError(f"viewport: no mesh {index}, the scene has {len(self.meshes.parts)}")
+        self.meshes.update(index, mesh)
+        boxes = [part.mesh.bounds() for part in self.meshes.parts]
+        self._bounds = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
+        self.ground.invalidate(*self._bounds)
+        self._version += 1
+
+    def set_lighting(self, lighting: Lighting) -> None:
+        lights = LightUniforms.from_lighting(lighting)
+        if not lights.same(self.frame.lights):
+            self.frame.lights = lights
+            self._version += 1
+
+    def set_background(self, background: tuple[float, float, float]) -> None:
+        """Linear RGB behind everything, for the background "scene" and for differences."""
+        if _color(background) != self._background:
+            self._background = _color(background)
+            self._version += 1
+
+    def set_effects(self, effects: dict[str, ParamSet]) -> None:
+        """Turn on exactly these effects, with these parameters (copied)."""
+        if self.chain.set_effects(effects):
+            self._version += 1
+
+    def set_photos(self, photos: PhotoSet | None) -> None:
+        """Target photos, and the cameras drawn as frusta; textures are made when looked at."""
+        self.photos.set(photos)
+        self._version += 1
+
+    def set_selection(self, index: int | None) -> None:
+        """The mesh that carries an outline."""
+        if index != self._selection:
+            self._selection = index
+            self._display_key = ()
+
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) of everything, for framing."""
+        return self._bounds
+
+    # Drawing
+
+    def render(self, camera: Camera, options: ViewOptions) -> moderngl.Texture:
+        """The picture for the screen: RGBA8, sRGB encoded, alpha 1, row 0 at the bottom.
+
+        Nothing is drawn when nothing changed. A still picture gets one more jittered frame
+        per call until `options.samples` are averaged.
+
+        Args:
+            camera: its width and height are the size of the view in pixels.
+            options: what to show; `resolution_scale` makes the texture smaller than that.
+        Returns:
+            texture: stays valid until the size changes twice; owned by the viewport.
+        """
+        scaled = self._scaled(camera, options)
+        frame_key, display_key = self._keys(scaled, options)
+        if frame_key != self._frame_key:
+            self._samples = 0
+        elif self._samples >= options.samples and display_key == self._display_key:
+            self.settled = True
+            return self._targets_for(scaled).display
+        with self._own_state():
+            if self._samples < options.samples:
+                self._add_sample(scaled, options)
+            self._present(scaled, options)
+        self._frame_key, self._display_key, self._camera = frame_key, display_key, scaled
+        self.settled = self._samples >= options.samples
+        return self._targets_for(scaled).display
+
+    def _scaled(self, camera: Camera, options: ViewOptions) -> Camera:
+        width = max(1, round(camera.width * options.resolution_scale))
+        height = max(1, round(camera.height * options.resolution_scale))
+        return camera if (width, height) == (camera.width, camera.height) else camera.resized(width, height)
+
+    def _background_of(self, options: ViewOptions) -> str:
+        """A difference is taken over the scene's own background; a photo needs to be there."""
+        mode = effective_mode(options, self._photo(options) is not None)
+        return "scene" if mode == "difference" else options.background
+
+    def _photo(self, options: ViewOptions) -> int | None:
+        index = options.photo
+        return index if index is not None and 0 <= index < len(self.photos.photos) else None
+
+    def _settings(self, camera: Camera, options: ViewOptions) -> FrameSettings:
+        low, high = (_color(corner) for corner in self._bounds)
+        if options.aov == "depth":
+            near, far = depth_range(camera, *self._bounds)
+            low, high = (near, 0.0, 0.0), (far, 0.0, 0.0)
+        own = self._background_of(options) == "scene"
+        return FrameSettings(
+            aov=options.aov,
+            background=self._background if own else (0.0, 0.0, 0.0),
+            normal_maps=options.normal_maps,
+            mips=True,
+            wireframe=options.wireframe,
+            low=low,
+            high=high,
+        )
+
+    def _keys(self, camera: Camera, options: ViewOptions) -> tuple[Key, Key]:
+        """What the linear frame depends on, and what the display depends on besides."""
+        photo = self._photo(options)
+        background = self._background_of(options)
+        frame = (
+            self._version,
+            _camera_key(camera),
+            (options.aov, options.normal_maps, options.wireframe, background == "scene"),
+        )
+        return frame, (frame, options, photo, self._selection, self._samples)
+
+    def _add_sample(self, camera: Camera, options: ViewOptions) -> None:
+        targets = self._targets_for(camera)
+        settings = self._settings(camera, options)
+        view = jittered_view(camera, jitter(self._samples))
+        self.frame.draw_gbuffer(targets, view, settings)
+        color = self.frame.shade(targets, view, settings)
+        self._color = (color, targets.gbuffer["albedo"])
+        if options.samples > 1:
+            self.frame.accumulate(targets, color, first=self._samples == 0)
+        self._samples += 1
+        self.frames_drawn += 1
+        if self._samples > 1:
+            resolved = self.frame.resolve(targets, self._samples, self._background_of(options) != "scene")
+            self._color = (resolved, resolved)
+
+    def _present(self, camera: Camera, options: ViewOptions) -> None:
+        targets = self._targets_for(camera)
+        settings = self._settings(camera, options)
+        view = jittered_view(camera, (0.0, 0.0))
+        if self._color is None:
+            return
+        linear, coverage = self._color
+        color = self.frame.post(targets, linear, view, settings, options.exposure)
+        index = self._photo(options)
+        photo = None if index is None else (self.photos.texture(index), self.photos.photos[index].camera)
+        ground = self.ground if options.grid or options.axes else None
+        if ground is not None:
+            ground.draw_shadow(self.meshes)
+        background = self._background_of(options)
+        picture = Picture(color, coverage, camera, options, background, photo, self._selection, ground)
+        self._compositor.draw(targets, picture)
+
+    def _targets_for(self, camera: Camera) -> Targets:
+        """Targets of the camera's size; the last two sizes are kept (full and moving)."""
+        size = (camera.width, camera.height)
+        targets = self._targets.pop(size, None) or Targets(self.resources, size)
+        self._targets[size] = targets
+        while len(self._targets) > 2:
+            self._targets.pop(next(iter(self._targets))).release()
+        return targets
+
+    @contextlib.contextmanager
+    def _own_state(self) -> Iterator[None]:
+        """The framebuffer and switches of whoever draws around us come back afterwards."""
+        before = self.ctx.detect_framebuffer()
+        self.ctx.enable_only(moderngl.NOTHING)
+        try:
+            yield
+        finally:
+            before.use()
+
+    def release(self) -> None:
+        """Give every GL object back; the viewport is of no use afterwards."""
+        self.meshes.release()
+        self.programs.release()
+        self.resources.release_all()
+
+
+def _color(value: Any) -> tuple[float, float, float]:
+    r, g, b = (float(v) for v in value)
+    return r, g, b

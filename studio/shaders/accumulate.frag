@@ -1,0 +1,9 @@
+// One jittered frame, added to the sum by blending.
+in vec2 v_uv;
+out vec4 f_color;
+uniform sampler2D u_color;
+uniform sampler2D u_gbuffer_albedo;
+
+void main() {
+    f_color = vec4(texture(u_color, v_uv).rgb, texture(u_gbuffer_albedo, v_uv).a);
+}

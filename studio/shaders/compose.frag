@@ -1,0 +1,106 @@
+// The last pass: scene over background and ground, against a photo, encoded for the screen.
+#include "common/display.glsl"
+#ifdef GROUND
+#include "common/ground.glsl"
+#endif
+in vec2 v_uv;
+out vec4 f_color;
+
+uniform sampler2D u_color;     // linear, not premultiplied
+uniform sampler2D u_coverage;  // a: share of the pixel that the scene covers
+uniform int u_background_kind; // 0 studio gradient, 1 already in u_color, 2 photo
+
+#ifdef PHOTO
+uniform sampler2D u_photo;      // linear rgb; a mask, -1 where the photo says nothing
+uniform vec4 u_photo_placement; // photo uv = uv * xy + zw
+uniform int u_mode;             // 0 render, 1 target, 2 wipe, 3 split, 4 difference
+uniform float u_wipe;
+uniform float u_overlay;
+uniform float u_difference_gain;
+uniform float u_pixel;          // one interface pixel in uv.x
+#endif
+
+#ifdef OUTLINE
+uniform sampler2D u_part;       // b: part id
+uniform float u_selected;
+uniform vec2 u_outline;         // its width in uv
+uniform vec3 u_accent;
+
+// Share of a ring around uv that belongs to the selected part, for pixels outside of it.
+float outline_strength(vec2 uv) {
+    const int TAPS = 16;
+    float inside = 0.0;
+    for (int i = 0; i < TAPS; i++) {
+        float angle = 6.2831853 * (float(i) + 0.5) / float(TAPS);
+        float radius = (i & 1) == 0 ? 1.0 : 0.55;
+        vec2 at = uv + u_outline * radius * vec2(cos(angle), sin(angle));
+        float covered = texture(u_coverage, at).a;
+        inside += covered > 0.5 && abs(texture(u_part, at).b - u_selected) < 0.5 ? 1.0 : 0.0;
+    }
+    float here = texture(u_coverage, uv).a > 0.5 && abs(texture(u_part, uv).b - u_selected) < 0.5 ? 1.0 : 0.0;
+    return smoothstep(0.0, 0.35, inside / float(TAPS)) * (1.0 - here);
+}
+#endif
+
+// Soft grey, lightest a little above the middle, so that dark and light objects both stand out.
+vec3 studio_gradient(vec2 uv) {
+    vec2 d = uv - vec2(0.5, 0.72);
+    d *= vec2(0.75, d.y > 0.0 ? 1.7 : 0.85);
+    return mix(vec3(0.0370, 0.0410, 0.0500), vec3(0.0120, 0.0140, 0.0180), smoothstep(0.05, 0.85, length(d)));
+}
+
+#ifdef PHOTO
+vec4 photo_at(vec2 uv) {
+    vec2 at = uv * u_photo_placement.xy + u_photo_placement.zw;
+    bool inside = all(greaterThanEqual(at, vec2(0.0))) && all(lessThanEqual(at, vec2(1.0)));
+    vec4 photo = texture(u_photo, at);
+    return inside ? photo : vec4(studio_gradient(uv) * 0.6, -2.0);  // -2: outside the photo
+}
+#endif
+
+vec3 render_at(vec2 uv) {
+    vec3 color = texture(u_color, uv).rgb;
+    float coverage = texture(u_coverage, uv).a;
+    vec3 base = color;
+    if (u_background_kind == 0) base = mix(studio_gradient(uv), color, coverage);
+#ifdef PHOTO
+    if (u_background_kind == 2) base = mix(photo_at(uv).rgb, color, coverage);
+#endif
+#ifdef GROUND
+    vec4 ground = ground_layer(uv);
+    base = mix(base, ground.rgb, ground.a * (1.0 - coverage));
+#endif
+#ifdef OUTLINE
+    base = mix(base, u_accent, outline_strength(uv));
+#endif
+    return base;
+}
+
+void main() {
+    vec2 uv = v_uv;
+#ifdef PHOTO
+    // Split shows the middle half of each picture, so both show the object.
+    if (u_mode == 3) uv.x += uv.x < 0.5 ? 0.25 : -0.25;
+#endif
+    vec3 encoded;
+#ifdef PHOTO
+    vec4 photo = photo_at(uv);
+    if (u_mode == 4) {
+        vec3 render = display_encode(texture(u_color, uv).rgb);
+        vec3 error = abs(render - display_encode(photo.rgb));
+        float mean = (error.r + error.g + error.b) / 3.0;
+        encoded = photo.a < -0.5 ? display_encode(studio_gradient(uv) * 0.6) : colormap(mean * u_difference_gain);
+    } else {
+        vec3 render = mix(render_at(uv), photo.rgb, photo.a > -1.5 ? u_overlay : 0.0);
+        bool target = u_mode == 1 || (u_mode == 2 && v_uv.x > u_wipe) || (u_mode == 3 && v_uv.x > 0.5);
+        encoded = display_encode(target ? photo.rgb : render);
+        if (u_mode == 2 || u_mode == 3) {
+            float divider = abs(v_uv.x - (u_mode == 2 ? u_wipe : 0.5)) / u_pixel;
+            encoded = mix(encoded, vec3(0.93), 0.9 * clamp(1.25 - divider, 0.0, 1.0));
+        }
+    }
+#else
+    encoded = display_encode(render_at(uv));
+#endif
+    f_color = vec4(display_dither(encoded), 1.0);
+}

@@ -1,0 +1,92 @@
+// Fills the four targets that effect shaders read (see studio/gl/targets.py for the contract).
+in vec3 v_position;
+in vec3 v_normal;
+#ifdef HAS_UV
+in vec2 v_uv;
+#endif
+#ifdef HAS_COLOR
+in vec3 v_color;
+#endif
+#ifdef HAS_ROUGHNESS
+in float v_roughness;
+#endif
+#ifdef HAS_METALLIC
+in float v_metallic;
+#endif
+layout(location = 0) out vec4 f_albedo;    // rgb linear albedo, a covered
+layout(location = 1) out vec4 f_normal;    // xyz world normal, w perceptual roughness
+layout(location = 2) out vec4 f_position;  // xyz world position, w linear view depth
+layout(location = 3) out vec4 f_material;  // r metallic, g occlusion, b part id, a triangle id
+
+uniform vec3 u_base_color;
+uniform float u_perceptual_roughness;
+uniform float u_metallic;
+uniform float u_part;
+#ifdef BASE_COLOR_TEXTURE
+uniform sampler2D u_base_color_texture;
+#endif
+#ifdef ORM_TEXTURE
+uniform sampler2D u_orm_texture;
+#endif
+#ifdef OCCLUSION_TEXTURE
+uniform sampler2D u_occlusion_texture;
+#endif
+#ifdef NORMAL_TEXTURE
+uniform sampler2D u_normal_texture;
+
+// Mikkelsen 2010, "Bump Mapping Unparametrized Surfaces on the GPU": the tangent frame comes
+// from screen derivatives, so the mesh needs no tangents.
+vec3 mapped_normal(vec3 n) {
+    vec3 dp_x = dFdx(v_position), dp_y = dFdy(v_position);
+    vec2 duv_x = dFdx(v_uv), duv_y = dFdy(v_uv);
+    vec3 perp_y = cross(dp_y, n), perp_x = cross(n, dp_x);
+    vec3 tangent = perp_y * duv_x.x + perp_x * duv_y.x;
+    vec3 bitangent = perp_y * duv_x.y + perp_x * duv_y.y;
+    float longest = max(dot(tangent, tangent), dot(bitangent, bitangent));
+    if (!(longest > 0.0)) return n;  // no uv gradient: nothing to tilt along
+    vec3 sampled = texture(u_normal_texture, v_uv).xyz * 2.0 - 1.0;
+    return normalize((tangent * sampled.x + bitangent * sampled.y) * inversesqrt(longest) + n * sampled.z);
+}
+#endif
+
+void main() {
+    vec3 albedo = u_base_color;
+    float roughness = u_perceptual_roughness;
+    float metallic = u_metallic;
+    float occlusion = 1.0;
+#ifdef HAS_COLOR
+    albedo *= v_color;
+#endif
+#ifdef HAS_ROUGHNESS
+    roughness = v_roughness;
+#endif
+#ifdef HAS_METALLIC
+    metallic = v_metallic;
+#endif
+#ifdef BASE_COLOR_TEXTURE
+    albedo *= texture(u_base_color_texture, v_uv).rgb;
+#endif
+#ifdef ORM_TEXTURE
+    vec3 orm = texture(u_orm_texture, v_uv).rgb;
+    roughness *= orm.g;
+    metallic *= orm.b;
+#endif
+#ifdef OCCLUSION_TEXTURE
+    occlusion = texture(u_occlusion_texture, v_uv).r;
+#endif
+    vec3 normal = normalize(v_normal);
+#ifdef NORMAL_TEXTURE
+    normal = mapped_normal(normal);
+#endif
+#ifdef SHOW_UV
+#ifdef HAS_UV
+    albedo = vec3(fract(v_uv), 0.0);
+#else
+    albedo = vec3(0.0);
+#endif
+#endif
+    f_albedo = vec4(albedo, 1.0);
+    f_normal = vec4(normal, roughness);
+    f_position = vec4(v_position, 1.0 / gl_FragCoord.w);  // clip w is the distance along -Z
+    f_material = vec4(metallic, occlusion, u_part, float(gl_PrimitiveID));
+}
