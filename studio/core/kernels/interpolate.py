@@ -1,0 +1,321 @@
+"""Interpolation kernels, one Warp module per channel count, and the fused rasterize + interpolate.
+
+A vertex's attributes are read as one vector (Warp vectors of that length), which is about
+three times as fast as a loop over channels; hence a module of its own per count. Counts above
+MAX_CHANNELS are worked off in groups.
+"""
+
+import threading
+from types import SimpleNamespace
+
+import warp as wp
+
+from studio.core.kernels.rasterize import (
+    barycentrics,
+    depth_at,
+    edge_functions,
+    key_triangle,
+    pull_barycentrics,
+    relative,
+    to_clip,
+)
+
+MAX_CHANNELS = 16
+"""Longest vector: more than this no longer fits the CPU's registers."""
+
+PRELOAD = (3, 6, 9)
+"""Counts compiled ahead: colour alone; with normals; with material."""
+
+_lock = threading.Lock()
+_variants: dict[int, SimpleNamespace] = {}
+
+
+def groups(channels: int) -> list[tuple[int, int]]:
+    """(first, count) of the groups a number of channels is worked off in."""
+    return [(c, min(MAX_CHANNELS, channels - c)) for c in range(0, channels, MAX_CHANNELS)]
+
+
+def variant(channels: int) -> SimpleNamespace:
+    """Kernels for `channels` (1..MAX_CHANNELS): interpolate, interpolate_backward, fused, fused_backward."""
+    with _lock:
+        if channels not in _variants:
+            _variants[channels] = _make(channels)
+        return _variants[channels]
+
+
+def warp_modules() -> list:
+    """The Warp modules of the channel counts worth compiling ahead."""
+    return [variant(channels).module for channels in PRELOAD]
+
+
+def _make(channels: int) -> SimpleNamespace:
+    module = wp.get_module(f"{__name__}_{channels}")
+    module.options["enable_backward"] = False
+    vec = wp.types.vector(length=channels, dtype=wp.float32)
+    plain = _make_plain(module, vec)
+    fused = _make_fused(module, vec)
+    return SimpleNamespace(module=module, **plain, **fused)
+
+
+def _make_plain(module, vec) -> dict:
+    @wp.kernel(enable_backward=False, module=module)
+    def interpolate(
+        begin: wp.int32,
+        run: wp.int32,
+        attr: wp.array2d(dtype=vec),
+        rast: wp.array(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        rast_db: wp.array(dtype=wp.vec4),
+        pixels: wp.int32,
+        mode: wp.int32,
+        out: wp.array(dtype=vec),
+        out_dx: wp.array(dtype=vec),
+        out_dy: wp.array(dtype=vec),
+    ):
+        """Attributes at the points seen (mode bit 0) and their screen derivatives (bit 1)."""
+        first = (begin + wp.tid()) * run
+        n = wp.min(first // pixels, attr.shape[0] - 1)
+        last = wp.int32(-1)
+        a0 = vec(0.0)
+        a1 = vec(0.0)
+        a2 = vec(0.0)
+        for k in range(run):
+            r = rast[first + k]
+            triangle = wp.int32(r[3]) - 1
+            value = vec(0.0)
+            dx = vec(0.0)
+            dy = vec(0.0)
+            if triangle >= 0 and triangle < tri.shape[0]:
+                if triangle != last:
+                    t = tri[triangle]
+                    a2 = attr[n, t[2]]
+                    a0 = attr[n, t[0]] - a2
+                    a1 = attr[n, t[1]] - a2
+                    last = triangle
+                value = a0 * r[0] + a1 * r[1] + a2
+                if mode >= 2:
+                    d = rast_db[first + k]
+                    dx = a0 * d[0] + a1 * d[2]
+                    dy = a0 * d[1] + a1 * d[3]
+            if mode != 2:
+                out[first + k] = value
+            if mode >= 2:
+                out_dx[first + k] = dx
+                out_dy[first + k] = dy
+
+    @wp.kernel(enable_backward=False, module=module)
+    def interpolate_backward(
+        begin: wp.int32,
+        run: wp.int32,
+        attr: wp.array2d(dtype=vec),
+        rast: wp.array(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        rast_db: wp.array(dtype=wp.vec4),
+        pixels: wp.int32,
+        mode: wp.int32,
+        grad_out: wp.array(dtype=vec),
+        grad_dx: wp.array(dtype=vec),
+        grad_dy: wp.array(dtype=vec),
+        grad_attr: wp.array2d(dtype=vec),
+        grad_rast: wp.array(dtype=wp.vec4),
+        grad_db: wp.array(dtype=wp.vec4),
+    ):
+        """Adds to the gradients of attr, (u, v) and the derivatives of (u, v)."""
+        first = (begin + wp.tid()) * run
+        n = wp.min(first // pixels, attr.shape[0] - 1)
+        last = wp.int32(-1)
+        t = wp.vec3i(0)
+        a0 = vec(0.0)
+        a1 = vec(0.0)
+        s0 = vec(0.0)
+        s1 = vec(0.0)
+        s2 = vec(0.0)
+        for k in range(run):
+            r = rast[first + k]
+            triangle = wp.int32(r[3]) - 1
+            if triangle >= 0 and triangle < tri.shape[0]:
+                if triangle != last:
+                    if last >= 0:
+                        wp.atomic_add(grad_attr, n, t[0], s0)
+                        wp.atomic_add(grad_attr, n, t[1], s1)
+                        wp.atomic_add(grad_attr, n, t[2], s2)
+                    t = tri[triangle]
+                    a2 = attr[n, t[2]]
+                    a0 = attr[n, t[0]] - a2
+                    a1 = attr[n, t[1]] - a2
+                    s0 = vec(0.0)
+                    s1 = vec(0.0)
+                    s2 = vec(0.0)
+                    last = triangle
+                if mode != 2:
+                    g = grad_out[first + k]
+                    s0 += g * r[0]
+                    s1 += g * r[1]
+                    s2 += g * (1.0 - r[0] - r[1])
+                    grad_rast[first + k] += wp.vec4(wp.dot(g, a0), wp.dot(g, a1), 0.0, 0.0)
+                if mode >= 2:
+                    d = rast_db[first + k]
+                    gx = grad_dx[first + k]
+                    gy = grad_dy[first + k]
+                    d0 = gx * d[0] + gy * d[1]
+                    d1 = gx * d[2] + gy * d[3]
+                    s0 += d0
+                    s1 += d1
+                    s2 -= d0 + d1
+                    grad_db[first + k] += wp.vec4(
+                        wp.dot(gx, a0), wp.dot(gy, a0), wp.dot(gx, a1), wp.dot(gy, a1)
+                    )
+        if last >= 0:
+            wp.atomic_add(grad_attr, n, t[0], s0)
+            wp.atomic_add(grad_attr, n, t[1], s1)
+            wp.atomic_add(grad_attr, n, t[2], s2)
+
+    return {"interpolate": interpolate, "interpolate_backward": interpolate_backward}
+
+
+def _make_fused(module, vec) -> dict:
+    @wp.kernel(enable_backward=False, module=module)
+    def fused(
+        begin: wp.int32,
+        run: wp.int32,
+        pos: wp.array2d(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        attr: wp.array2d(dtype=vec),
+        keys: wp.array(dtype=wp.int64),
+        width: wp.int32,
+        height: wp.int32,
+        with_rast: wp.int32,
+        out: wp.array(dtype=vec),
+        rast: wp.array(dtype=wp.vec4),
+    ):
+        """Keys to interpolated attributes and rast in one pass."""
+        first = (begin + wp.tid()) * run
+        n = first // (width * height)
+        m = wp.min(n, attr.shape[0] - 1)
+        y = (first // width) % height
+        x = first % width
+        step_x = 2.0 / wp.float32(width)
+        fy = (wp.float32(y) + 0.5) * (2.0 / wp.float32(height)) - 1.0
+        last = wp.int32(-1)
+        p0 = wp.vec4(0.0)
+        p1 = wp.vec4(0.0)
+        p2 = wp.vec4(0.0)
+        a0 = vec(0.0)
+        a1 = vec(0.0)
+        a2 = vec(0.0)
+        for k in range(run):
+            triangle = key_triangle(keys[first + k])
+            value = vec(0.0)
+            r = wp.vec4(0.0)
+            if triangle >= 0:
+                if triangle != last:
+                    t = tri[triangle]
+                    p0 = pos[n, t[0]]
+                    p1 = pos[n, t[1]]
+                    p2 = pos[n, t[2]]
+                    a2 = attr[m, t[2]]
+                    a0 = attr[m, t[0]] - a2
+                    a1 = attr[m, t[1]] - a2
+                    last = triangle
+                fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
+                b = barycentrics(
+                    edge_functions(relative(p0, fx, fy), relative(p1, fx, fy), relative(p2, fx, fy))
+                )
+                value = a0 * b[0] + a1 * b[1] + a2
+                r = wp.vec4(b[0], b[1], depth_at(b, p0, p1, p2), wp.float32(triangle + 1))
+            out[first + k] = value
+            if with_rast != 0:
+                rast[first + k] = r
+
+    @wp.kernel(enable_backward=False, module=module)
+    def fused_backward(
+        begin: wp.int32,
+        run: wp.int32,
+        pos: wp.array2d(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        attr: wp.array2d(dtype=vec),
+        rast: wp.array(dtype=wp.vec4),
+        width: wp.int32,
+        height: wp.int32,
+        with_pos: wp.int32,
+        with_attr: wp.int32,
+        grad_out: wp.array(dtype=vec),
+        grad_pos: wp.array2d(dtype=wp.vec4),
+        grad_attr: wp.array2d(dtype=vec),
+    ):
+        """Gradient of the image to attributes, and through the barycentrics to clip positions."""
+        first = (begin + wp.tid()) * run
+        n = first // (width * height)
+        m = wp.min(n, attr.shape[0] - 1)
+        y = (first // width) % height
+        x = first % width
+        step_x = 2.0 / wp.float32(width)
+        fy = (wp.float32(y) + 0.5) * (2.0 / wp.float32(height)) - 1.0
+        last = wp.int32(-1)
+        t = wp.vec3i(0)
+        p0 = wp.vec4(0.0)
+        p1 = wp.vec4(0.0)
+        p2 = wp.vec4(0.0)
+        a0 = vec(0.0)
+        a1 = vec(0.0)
+        s0 = vec(0.0)
+        s1 = vec(0.0)
+        s2 = vec(0.0)
+        d0 = wp.vec4(0.0)
+        d1 = wp.vec4(0.0)
+        d2 = wp.vec4(0.0)
+        for k in range(run):
+            r = rast[first + k]
+            triangle = wp.int32(r[3]) - 1
+            if triangle >= 0:
+                if triangle != last:
+                    if last >= 0:
+                        if with_attr != 0:
+                            wp.atomic_add(grad_attr, m, t[0], s0)
+                            wp.atomic_add(grad_attr, m, t[1], s1)
+                            wp.atomic_add(grad_attr, m, t[2], s2)
+                        if with_pos != 0:
+                            wp.atomic_add(grad_pos, n, t[0], d0)
+                            wp.atomic_add(grad_pos, n, t[1], d1)
+                            wp.atomic_add(grad_pos, n, t[2], d2)
+                    t = tri[triangle]
+                    p0 = pos[n, t[0]]
+                    p1 = pos[n, t[1]]
+                    p2 = pos[n, t[2]]
+                    a2 = attr[m, t[2]]
+                    a0 = attr[m, t[0]] - a2
+                    a1 = attr[m, t[1]] - a2
+                    s0 = vec(0.0)
+                    s1 = vec(0.0)
+                    s2 = vec(0.0)
+                    d0 = wp.vec4(0.0)
+                    d1 = wp.vec4(0.0)
+                    d2 = wp.vec4(0.0)
+                    last = triangle
+                g = grad_out[first + k]
+                if with_attr != 0:
+                    s0 += g * r[0]
+                    s1 += g * r[1]
+                    s2 += g * (1.0 - r[0] - r[1])
+                if with_pos != 0:
+                    fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
+                    q0 = relative(p0, fx, fy)
+                    q1 = relative(p1, fx, fy)
+                    q2 = relative(p2, fx, fy)
+                    d = pull_barycentrics(
+                        q0, q1, q2, edge_functions(q0, q1, q2), wp.dot(g, a0), wp.dot(g, a1)
+                    )
+                    d0 += to_clip(d[0], fx, fy)
+                    d1 += to_clip(d[1], fx, fy)
+                    d2 += to_clip(d[2], fx, fy)
+        if last >= 0:
+            if with_attr != 0:
+                wp.atomic_add(grad_attr, m, t[0], s0)
+                wp.atomic_add(grad_attr, m, t[1], s1)
+                wp.atomic_add(grad_attr, m, t[2], s2)
+            if with_pos != 0:
+                wp.atomic_add(grad_pos, n, t[0], d0)
+                wp.atomic_add(grad_pos, n, t[1], d1)
+                wp.atomic_add(grad_pos, n, t[2], d2)
+
+    return {"fused": fused, "fused_backward": fused_backward}

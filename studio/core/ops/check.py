@@ -1,0 +1,79 @@
+"""Checks of tensors at the door of the public operations: one line that names what is wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from studio.core.errors import ShapeError
+
+Dim = int | str | None
+
+
+def _expected(shape: tuple[Dim, ...]) -> str:
+    return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
+
+
+def _matches(tensor: Tensor, shape: tuple[Dim, ...]) -> bool:
+    return tensor.ndim == len(shape) and all(
+        not isinstance(want, int) or want == got for want, got in zip(shape, tensor.shape)
+    )
+
+
+def tensor(
+    op: str,
+    name: str,
+    value: object,
+    shape: tuple[Dim, ...],
+    dtype: torch.dtype = torch.float32,
+    like: Tensor | None = None,
+) -> Tensor:
+    """`value` as a contiguous tensor, once its type, shape and device are as expected.
+
+    Args:
+        op, name: what the message starts with, e.g. "rasterize: pos".
+        shape: numbers are required, letters only named in the message.
+        like: must be on the same device.
+    Raises:
+        ShapeError: names the tensor, what was expected and what came.
+    """
+    if not isinstance(value, Tensor):
+        raise ShapeError(f"{op}: {name} must be a tensor {_expected(shape)}, got {type(value).__name__}")
+    if value.dtype != dtype:
+        raise ShapeError(f"{op}: {name} must be {_name(dtype)}, got {_name(value.dtype)}")
+    if not _matches(value, shape):
+        raise ShapeError(f"{op}: {name} must have shape {_expected(shape)}, got {list(value.shape)}")
+    if like is not None and value.device != like.device:
+        raise ShapeError(f"{op}: {name} must be on {like.device}, got {value.device}")
+    return value.contiguous()
+
+
+def triangles(op: str, value: object, like: Tensor) -> Tensor:
+    """[T, 3] int32, few enough that a float32 image can hold their numbers."""
+    tri = tensor(op, "tri", value, ("T", 3), torch.int32, like)
+    # The id + 1 is stored in a float32 channel, which counts exactly up to 2**24.
+    if len(tri) >= 1 << 24:
+        raise ShapeError(f"{op}: tri must have fewer than {1 << 24} triangles, got {len(tri)}")
+    return tri
+
+
+def size(op: str, resolution: object) -> tuple[int, int]:
+    """(height, width), both positive."""
+    try:
+        height, width = (int(v) for v in resolution)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise ShapeError(f"{op}: resolution must be (height, width), got {resolution!r}") from None
+    if height < 1 or width < 1 or height > 32768 or width > 32768:
+        raise ShapeError(f"{op}: resolution must be 1 to 32768 pixels a side, got {height} x {width}")
+    return height, width
+
+
+def same_batch(op: str, name: str, value: Tensor, count: int, allow_one: bool = False) -> None:
+    """The leading dimension of `value` is `count`, or 1 where it may be shared."""
+    if value.shape[0] != count and not (allow_one and value.shape[0] == 1):
+        options = f"{count} or 1" if allow_one else str(count)
+        raise ShapeError(f"{op}: {name} must have a batch of {options}, got {value.shape[0]}")
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,53 @@
+"""Visibility shared by the rasterizing operations: nearest triangle per pixel as sortable keys."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from studio.core.kernels import launcher
+from studio.core.kernels import rasterize as kernels
+
+
+def project(pos: Tensor, height: int, width: int) -> Tensor:
+    """[N, V, 4] clip space to pixels (x, y, z/w, ok); pixel centres at integers."""
+    screen = torch.empty_like(pos)
+    count = pos.shape[0] * pos.shape[1]
+    launcher.launch(
+        kernels.project,
+        count,
+        [launcher.BEGIN, pos.view(-1, 4), 0.5 * width, 0.5 * height, screen.view(-1, 4)],
+        pos.device,
+    )
+    return screen
+
+
+def run_length(device: torch.device, width: int) -> int:
+    """Pixels a thread walks: a row on CPU (values stay in registers), one on CUDA."""
+    return width if device.type == "cpu" else 1
+
+
+def visible(pos: Tensor, tri: Tensor, height: int, width: int, cull: bool) -> Tensor:
+    """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below."""
+    n = pos.shape[0]
+    device = pos.device
+    keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
+    if len(tri) == 0 or pos.shape[1] == 0:
+        return keys.fill_(kernels.EMPTY_KEY)
+    screen = project(pos, height, width)
+    shared = launcher.arguments(
+        kernels.cover,
+        [0, 0, 0, pos, screen, tri, width, height, int(cull), keys],
+        device,
+    )
+
+    def cover_rows(band: launcher.Band) -> None:
+        keys[band.begin * width : band.end * width].fill_(kernels.EMPTY_KEY)
+        first = band.begin // height
+        images = (band.end - 1) // height + 1 - first
+        launcher.launch_in_band(
+            kernels.cover, (images, len(tri)), [first, band.begin, band.end, *shared[3:]], device
+        )
+
+    launcher.run(device, n * height, cover_rows)
+    return keys
