@@ -5,9 +5,11 @@ Importing this module starts nothing: no CUDA context, no kernel compiler.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
+from collections.abc import Iterator
 
 import torch
 import warp as wp
@@ -29,7 +31,7 @@ def cuda_available() -> bool:
         return bool(torch.cuda.is_available())
 
 
-def select_device(choice: str = "auto") -> torch.device:
+def pick_device(choice: str = "auto") -> torch.device:
     """The torch device for `choice`, one of auto, cpu, cuda.
 
     Raises:
@@ -50,11 +52,11 @@ def describe_device(device: torch.device) -> str:
     """What the status bar shows: the GPU's name, or the number of CPU threads."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
-    count = thread_count()
+    count = band_count()
     return f"CPU, {count} thread{'s' if count > 1 else ''}"
 
 
-def thread_count() -> int:
+def band_count() -> int:
     """Bands the launcher splits CPU work into: the cores we may use, or $STUDIO_THREADS."""
     text = os.environ.get(THREADS_VARIABLE, "").strip()
     if text:
@@ -75,6 +77,23 @@ def configure_threads() -> None:
     torch.set_num_threads(1)
 
 
+@contextlib.contextmanager
+def _native_stderr_hidden() -> Iterator[None]:
+    """Send what compiled code prints to stderr nowhere, for a moment."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # no stderr at all: a windowed application
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def start_warp() -> None:
     """Initialise Warp once, without its banner. Kernels are cached per user on disk."""
     global _started
@@ -87,5 +106,7 @@ def start_warp() -> None:
             wp.config.log_level = wp.LOG_WARNING
         else:
             wp.config.quiet = True  # type: ignore[attr-defined]  # the name of older releases
-        wp.init()
+        # Without a driver Warp's compiled part prints a warning that no setting silences.
+        with contextlib.nullcontext() if cuda_available() else _native_stderr_hidden():
+            wp.init()
         _started = True

@@ -176,7 +176,7 @@ def pool() -> BandPool:
     if _pool is None:
         with _pool_lock:
             if _pool is None:
-                _pool = BandPool(device_module.thread_count())
+                _pool = BandPool(device_module.band_count())
     return _pool
 
 
@@ -189,7 +189,7 @@ def use_threads(count: int) -> int:
     with _pool_lock:
         former, _pool = _pool, BandPool(count)
     if former is None:
-        return device_module.thread_count()
+        return device_module.band_count()
     former.close()
     return former.threads
 
