@@ -60,7 +60,9 @@ class _Silhouette:
         # align_corners=True needs them in [-1, 1] of the first and last kept centre.
         rows, columns = distance.shape
         first = stride // 2 + 0.5
-        self.scale = torch.tensor([width / (stride * max(columns - 1, 1)), height / (stride * max(rows - 1, 1))])
+        self.scale = torch.tensor(
+            [width / (stride * max(columns - 1, 1)), height / (stride * max(rows - 1, 1))]
+        )
         self.shift = torch.tensor(
             [
                 (width - 2 * first) / (stride * max(columns - 1, 1)) - 1,

@@ -227,7 +227,9 @@ def _flip(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         valence = topology.valence
         ideal = 6 - 2 * topology.locked  # four on a border
 
-        def off(v: np.ndarray, change: int, valence: np.ndarray = valence, ideal: np.ndarray = ideal) -> np.ndarray:
+        def off(
+            v: np.ndarray, change: int, valence: np.ndarray = valence, ideal: np.ndarray = ideal
+        ) -> np.ndarray:
             return np.asarray((valence[v] + change - ideal[v]) ** 2)
 
         now = off(a, 0) + off(b, 0) + off(c, 0) + off(d, 0)
@@ -258,13 +260,17 @@ def _flipped(faces: np.ndarray, topology: _Topology, index: np.ndarray) -> tuple
     (a, b), (c, d) = topology.edges[index].T, topology.opposite[index].T
     first = faces[topology.sides[index, 0]]
     # In the first triangle the edge runs a -> b or b -> a; name it so that it runs a -> b.
-    follows = np.take_along_axis(first, ((np.argmax(first == a[:, None], axis=1) + 1) % 3)[:, None], axis=1)[:, 0]
+    follows = np.take_along_axis(first, ((np.argmax(first == a[:, None], axis=1) + 1) % 3)[:, None], axis=1)[
+        :, 0
+    ]
     swap = follows != b
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     return _stack(a, d, c), _stack(d, b, c)
 
 
-def _flip_is_sound(points: np.ndarray, faces: np.ndarray, topology: _Topology, index: np.ndarray) -> np.ndarray:
+def _flip_is_sound(
+    points: np.ndarray, faces: np.ndarray, topology: _Topology, index: np.ndarray
+) -> np.ndarray:
     """[N] bool: flips on nearly flat pairs that turn nothing over."""
     old = [_normals(points, faces[topology.sides[index, side]]) for side in range(2)]
     new = [_normals(points, triangle) for triangle in _flipped(faces, topology, index)]
@@ -288,7 +294,10 @@ def _relax(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     mean = (adjacency @ points) / np.maximum(topology.valence, 1)[:, None]
     face_normal = _normals(points, faces)
     normal = np.stack(
-        [np.bincount(faces.ravel(), np.repeat(face_normal[:, k], 3), minlength=len(points)) for k in range(3)],
+        [
+            np.bincount(faces.ravel(), np.repeat(face_normal[:, k], 3), minlength=len(points))
+            for k in range(3)
+        ],
         axis=1,
     )
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)

@@ -38,17 +38,25 @@ _START = (
     Param("start", "hull", "choice", choices=("hull", "sphere", "mesh"), help="Shape at step 0"),
     Param("hull_resolution", 56, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
     Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),
-    Param("start_smooth", 1.0, low=0.0, high=100.0, step=0.5, help="Implicit smoothing of the hull; 0 is off"),
+    Param(
+        "start_smooth", 1.0, low=0.0, high=100.0, step=0.5, help="Implicit smoothing of the hull; 0 is off"
+    ),
     Param("sphere_subdivisions", 4, "int", 1, 7, 1, help="Subdivisions of the start sphere; 4 is 5120 faces"),
 )
 _MESH = (
     Param("remesh", True, "bool", help="Even out the triangles between the stages (closed meshes)"),
     Param("edge_coarse", 0.04, low=0.002, high=0.5, step=0.005, help="Edge length at first, of the box"),
-    Param("edge_fine", 0.02, low=0.002, high=0.5, step=0.005, help="Edge length in the last stage, of the box"),
-    Param("large_steps", 5.0, low=0.0, high=200.0, step=1.0, help="Preconditioner lambda; larger is smoother"),
+    Param(
+        "edge_fine", 0.02, low=0.002, high=0.5, step=0.005, help="Edge length in the last stage, of the box"
+    ),
+    Param(
+        "large_steps", 5.0, low=0.0, high=200.0, step=1.0, help="Preconditioner lambda; larger is smoother"
+    ),
 )
 _SHADING = (
-    Param("shading", "pbr", "choice", choices=("unlit", "pbr"), help="unlit paints vertex colours as they are"),
+    Param(
+        "shading", "pbr", "choice", choices=("unlit", "pbr"), help="unlit paints vertex colours as they are"
+    ),
     Param(
         "light_fixed_to",
         "auto",

@@ -1,0 +1,92 @@
+"""Renders of photos' views beside the photos, and the numbers of their likeness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.color import display
+from studio.core.optim import metrics
+from studio.core.optim.rendering import Renderer
+from studio.core.optim.targets import Targets
+from studio.core.scene import Photo
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One photo and its render, [H, W, 3] float32 sRGB 0..1, row 0 at the bottom.
+
+    Attributes:
+        target: the photo over black where it has a mask.
+        difference: mean absolute difference of the channels, [H, W].
+        coverage: [H, W] of the render.
+    """
+
+    name: str
+    render: np.ndarray
+    target: np.ndarray
+    difference: np.ndarray
+    coverage: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Metrics of all views in order, pictures of the first few."""
+
+    views: list[metrics.ViewMetrics]
+    pictures: list[Picture] = field(default_factory=list)
+
+    def mean(self, name: str) -> float | None:
+        """Mean of psnr, ssim, iou or error over the views; None where unknown."""
+        return metrics.mean_of(self.views, name)
+
+
+@torch.no_grad()
+def evaluate_photos(
+    renderer: Renderer, photos: list[Photo], gain: Tensor, resolution: int, pictures: int = 0
+) -> Evaluation:
+    """Render each photo's view at `resolution` and compare, one at a time to spare memory.
+
+    Args:
+        gain: [len(photos)] linear exposure.
+        pictures: how many of the first photos keep their pictures.
+    """
+    views, kept = [], []
+    for number, photo in enumerate(photos):
+        targets = Targets.build([photo], resolution, gain.device)
+        black = torch.zeros(3, device=gain.device)
+        background = black if targets.mask is not None else renderer.variables.background
+        rgba, _ = renderer.render(targets.cameras, background, gain=gain[number : number + 1])
+        image = rgba[0].cpu().numpy()
+        picture = Picture(
+            photo.name,
+            render=display(image[..., :3]),
+            target=display(targets.color[0].cpu().numpy()),
+            difference=np.empty(0),
+            coverage=image[..., 3],
+        )
+        views.append(_compare(picture, targets))
+        if number < pictures:
+            difference = np.abs(picture.render - picture.target).mean(axis=-1)
+            kept.append(Picture(photo.name, picture.render, picture.target, difference, picture.coverage))
+    return Evaluation(views, kept)
+
+
+def _compare(picture: Picture, targets: Targets) -> metrics.ViewMetrics:
+    mask = None if targets.mask is None else targets.mask[0, ..., 0].cpu().numpy()
+    inside = mask
+    if targets.weight is not None:
+        weight = targets.weight[0, ..., 0].cpu().numpy()
+        inside = weight if mask is None else weight * mask
+    chosen = slice(None) if inside is None else inside > 0.5
+    error = np.abs(picture.render - picture.target)[chosen]
+    return metrics.ViewMetrics(
+        name=picture.name,
+        psnr=metrics.psnr(picture.render, picture.target, inside),
+        ssim=metrics.ssim(picture.render, picture.target, inside),
+        iou=float("nan") if mask is None else metrics.iou(picture.coverage, mask),
+        error=float(error.mean()) if error.size else float("nan"),
+    )

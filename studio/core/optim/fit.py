@@ -1,0 +1,409 @@
+"""A fit as a plain object that is stepped: no thread, no window, no files."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.device import configure_threads, pick_device
+from studio.core.errors import Cancelled, InputError, StudioError, WorkError, describe
+from studio.core.optim import bake
+from studio.core.optim.evaluate import Evaluation, evaluate_photos
+from studio.core.optim.hull import Cancel, Progress
+from studio.core.optim.largesteps import AdamUniform, LargeSteps
+from studio.core.optim.losses import Objective
+from studio.core.optim.messages import GROUPS, Snapshot
+from studio.core.optim.regularizers import SurfaceTerms
+from studio.core.optim.remesh import SurfacePoints, mean_edge_length, remesh, transfer
+from studio.core.optim.rendering import Renderer
+from studio.core.optim.schedule import Schedule
+from studio.core.optim.settings import TERMS, FitSettings
+from studio.core.optim.start import FitProblem, own_material, start_lighting, start_mesh
+from studio.core.optim.targets import Targets, split_holdout
+from studio.core.optim.variables import Variables, box_of
+from studio.core.scene import Mesh, Photo, PhotoSet, Scene
+
+__all__ = ["Fit", "FitProblem", "StepResult"]
+
+_BAKE_RESOLUTION = 160
+"""Photos this large say the first colours and where the light is fixed; more only costs time."""
+
+_REMESH_LIMIT = 1.1
+"""A start mesh within 10 % of the wished edge length is left as it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class StepResult:
+    """What one step measured, before its update.
+
+    Attributes:
+        step: number of the step, from 1.
+        losses: every term, weighted, and "total".
+        psnr: of the step's photos, dB, sRGB, inside the masks.
+        view_errors: photo name -> mean absolute sRGB difference, of this step's photos.
+    """
+
+    step: int
+    losses: dict[str, float]
+    psnr: float
+    view_errors: dict[str, float]
+
+
+class Fit:
+    """Moves a scene until its renders match photos.
+
+    `prepare` once, then `step` until `steps_done` reaches `steps`. Everything lives in the
+    photos' normalised world. Runs on the thread that calls it; one thread at a time.
+
+    Args:
+        problem: photos, and what is known beforehand.
+        settings: copied; changed later by the set_ methods.
+        device: auto, cpu or cuda.
+        progress: called with (0..1, note) while preparing.
+        cancel: asked while preparing; true makes it raise Cancelled.
+    Attributes:
+        steps_done, steps: where the run is, and its length.
+        settings: as they are now.
+        training, holdout: the photos.
+        notes: decisions worth telling the user, one line each.
+    """
+
+    def __init__(
+        self,
+        problem: FitProblem,
+        settings: FitSettings,
+        device: str = "auto",
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self.problem = problem
+        self.settings = settings.copy()
+        self.device = pick_device(device)
+        self.steps_done = 0
+        self.notes: list[str] = []
+        self.training, self.holdout = split_holdout(problem.photos.photos, self.settings["holdout"])
+        self._progress = progress
+        self._cancel = cancel
+        self._targets: dict[int, Targets] = {}
+        self._view_errors: dict[str, float] = {}
+        self._topology = 0
+        self._last: StepResult | None = None
+        self._start: Variables | None = None
+
+    @property
+    def steps(self) -> int:
+        return int(self.settings["steps"])
+
+    # Preparing
+
+    def prepare(self) -> None:
+        """Carve or take the start shape, read its colours off the photos, build the first stage.
+
+        Raises:
+            InputError: the photos or the start mesh do not allow it.
+            Cancelled: `cancel` said so.
+        """
+        configure_threads()
+        torch.manual_seed(int(self.settings["seed"]))
+        schedule = self._schedule()
+        photos = PhotoSet(
+            self.training,
+            self.problem.photos.input_to_world,
+            object_center=self.problem.photos.object_center,
+            object_radius=self.problem.photos.object_radius,
+        )
+        mesh = start_mesh(self.problem, photos, self.settings, self._part(0.0, 0.5), self._cancel)
+        self._report(0.5, "Evening out the start mesh")
+        center, scale = box_of(mesh.vertices)
+        if self._can_remesh(mesh):
+            mesh = self._remeshed(mesh, schedule.edge_length(0) * scale)
+        self._report(0.6, "Loading kernels and photos")
+        small = Targets.build(self.training, min(_BAKE_RESOLUTION, self.settings["resolution"]), self.device)
+        self._report(0.75, "Reading colours off the photos")
+        samples = bake.sample_photos(mesh, small)
+        if mesh.colors is None:
+            mesh.colors = bake.mean_color(samples, mesh.faces)
+        self._fixed_to = self._decide_light(samples)
+        self._report(0.9, "Building the preconditioner")
+        mesh.material = own_material(
+            mesh.material if self.settings["start"] == "mesh" else self.problem.material
+        )
+        self._mesh = mesh
+        self._start = Variables.create(
+            mesh, center, scale, start_lighting(self.problem), self._fixed_to, self.problem.background,
+            len(self.training), self.settings["large_steps"], self.device,
+        )  # fmt: skip
+        self.reset()
+        self._report(1.0, "Ready")
+
+    def _decide_light(self, samples: bake.Samples) -> str:
+        wished = str(self.settings["light_fixed_to"])
+        if self.settings["shading"] == "unlit":
+            return "world"
+        if wished != "auto":
+            return wished
+        if self.problem.lighting is not None:
+            return self.problem.lighting.fixed_to
+        turns, share = bake.light_turns_with_camera(samples)
+        chosen = "camera" if turns else "world"
+        self.notes.append(
+            f"light fixed to the {chosen}: view-space normals explain {100 * share:.0f} % of how points "
+            "change from photo to photo"
+        )
+        return chosen
+
+    def _can_remesh(self, mesh: Mesh) -> bool:
+        if not self.settings["remesh"]:
+            return False
+        if self.settings["start"] == "mesh" and not self.settings.enabled("vertices"):
+            return False
+        return bool((np.diff(mesh.faces, axis=1) != 0).all())
+
+    def _remeshed(self, mesh: Mesh, edge_length: float) -> Mesh:
+        """The mesh with even triangles, its attributes carried over."""
+        now = mean_edge_length(mesh.vertices, mesh.faces)
+        if edge_length / _REMESH_LIMIT < now < edge_length * _REMESH_LIMIT:
+            return mesh
+        surface = SurfacePoints(mesh.vertices, mesh.faces)
+        vertices, faces = remesh(mesh.vertices, mesh.faces, edge_length)
+
+        def carry(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else transfer(values, surface, vertices)
+
+        return Mesh(
+            vertices, faces, colors=carry(mesh.colors), roughness=carry(mesh.roughness),
+            metallic=carry(mesh.metallic), material=mesh.material, name=mesh.name,
+        )  # fmt: skip
+
+    def _part(self, begin: float, end: float) -> Progress:
+        return lambda fraction, note: self._report(begin + (end - begin) * fraction, note)
+
+    def _report(self, fraction: float, note: str) -> None:
+        if self._cancel is not None and self._cancel():
+            raise Cancelled("stopped while preparing")
+        if self._progress is not None:
+            self._progress(fraction, note)
+
+    def reset(self) -> None:
+        """Back to the state before step 0, bit for bit; settings stay as they are."""
+        if self._start is None:
+            raise InputError("fit: prepare it before resetting it")
+        self.steps_done = 0
+        self._stage = 0
+        self._view_errors = {}
+        self._last = None
+        self._topology += 1
+        self._queue: list[int] = []
+        self._random = np.random.default_rng(int(self.settings["seed"]))
+        self._generator = torch.Generator(self.device).manual_seed(int(self.settings["seed"]))
+        self._adopt(self._start.clone())
+
+    def _adopt(self, variables: Variables) -> None:
+        """Make these the moving variables, with fresh optimizers."""
+        self.variables = variables
+        self._optimizers = {}
+        for group in GROUPS:
+            tensors = variables.tensors(group)
+            if group == "vertices":
+                self._optimizers[group] = AdamUniform(tensors)
+            else:
+                self._optimizers[group] = torch.optim.Adam(tensors)
+        with torch.no_grad():
+            self._terms = SurfaceTerms(variables.faces.cpu().numpy(), variables.box_vertices())
+        self._renderer = Renderer(variables, self.settings["shading"] == "unlit", self.problem.effects)
+        self._objective = Objective(self._terms)
+
+    # Stepping
+
+    def step(self) -> StepResult:
+        """Compare a few photos with their renders and move every enabled group once.
+
+        Raises:
+            WorkError: the loss or a gradient is not finite, or memory ran out; the variables
+                stay as they were before the step.
+        """
+        if self._start is None:
+            raise InputError("fit: prepare it before stepping it")
+        try:
+            self._enter_stage()
+            targets = self._current_targets()
+            views = self._draw_views()
+            losses, result = self._measure(targets, views)
+            losses.backward()
+            self._update()
+        except (MemoryError, RuntimeError) as error:
+            if isinstance(error, StudioError):
+                raise
+            raise WorkError(_explain(error)) from error
+        self.steps_done += 1
+        self._view_errors.update(result.view_errors)
+        self._last = result
+        return result
+
+    def _measure(self, targets: Targets, views: list[int]) -> tuple[Tensor, StepResult]:
+        index = torch.tensor(views, device=self.device)
+        background = self._background(targets, len(views))
+        moving = {group: self.settings.enabled(group) for group in GROUPS}
+        for group, enabled in moving.items():
+            for tensor in self.variables.tensors(group):
+                tensor.requires_grad_(enabled)
+                tensor.grad = None
+        render = self._renderer.render(targets.cameras.select(index), background, index)
+        total, numbers = self._objective(render, targets, index, background, self.variables, self.settings)
+        if not math.isfinite(numbers.losses["total"]):
+            raise WorkError(
+                f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
+            )
+        names = [targets.names[view] for view in views]
+        return total, StepResult(
+            self.steps_done + 1, numbers.losses, numbers.psnr, dict(zip(names, numbers.view_errors))
+        )
+
+    def _update(self) -> None:
+        fraction = min(1.0, self.steps_done / max(1, self.steps - 1))
+        decay = float(self.settings["decay"]) ** fraction
+        moved = [g for g in GROUPS if self.settings.enabled(g)]
+        gradients = [t.grad for g in moved for t in self.variables.tensors(g) if t.grad is not None]
+        if gradients and not math.isfinite(float(sum(g.sum() for g in gradients))):
+            raise WorkError(
+                f"fit: a gradient is not finite at step {self.steps_done + 1}; lower the learning rates"
+            )
+        for group in moved:
+            optimizer = self._optimizers[group]
+            for options in optimizer.param_groups:
+                options["lr"] = self.settings.rate(group) * decay
+            optimizer.step()
+        self.variables.clamp()
+
+    def _draw_views(self) -> list[int]:
+        """The next photos: all of them once in random order, then again."""
+        count = min(int(self.settings["views_per_step"]), len(self.training))
+        while len(self._queue) < count:
+            self._queue += self._random.permutation(len(self.training)).tolist()
+        views, self._queue = self._queue[:count], self._queue[count:]
+        return views
+
+    def _background(self, targets: Targets, count: int) -> Tensor:
+        """[3] or [N, H, W, 3] linear colour behind object and photo."""
+        mode = self.settings["training_background"]
+        if targets.mask is None or mode == "fixed":
+            return self.variables.background
+        height, width = targets.size
+        shape = (count, height, width, 3) if mode == "noise" else (3,)
+        return torch.rand(shape, generator=self._generator, device=self.device)
+
+    # Stages
+
+    def _schedule(self) -> Schedule:
+        s = self.settings
+        return Schedule(s["steps"], s["stages"], s["resolution"], s["edge_coarse"], s["edge_fine"])
+
+    def _current_targets(self) -> Targets:
+        """The photos at this stage's resolution; the previous stage's are let go."""
+        resolution = self._schedule().resolution(self._stage)
+        if resolution not in self._targets:
+            self._targets = {resolution: Targets.build(self.training, resolution, self.device)}
+        return self._targets[resolution]
+
+    def _enter_stage(self) -> None:
+        """Move on to the stage that the step count calls for; it never goes back."""
+        schedule = self._schedule()
+        stage = max(self._stage, schedule.stage(self.steps_done))
+        if stage == self._stage:
+            return
+        self._stage = stage
+        if not self.settings.enabled("vertices"):
+            return
+        v = self.variables
+        mesh = v.mesh(self._mesh, unlit=False)
+        if self._can_remesh(mesh):
+            mesh = self._remeshed(mesh, schedule.edge_length(stage) * v.scale)
+            self._topology += 1
+        self._adopt(v.on_mesh(mesh, self.settings["large_steps"]))
+
+    # Live settings
+
+    def set_rate(self, group: str, rate: float) -> None:
+        """Learning rate of a group of messages.GROUPS, from the next step on."""
+        self.settings.set(f"{_known(group, GROUPS, 'group')}_rate", rate)
+
+    def set_group(self, group: str, enabled: bool) -> None:
+        """Let a group of messages.GROUPS move, or hold it."""
+        self.settings.set(f"{_known(group, GROUPS, 'group')}_enabled", enabled)
+
+    def set_weight(self, term: str, weight: float) -> None:
+        """Weight of a loss term of settings.TERMS, from the next step on."""
+        self.settings.set(f"{_known(term, TERMS, 'loss term')}_weight", weight)
+
+    def set_steps(self, steps: int) -> None:
+        """New total number of steps; more than were done extends the run."""
+        self.settings.set("steps", steps)
+
+    # Results
+
+    def snapshot(self) -> Snapshot:
+        """An immutable copy of the state now; its arrays are never written again."""
+        v = self.variables
+        unlit = self.settings["shading"] == "unlit"
+        r, g, b = (float(c) for c in v.background.detach().cpu())
+        return Snapshot(
+            step=self.steps_done,
+            mesh=v.mesh(self._mesh, unlit),
+            lighting=v.scene_lighting(),
+            background=(r, g, b),
+            losses=dict(self._last.losses) if self._last else {},
+            psnr=self._last.psnr if self._last else float("nan"),
+            exposure=v.gain().detach().cpu().numpy().copy(),
+            view_errors=dict(self._view_errors),
+            topology=self._topology,
+        )
+
+    def scene_of(self, snapshot: Snapshot) -> Scene:
+        """The scene that a snapshot shows, in the normalised world."""
+        return Scene(
+            meshes=[snapshot.mesh],
+            lighting=snapshot.lighting,
+            background=snapshot.background,
+            effects={name: dict(values) for name, values in self.problem.effects.items()},
+            cameras=[photo.camera for photo in self.problem.photos.photos],
+            name=self._mesh.name,
+        )
+
+    def result(self) -> Scene:
+        """The scene as it is now, in the normalised world; PhotoSet.input_to_world leads back."""
+        return self.scene_of(self.snapshot())
+
+    def evaluate(self, photos: list[Photo], resolution: int | None = None, pictures: int = 0) -> Evaluation:
+        """Metrics of photos, held out or not, and pictures of the first few.
+
+        Args:
+            photos: of the problem's set.
+            resolution: long side in pixels; the settings' if None.
+            pictures: how many photos to keep render and target of.
+        """
+        known = {photo.name: i for i, photo in enumerate(self.training)}
+        gains = self.variables.gain().detach()
+        gain = torch.stack(
+            [gains[known[p.name]] if p.name in known else gains.new_tensor(1.0) for p in photos]
+        )
+        return evaluate_photos(
+            self._renderer, photos, gain, resolution or int(self.settings["resolution"]), pictures
+        )
+
+
+def _known(name: str, names: tuple[str, ...], what: str) -> str:
+    if name not in names:
+        raise InputError(f"fit: no {what} {name!r}; there are {', '.join(names)}")
+    return name
+
+
+def _explain(error: BaseException) -> str:
+    text = describe(error)
+    if isinstance(error, MemoryError) or "memory" in text.lower() or "alloc" in text.lower():
+        return f"fit: out of memory; lower the resolution or the photos per step ({text})"
+    return f"fit: {text}"

@@ -1,0 +1,50 @@
+"""Coarse to fine: which step belongs to which stage, and what a stage looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_COARSEST = 0.5
+"""Images of the first stage relative to the last: half the size costs a quarter."""
+
+_MIN_RESOLUTION = 16
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stages of a run.
+
+    Attributes:
+        steps: of the whole run.
+        stages: number of stages; later ones are longer, as 3 : 4 : 5.
+        full_resolution: long side of the images in the last stage.
+        edge_coarse, edge_fine: edge length in the first and last stage, of the object's box.
+    """
+
+    steps: int
+    stages: int
+    full_resolution: int
+    edge_coarse: float
+    edge_fine: float
+
+    def stage(self, step: int) -> int:
+        """Stage of the step after `step` steps were done."""
+        shares = [3 + i for i in range(self.stages)]
+        done = 0
+        for stage, share in enumerate(shares):
+            done += share
+            if step < self.steps * done / sum(shares):
+                return stage
+        return self.stages - 1
+
+    def resolution(self, stage: int) -> int:
+        """Long side of the images in a stage."""
+        factor = _COARSEST ** (1.0 - self._fraction(stage))
+        return max(min(_MIN_RESOLUTION, self.full_resolution), round(self.full_resolution * factor))
+
+    def edge_length(self, stage: int) -> float:
+        """Edge length in a stage, as a share of the box's longest side."""
+        return float(self.edge_coarse * (self.edge_fine / self.edge_coarse) ** self._fraction(stage))
+
+    def _fraction(self, stage: int) -> float:
+        return stage / (self.stages - 1) if self.stages > 1 else 1.0

@@ -1,0 +1,133 @@
+"""The state before step 0: start mesh, start light, first colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from studio.core.errors import InputError
+from studio.core.optim.hull import Cancel, Progress, visual_hull
+from studio.core.optim.settings import FitSettings
+from studio.core.scene import Lighting, Material, Mesh, PhotoSet
+from studio.core.scene.light import ambient_sh
+from studio.core.scene.mesh import weld
+from studio.core.scene.shapes import icosphere
+
+
+@dataclass(eq=False)
+class FitProblem:
+    """What is given: photos, and what is known beforehand.
+
+    Attributes:
+        photos: with cameras; masks are needed for the visual hull.
+        mesh: where settings start = mesh.
+        lighting: start light; None means a white environment of radiance 1.
+        material: roughness and metallic of the start, name of the result's material.
+        background: linear colour behind the object, where masks do not replace it.
+        effects: parameter values of effects by name, kept in the resulting scene.
+    """
+
+    photos: PhotoSet
+    mesh: Mesh | None = None
+    lighting: Lighting | None = None
+    material: Material = field(default_factory=Material)
+    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    effects: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def start_mesh(
+    problem: FitProblem,
+    training: PhotoSet,
+    settings: FitSettings,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> Mesh:
+    """The start shape that the settings name, without colours unless the mesh brings them.
+
+    Raises:
+        InputError: no mesh given, or no hull can be carved.
+        Cancelled: from the hull.
+    """
+    if settings["start"] == "mesh":
+        if problem.mesh is None:
+            raise InputError("start: mesh was asked for but none was given")
+        problem.mesh.check(problem.mesh.name)
+        return _welded(problem.mesh)
+    if settings["start"] == "sphere":
+        sphere = icosphere(settings["sphere_subdivisions"], 0.75 * training.object_radius)
+        center = np.asarray(training.object_center, np.float32)
+        return sphere.with_vertices((sphere.vertices + center).astype(np.float32))
+    return visual_hull(
+        training.photos,
+        training.object_center,
+        training.object_radius,
+        settings["hull_resolution"],
+        settings["hull_misses"],
+        settings["start_smooth"],
+        progress,
+        cancel,
+    )
+
+
+def start_lighting(problem: FitProblem) -> Lighting:
+    """The given light, or white light of radiance 1 from everywhere."""
+    return problem.lighting or Lighting(lights=[], sh=ambient_sh((1.0, 1.0, 1.0)))
+
+
+def own_material(material: Material) -> Material:
+    """The material of a mesh whose vertices carry colour, roughness and metallic."""
+    return replace(
+        material,
+        base_color=(1.0, 1.0, 1.0),
+        base_color_texture=None,
+        orm_texture=None,
+        normal_texture=None,
+        occlusion_texture=None,
+        emissive_texture=None,
+    )
+
+
+def _welded(mesh: Mesh) -> Mesh:
+    """The mesh with one vertex per position (UV seams would tear) and its base colour per vertex."""
+    first = weld(mesh.vertices)
+    faces = first[mesh.faces]
+    solid = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    faces = faces[solid]
+    if len(faces) == 0:
+        raise InputError(f"{mesh.name}: all triangles are degenerate, expected at least one with area")
+    used = np.unique(faces)
+    renumber = np.zeros(len(mesh.vertices), np.int32)
+    renumber[used] = np.arange(len(used), dtype=np.int32)
+    colors = _vertex_albedo(mesh)
+
+    def pick(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else np.ascontiguousarray(values[used])
+
+    return Mesh(
+        vertices=np.ascontiguousarray(mesh.vertices[used], np.float32),
+        faces=np.ascontiguousarray(renumber[faces], np.int32),
+        colors=pick(colors),
+        roughness=pick(mesh.roughness),
+        metallic=pick(mesh.metallic),
+        material=mesh.material,
+        name=mesh.name,
+    )
+
+
+def _vertex_albedo(mesh: Mesh) -> np.ndarray | None:
+    """[V, 3] linear base colour at the vertices, or None if the mesh says nothing about it."""
+    texture = mesh.material.base_color_texture
+    textured = texture is not None and mesh.uvs is not None
+    if mesh.colors is None and not textured:
+        return None
+    color = np.ones((len(mesh.vertices), 3), np.float32) if mesh.colors is None else mesh.colors
+    color = color * np.asarray(mesh.material.base_color, np.float32)
+    if texture is not None and mesh.uvs is not None:
+        height, width = texture.shape[:2]
+        place = mesh.uvs - np.floor(mesh.uvs)  # repeats outside 0..1, as glTF's default sampler
+        column = np.minimum((place[:, 0] * width).astype(int), width - 1)
+        row = np.minimum((place[:, 1] * height).astype(int), height - 1)
+        color = color * texture[row, column, :3]
+    return np.asarray(color, np.float32)

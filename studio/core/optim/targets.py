@@ -1,0 +1,110 @@
+"""Photos as training targets: shrunk, premultiplied, stacked and uploaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.errors import InputError
+from studio.core.gbuffer import CameraBatch
+from studio.core.io.resample import fitted_size, shrink
+from studio.core.scene import Photo
+
+_SAME_SHAPE = 0.02
+"""Relative difference in aspect ratio below which photos count as one format."""
+
+
+@dataclass(eq=False)
+class Targets:
+    """N photos at one resolution, with their cameras.
+
+    Attributes:
+        names: of the photos.
+        cameras: of the photos, at this size.
+        color: [N, H, W, 3] linear, premultiplied by the mask where there is one.
+        mask: [N, H, W, 1] coverage 0..1, or None if any photo lacks it.
+        weight: [N, H, W, 1] 1 where the photo says something, or None if it does everywhere.
+    """
+
+    names: list[str]
+    cameras: CameraBatch
+    color: Tensor
+    mask: Tensor | None
+    weight: Tensor | None
+
+    @classmethod
+    def build(cls, photos: list[Photo], resolution: int, device: torch.device | str = "cpu") -> Targets:
+        """Shrink photos to `resolution` pixels on the long side; none is enlarged.
+
+        Raises:
+            InputError: the photos are not all of one format.
+        """
+        height, width = fitted_size(*photos[0].image.shape[:2], resolution)
+        for photo in photos:
+            _check_format(photo, photos[0])
+        masked = all(photo.mask is not None for photo in photos)
+        pictures = [_shrunk(photo, height, width, masked) for photo in photos]
+
+        def upload(arrays: list[np.ndarray]) -> Tensor:
+            return torch.from_numpy(np.stack(arrays)).to(device)
+
+        weights = None
+        if any(photo.ignore is not None for photo in photos):
+            weights = upload([_weight(photo, height, width) for photo in photos])
+        return cls(
+            names=[photo.name for photo in photos],
+            cameras=CameraBatch.from_cameras([p.camera.resized(width, height) for p in photos], device),
+            color=upload([color for color, _ in pictures]),
+            mask=upload([mask for _, mask in pictures if mask is not None]) if masked else None,
+            weight=weights,
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.cameras.height, self.cameras.width
+
+
+def _check_format(photo: Photo, first: Photo) -> None:
+    height, width = photo.image.shape[:2]
+    first_height, first_width = first.image.shape[:2]
+    if abs(width / height - first_width / first_height) > _SAME_SHAPE * first_width / first_height:
+        raise InputError(
+            f"{photo.name}: is {width}x{height} but {first.name} is {first_width}x{first_height}; "
+            "expected photos of one format"
+        )
+
+
+def _shrunk(photo: Photo, height: int, width: int, masked: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    if not masked or photo.mask is None:
+        return shrink(photo.image, height, width), None
+    mask = photo.mask[..., None].astype(np.float32)
+    both = np.concatenate([photo.image * mask, mask], axis=-1)
+    small = shrink(both, height, width)
+    return np.ascontiguousarray(small[..., :3]), np.ascontiguousarray(small[..., 3:])
+
+
+def _weight(photo: Photo, height: int, width: int) -> np.ndarray:
+    if photo.ignore is None:
+        return np.ones((height, width, 1), np.float32)
+    says = shrink((~photo.ignore)[..., None].astype(np.float32), height, width)
+    return (says > 0.999).astype(np.float32)  # a pixel that partly says nothing says nothing
+
+
+def split_holdout(photos: list[Photo], every: int) -> tuple[list[Photo], list[Photo]]:
+    """(training, held out): photos 0, K, 2K, ... are held out; K = 0 holds none out.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    held = [photo for i, photo in enumerate(photos) if every and i % every == 0]
+    train = [photo for i, photo in enumerate(photos) if not (every and i % every == 0)]
+    if not train:
+        raise InputError(f"holdout: every {every}th of {len(photos)} photos leaves none to train on")
+    return train, held
