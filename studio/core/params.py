@@ -106,6 +106,16 @@ class ParamSet:
             raise InputError(f"{self._owner}: no parameter {name!r}; it has {known}")
         self._values[name] = self._params[name].check(value, self._owner)
 
+    def attach(self, name: str, tensor: Any) -> None:
+        """Let an optimizer move a differentiable parameter: its value is `tensor` from now on.
+
+        The tensor (one element, or three) keeps its gradient; `as_dict` gives plain numbers.
+        """
+        self.set(name, tensor.detach().tolist())
+        if not self._params[name].differentiable:
+            raise InputError(f"{self._owner}: {name} is not differentiable")
+        self._values[name] = tensor
+
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
@@ -113,10 +123,15 @@ class ParamSet:
         return tuple(self._params.values())
 
     def as_dict(self) -> dict[str, Any]:
-        return dict(self._values)
+        return {name: self._plain(name) for name in self._values}
 
     def is_default(self, name: str) -> bool:
-        return bool(self._values[name] == self._params[name].default)
+        return bool(self._plain(name) == self._params[name].default)
+
+    def _plain(self, name: str) -> Any:
+        value = self._values[name]
+        return self._params[name].check(value.detach().tolist()) if hasattr(value, "detach") else value
 
     def copy(self) -> ParamSet:
-        return ParamSet(self._owner, self.params(), self._values)
+        """An independent set of plain values; attached tensors stay behind."""
+        return ParamSet(self._owner, self.params(), self.as_dict())

@@ -19,6 +19,7 @@ LAYERS = {
     "studio.core.kernels": 3,
     "studio.core.ops": 4,
     "studio.core.gbuffer": 4,
+    "studio.core.tensors": 4,
     "studio.core.effects": 5,
     "studio.core.pipeline": 6,
     "studio.core.io": 6,

@@ -1,0 +1,256 @@
+"""The differentiable renderer: G-buffer, effects in stage order, antialiasing.
+
+    vertices -> rasterize + interpolate -> G-buffer -> shade -> screen -> antialias -> post
+
+Every arrow carries gradients back. Only the channels that an enabled effect reads, or that
+the caller asks for, are made: without effects the picture is the albedo, and the G-buffer
+holds nothing but colour and coverage. That is the optimizer's fast path, not another renderer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.effects import get, registry
+from studio.core.errors import InputError
+from studio.core.gbuffer import CameraBatch, Frame, LightTensors
+from studio.core.ops import antialias, rasterize_interpolate
+from studio.core.ops.compose import compose
+from studio.core.ops.normals import vertex_normals
+from studio.core.ops.packing import unpack
+from studio.core.params import ParamSet
+from studio.core.scene import Camera, Scene
+from studio.core.tensors import SceneTensors
+
+__all__ = ["AOVS", "Effects", "SceneTensors", "default_effects", "render", "render_image"]
+
+Effects = Mapping[str, ParamSet]
+"""Enabled effects by name with their parameters; order does not matter."""
+
+_PACKED = {"normal": 3, "position": 3, "albedo": 3, "perceptual_roughness": 1, "metallic": 1, "uv": 2}
+"""Interpolated channels in the order in which they lie in the packed G-buffer."""
+
+_SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion")
+"""Channels that textures take part in."""
+
+AOVS = (
+    *("color", "alpha", "albedo", "normal", "position", "depth", "perceptual_roughness", "metallic"),
+    *("occlusion", "uv", "covered", "id", "part"),
+)
+"""Channels that render_image can return. id is the triangle and part the mesh, both plus one."""
+
+
+def default_effects(scene: Scene | None = None) -> dict[str, ParamSet]:
+    """The effects that are on by default, with the scene's values."""
+    values = scene.effects if scene is not None else {}
+    return {
+        name: ParamSet(name, effect.params, values.get(name))
+        for name, effect in registry().items()
+        if effect.enabled
+    }
+
+
+def clip_positions(vertices: Tensor, cameras: CameraBatch) -> Tensor:
+    """[N, V, 4] clip space of [V, 3] world positions; differentiable in both."""
+    matrix = cameras.world_to_clip
+    moved = torch.matmul(vertices, matrix[:, :, :3].transpose(1, 2))
+    return moved + matrix[:, None, :, 3]
+
+
+def render(
+    tensors: SceneTensors,
+    cameras: CameraBatch,
+    lights: LightTensors,
+    background: Tensor | None = None,
+    effects: Effects | None = None,
+    channels: Iterable[str] = (),
+    cull_backfaces: bool = False,
+) -> Frame:
+    """Render a scene from N cameras, differentiably.
+
+    Args:
+        tensors: the scene's surfaces.
+        cameras: N cameras of one size.
+        lights: see LightTensors; unused without a shade effect.
+        background: [3] or [N, H, W, 3] linear (an image of noise makes holes costly while
+            fitting); None is black.
+        effects: those that are on, by name. Without one of stage "shade" the colour is the
+            albedo.
+        channels: further channels to make, any of AOVS.
+        cull_backfaces: leave out triangles seen from behind; a third faster for closed meshes.
+    Returns:
+        A frame whose channels are those read, written and asked for, and always
+        rgba [N, H, W, 4], color [N, H, W, 3] (linear, over the background) and
+        alpha [N, H, W, 1], all three antialiased. Take the loss on rgba: color and alpha are
+        slices of it, and slicing costs a copy in the backward pass.
+    Gradients:
+        To: all of tensors (silhouettes included), lights, background, effect parameters.
+        Discontinuous in: visibility inside the object; see antialias.
+    Raises:
+        InputError: an unknown effect or channel. ShapeError: a tensor that does not fit.
+    """
+    wanted = _wanted(effects or {}, channels)
+    if background is None:
+        background = torch.zeros(3, device=tensors.vertices.device)
+    frame = Frame(cameras, lights, background)
+    pos = clip_positions(tensors.vertices, cameras)
+    chosen = [effect for effect in registry().values() if effect.name in (effects or {})]
+    shaded = any(effect.stage == "shade" for effect in chosen)
+    only_albedo = not shaded and not tensors.textured and wanted <= {"rast", "albedo", "covered"}
+    if only_albedo:
+        rgba = _albedo_buffer(frame, tensors, pos, cull_backfaces)
+    else:
+        _geometry_buffer(frame, tensors, pos, wanted | {"albedo"}, cull_backfaces)
+        _run(frame, effects, "shade")
+        if not shaded:
+            frame.channels["color"] = frame["albedo"]
+        _run(frame, effects, "screen")
+        rgba = compose(frame["color"], frame["rast"], background)
+    rgba = antialias(rgba, frame["rast"], pos, tensors.faces, tensors.topology)
+    _set_picture(frame, rgba)
+    if any(effect.stage == "post" for effect in chosen):
+        _run(frame, effects, "post")
+        _set_picture(frame, torch.cat([frame["color"], frame["alpha"]], dim=3))
+    return frame
+
+
+def _wanted(effects: Effects, channels: Iterable[str]) -> set[str]:
+    """Channels to make; InputError for unknown names."""
+    wanted = {"rast"}
+    for name in effects:
+        wanted |= set(get(name).reads)
+    for name in channels:
+        if name not in AOVS:
+            raise InputError(f"render: no channel {name!r}; there are {', '.join(AOVS)}")
+        wanted.add(name)
+    return wanted - {"color", "alpha", "rgba"}
+
+
+def _set_picture(frame: Frame, rgba: Tensor) -> None:
+    frame.channels.update(rgba=rgba, color=rgba[..., :3], alpha=rgba[..., 3:])
+
+
+def _run(frame: Frame, effects: Effects | None, stage: str) -> None:
+    for name, effect in registry().items():
+        if effect.stage == stage and effects and name in effects:
+            frame.channels.update(effect.apply(frame, effects[name]))
+
+
+def _albedo_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, cull: bool) -> Tensor:
+    """Colour and coverage straight from the rasterizer, the background filled in."""
+    attributes = torch.cat([tensors.colors, torch.ones_like(tensors.colors[:, :1])], dim=1)
+    size = (frame.cameras.height, frame.cameras.width)
+    image, rast = rasterize_interpolate(pos, tensors.faces, attributes[None], size, cull)
+    rgba = compose(image, rast, frame.background)
+    frame.channels.update(rast=rast, albedo=rgba[..., :3], covered=rgba[..., 3:])
+    return rgba
+
+
+def _geometry_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: set[str], cull: bool) -> None:
+    """All wanted channels of the nearest surface."""
+    interpolated = {name for name in _PACKED if name in wanted}
+    if "depth" in wanted:
+        interpolated.add("position")
+    if tensors.textured and wanted & set(_SURFACE):
+        interpolated |= {"uv", "perceptual_roughness", "metallic"}
+    names = [name for name in _PACKED if name in interpolated]
+    attributes = torch.cat([_attribute(tensors, name) for name in names], dim=1)
+    size = (frame.cameras.height, frame.cameras.width)
+    packed, rast = rasterize_interpolate(pos, tensors.faces, attributes[None], size, cull)
+    normal = names.index("normal") if "normal" in names else -1
+    views = unpack(packed, rast, tuple(_PACKED[name] for name in names), normal)
+    frame.channels.update(zip(names, views), rast=rast)
+    covered = (rast[..., 3:] > 0).to(rast.dtype)
+    if wanted & {"covered", "depth", "occlusion"} or tensors.textured:
+        frame.channels["covered"] = covered
+    if "occlusion" in wanted:
+        frame.channels["occlusion"] = covered
+    if "depth" in wanted:
+        row = frame.cameras.world_to_view[:, 2]
+        along = torch.einsum("nhwc,nc->nhw", frame["position"], row[:, :3]) + row[:, 3, None, None]
+        frame.channels["depth"] = -along[..., None] * covered
+    if wanted & {"id", "part"}:
+        _identify(frame, tensors)
+    if tensors.textured and wanted & set(_SURFACE):
+        _apply_textures(frame, tensors)
+
+
+def _attribute(tensors: SceneTensors, name: str) -> Tensor:
+    """[V, C] vertex values of a packed channel."""
+    if name == "normal":
+        if tensors.normals is not None:
+            return tensors.normals
+        return vertex_normals(tensors.vertices, tensors.faces, tensors.incidence)
+    fields = {"position": tensors.vertices, "albedo": tensors.colors, "uv": tensors.uvs}
+    return fields[name] if name in fields else getattr(tensors, name)
+
+
+def _part_numbers(frame: Frame, tensors: SceneTensors) -> Tensor:
+    """[N, H, W, 1] int64 part of each pixel, -1 where empty."""
+    triangle = frame["rast"][..., 3:].long() - 1
+    return torch.where(triangle >= 0, tensors.face_part[triangle.clamp(min=0)], -1)
+
+
+def _identify(frame: Frame, tensors: SceneTensors) -> None:
+    frame.channels["id"] = frame["rast"][..., 3:]
+    frame.channels["part"] = _part_numbers(frame, tensors).float() + 1
+
+
+def _apply_textures(frame: Frame, tensors: SceneTensors) -> None:
+    """Multiply what textures say into the surface channels, part by part."""
+    from studio.core.ops import texture
+
+    uv = frame["uv"].contiguous()
+    number = _part_numbers(frame, tensors) if len(tensors.parts) > 1 else None
+    for i, part in enumerate(tensors.parts):
+        if not part.textured:
+            continue
+        mask = frame["covered"] > 0 if number is None else number == i
+        if part.base_color_texture is not None:
+            _multiply(frame, "albedo", texture(part.base_color_texture, uv), mask)
+        if part.orm_texture is not None:
+            orm = texture(part.orm_texture, uv)
+            _multiply(frame, "perceptual_roughness", orm[..., 1:2], mask)
+            _multiply(frame, "metallic", orm[..., 2:3], mask)
+        if part.occlusion_texture is not None and "occlusion" in frame.channels:
+            _multiply(frame, "occlusion", texture(part.occlusion_texture, uv), mask)
+
+
+def _multiply(frame: Frame, name: str, factor: Tensor, mask: Tensor) -> None:
+    frame.channels[name] = frame[name] * torch.where(mask, factor, 1.0)
+
+
+def render_image(
+    scene: Scene,
+    camera: Camera,
+    effects: Effects | None = None,
+    device: torch.device | str = "cpu",
+    channel: str | None = None,
+) -> np.ndarray:
+    """One picture of a scene, without gradients.
+
+    Args:
+        effects: those that are on; None for the default ones with the scene's values.
+        channel: one of AOVS instead of the picture.
+    Returns:
+        [H, W, 4] float32: linear colour over the scene's background, and alpha; or
+        [H, W, C] of the channel. Row 0 is the bottom.
+    Raises:
+        InputError: nothing to render, an unknown effect or channel.
+    """
+    chosen = default_effects(scene) if effects is None else effects
+    with torch.no_grad():
+        frame = render(
+            SceneTensors.from_scene(scene, device),
+            CameraBatch.from_cameras([camera], device),
+            LightTensors.from_lighting(scene.lighting, device),
+            torch.tensor(scene.background, dtype=torch.float32, device=device),
+            chosen,
+            () if channel is None else (channel,),
+        )
+    image: np.ndarray = frame[channel or "rgba"][0].contiguous().cpu().numpy()
+    return image

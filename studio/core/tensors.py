@@ -1,0 +1,156 @@
+"""A scene as tensors: all parts in one vertex and one triangle list, rendered in one pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.errors import InputError
+from studio.core.ops import Topology
+from studio.core.ops.normals import Incidence
+from studio.core.scene import Mesh, Scene
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What cannot be merged into vertex attributes: the textures of one mesh.
+
+    Attributes:
+        base_color_texture: [1, h, w, 3] linear or None.
+        orm_texture: [1, h, w, 3] occlusion, perceptual roughness, metallic, or None.
+        occlusion_texture: [1, h, w, 1] or None.
+    """
+
+    name: str
+    base_color_texture: Tensor | None = None
+    orm_texture: Tensor | None = None
+    occlusion_texture: Tensor | None = None
+
+    @property
+    def textured(self) -> bool:
+        maps = (self.base_color_texture, self.orm_texture, self.occlusion_texture)
+        return any(m is not None for m in maps)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneTensors:
+    """Everything with a surface, ready to render. Immutable; `moved` gives a changed copy.
+
+    Attributes:
+        vertices: [V, 3] world.
+        faces: [T, 3] int32.
+        colors: [V, 3] linear; vertex colour times the material's factor.
+        perceptual_roughness, metallic: [V, 1].
+        normals: [V, 3] unit, or None to compute them from the triangles on every render.
+        uvs: [V, 2].
+        face_part: [T] int64, which of `parts` a triangle belongs to.
+        topology: edges, for antialiasing.
+        incidence: triangles around vertices, for normals.
+    """
+
+    vertices: Tensor
+    faces: Tensor
+    colors: Tensor
+    perceptual_roughness: Tensor
+    metallic: Tensor
+    normals: Tensor | None
+    uvs: Tensor
+    face_part: Tensor
+    parts: tuple[Part, ...]
+    topology: Topology
+    incidence: Incidence
+
+    @classmethod
+    def from_scene(cls, scene: Scene, device: torch.device | str = "cpu") -> SceneTensors:
+        """All meshes of a scene.
+
+        Raises:
+            InputError: no mesh, or one that cannot be rendered (see Mesh.check).
+        """
+        if not scene.meshes:
+            raise InputError(f"{scene.name}: nothing to render, expected at least one mesh")
+        return cls.from_meshes(scene.meshes, device)
+
+    @classmethod
+    def from_meshes(cls, meshes: list[Mesh], device: torch.device | str = "cpu") -> SceneTensors:
+        """Meshes side by side; vertices of different meshes never share a normal or an edge."""
+        for mesh in meshes:
+            mesh.check(mesh.name)
+
+        def tensor(parts: list[np.ndarray], dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.as_tensor(np.concatenate(parts), dtype=dtype).to(device)
+
+        first = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
+        vertices = tensor([m.vertices for m in meshes])
+        faces = tensor([m.faces + n for m, n in zip(meshes, first)], torch.int32)
+        part_of_vertex = [np.full((len(m.vertices), 1), i) for i, m in enumerate(meshes)]
+        places = torch.cat([vertices, tensor(part_of_vertex)], dim=1)
+        stored = any(m.normals is not None for m in meshes)
+        return cls(
+            vertices=vertices,
+            faces=faces,
+            colors=tensor([_colors(m) for m in meshes]),
+            perceptual_roughness=tensor(
+                [_factor(m, m.roughness, m.material.perceptual_roughness) for m in meshes]
+            ),
+            metallic=tensor([_factor(m, m.metallic, m.material.metallic) for m in meshes]),
+            normals=tensor([m.vertex_normals() for m in meshes]) if stored else None,
+            uvs=tensor([m.uvs if m.uvs is not None else np.zeros((len(m.vertices), 2)) for m in meshes]),
+            face_part=tensor([np.full(len(m.faces), i) for i, m in enumerate(meshes)], torch.int64),
+            parts=tuple(_part(m, device) for m in meshes),
+            topology=Topology.build(faces, places),
+            incidence=Incidence.build(faces, places),
+        )
+
+    def moved(
+        self,
+        vertices: Tensor | None = None,
+        colors: Tensor | None = None,
+        perceptual_roughness: Tensor | None = None,
+        metallic: Tensor | None = None,
+    ) -> SceneTensors:
+        """The same triangles with other values; moved vertices drop the stored normals."""
+        changes = {
+            "vertices": vertices,
+            "colors": colors,
+            "perceptual_roughness": perceptual_roughness,
+            "metallic": metallic,
+        }
+        given = {name: value for name, value in changes.items() if value is not None}
+        normals = self.normals if vertices is None else None
+        return replace(self, normals=normals, **given)  # type: ignore[arg-type]
+
+    @property
+    def textured(self) -> bool:
+        return any(part.textured for part in self.parts)
+
+
+def _colors(mesh: Mesh) -> np.ndarray:
+    factor = np.asarray(mesh.material.base_color, np.float32)
+    colors = mesh.colors if mesh.colors is not None else np.ones_like(mesh.vertices)
+    return colors * factor
+
+
+def _factor(mesh: Mesh, per_vertex: np.ndarray | None, factor: float) -> np.ndarray:
+    return per_vertex if per_vertex is not None else np.full((len(mesh.vertices), 1), factor)
+
+
+def _part(mesh: Mesh, device: torch.device | str) -> Part:
+    material = mesh.material
+    if mesh.uvs is None:  # no way to look a texture up
+        return Part(mesh.name)
+
+    def image(pixels: np.ndarray | None, channels: int) -> Tensor | None:
+        if pixels is None:
+            return None
+        return torch.tensor(pixels[None, ..., :channels], dtype=torch.float32, device=device).contiguous()
+
+    return Part(
+        mesh.name,
+        image(material.base_color_texture, 3),
+        image(material.orm_texture, 3),
+        image(material.occlusion_texture, 1),
+    )
