@@ -8,6 +8,7 @@ import warnings
 import zlib
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import OpenEXR
@@ -129,13 +130,12 @@ def _too_large(path: Path, text: str) -> InputError:
 
 def decode_samples(picture: Image.Image, orient: bool = True) -> np.ndarray:
     """[H, W, C] uint8 or uint16 samples of an opened picture, row 0 at the top, C 1, 3 or 4."""
-    tile = picture.tile[0] if getattr(picture, "tile", None) else None
-    wide = tile is not None and tile.args in ("RGB;16B", "RGBA;16B")
+    tiles = getattr(picture, "tile", None)
     low = None
-    if wide:
+    if tiles and tiles[0].args in ("RGB;16B", "RGBA;16B"):
         # Pillow keeps the high byte of 16-bit colour. Read as if little-endian it keeps the low one.
-        again = Image.open(picture.filename or picture.fp)  # type: ignore[attr-defined]
-        again.tile = [tile._replace(args=tile.args.replace("16B", "16L"))]  # type: ignore[union-attr,attr-defined]
+        again: Any = Image.open(getattr(picture, "filename", None) or picture.fp)  # type: ignore[attr-defined]
+        again.tile = [tiles[0]._replace(args=tiles[0].args.replace("16B", "16L"))]
         low = np.asarray(_turned(again) if orient else again)
     picture = _turned(picture) if orient else picture
     if picture.mode.startswith("I"):  # 16-bit grey; Pillow's "I" holds the same range

@@ -8,8 +8,8 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.io.frames import Frame
-from studio.core.io.images import image_size, load_image, read_samples, to_float
-from studio.core.io.masks import load_mask
+from studio.core.io.images import image_size, linear_to_srgb, load_image, read_samples, to_float
+from studio.core.io.masks import WORK_SIZE, load_mask
 from studio.core.io.resample import fitted_size, shrink
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
@@ -24,14 +24,22 @@ _PROBES = 3
 class PhotoReader:
     """Reads the photos of one set; `read` may run on many threads.
 
+    Attributes:
+        pictures: by file, small sRGB copies of opaque photos to find a plain background in;
+            only with `keep` and where no mask files exist.
     Raises:
         InputError: photos of different sizes, unless each frame states its own size.
     """
 
-    def __init__(self, frames: list[Frame], to_world: Similarity, max_size: int | None, mask_files: MaskUse):
+    def __init__(
+        self, frames: list[Frame], to_world: Similarity, max_size: int | None, mask_files: MaskUse, keep: bool
+    ):
+        self._count = len(frames)
         self._to_world = to_world
         self._max_size = max_size
         self._mask_files = mask_files
+        self._keep = keep and not any(frame.mask for frame in frames)
+        self.pictures: dict[str, np.ndarray] = {}
         self._check_sizes(frames)
         self._premultiplied = _is_premultiplied(frames[:_PROBES])
 
@@ -60,6 +68,8 @@ class PhotoReader:
         camera = frame.intrinsics.camera(width, height, pose, frame.name, frame.where)
         size = fitted_size(height, width, self._max_size)
         mask = self._mask(frame, (height, width))
+        if self._keep and alpha is None:
+            self.pictures[str(frame.image)] = _working_picture(rgb)
         if alpha is not None:
             rgb, alpha = _shrink_straight(rgb, alpha, *size)
         elif size != (height, width):
@@ -108,6 +118,10 @@ class PhotoReader:
             )
         return mask
 
+    def all_opaque(self) -> bool:
+        """No photo has alpha or a mask file, and `pictures` holds all of them."""
+        return self._keep and len(self.pictures) == self._count
+
     def notes(self, frames: list[Frame], photos: list[Photo]) -> list[str]:
         """What the masks came from."""
         files = sum(frame.mask is not None for frame in frames)
@@ -122,6 +136,14 @@ class PhotoReader:
             kind = "premultiplied, divided" if self._premultiplied else "straight"
             out.append(f"masks from alpha ({kind}): {with_alpha} of {len(frames)} photos")
         return out
+
+
+def _working_picture(rgb: np.ndarray) -> np.ndarray:
+    """[h, w, 3] uint8 sRGB, row 0 at the bottom, the long side at most WORK_SIZE."""
+    height, width = rgb.shape[:2]
+    size = fitted_size(height, width, WORK_SIZE)
+    small = rgb if size == (height, width) else shrink(rgb, *size)
+    return (linear_to_srgb(np.clip(small, 0.0, 1.0)) * 255 + 0.5).astype(np.uint8)
 
 
 def _oriented(frame: Frame) -> np.ndarray:

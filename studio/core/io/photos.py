@@ -13,6 +13,7 @@ from studio.core.io import llff, middlebury, nerf
 from studio.core.io.frames import FrameSet
 from studio.core.io.normalize import normalisation, object_sphere, with_clip_range
 from studio.core.io.photo_reader import MaskUse, PhotoReader
+from studio.core.io.plain import mask_plain_background
 from studio.core.scene.photo import PhotoSet
 
 Progress = Callable[[int, int], None]
@@ -54,9 +55,14 @@ def load_photos(
     frames = read_frames(source)
     to_world, notes = normalisation(frames)
     notes = frames.notes + notes
-    reader = PhotoReader(frames.frames, to_world, max_size, mask_files)
+    reader = PhotoReader(frames.frames, to_world, max_size, mask_files, keep=background is not None)
     photos = on_all_cores(reader.read, frames.frames, progress)
     notes += reader.notes(frames.frames, photos)
+    if background is not None and reader.all_opaque():
+        pictures = [reader.pictures[str(f.image)] for f in frames.frames]
+        notes += mask_plain_background(
+            photos, pictures, frames, to_world, background, mask_threshold, on_all_cores
+        )
     center, radius = object_sphere(photos)
     for photo in photos:
         photo.camera = with_clip_range(photo.camera, center, radius)

@@ -1,0 +1,96 @@
+"""Masks for a whole set from its plain background, and the region its known box allows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+from skimage.draw import polygon
+
+from studio.core.io.frames import FrameSet
+from studio.core.io.masks import extract, find_background
+from studio.core.io.resample import shrink
+from studio.core.scene.camera import Camera
+from studio.core.scene.photo import Photo
+from studio.core.scene.scene import Similarity
+
+_BOX_MARGIN = 1.03
+"""A tight box is grown by 3 %: calibration is not exact."""
+
+
+def mask_plain_background(
+    photos: list[Photo],
+    pictures: list[np.ndarray],
+    frames: FrameSet,
+    to_world: Similarity,
+    color: Literal["auto"] | tuple[float, float, float],
+    threshold: float | None,
+    run: Callable[[Callable[[Any], Any], list[Any]], list[Any]],
+) -> list[str]:
+    """Set the masks of photos that show the object before one plain colour; returns notes.
+
+    Args:
+        photos: their `mask` is set.
+        pictures: [h, w, 3] uint8 sRGB each, row 0 at the bottom, the same view at working size.
+        color, threshold: as in `load_photos`.
+        run: maps a function over a list, on all cores.
+    """
+    known = None if color == "auto" else color
+    background = find_background(pictures, known, threshold)
+    if background is None:
+        return ["no masks: the photos have neither alpha, nor mask files, nor a plain background"]
+    corners = None if frames.box is None else to_world.apply(box_corners(*frames.box))
+
+    def one(item: tuple[Photo, np.ndarray]) -> float:
+        photo, picture = item
+        height, width = picture.shape[:2]
+        region = None
+        if corners is not None:
+            region = box_region(photo.camera.resized(width, height), corners)
+        photo.mask = _resized(extract(picture, background, region), *photo.image.shape[:2])
+        return float(photo.mask.mean())
+
+    covered = run(one, list(zip(photos, pictures, strict=True)))
+    shown = ", ".join(f"{v:.2f}" for v in background.color)
+    notes = [f"masks from the plain background, sRGB ({shown}), threshold {background.threshold:.2f}"]
+    if corners is not None:
+        notes.append("masks cropped to the object's box from the README")
+    empty = [p.name for p, share in zip(photos, covered, strict=True) if share == 0]
+    if empty:
+        notes.append(f"no object found in {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")
+    return notes
+
+
+def box_corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """[8, 3] corners of a box."""
+    return np.stack(np.meshgrid(*np.stack([low, high], axis=1), indexing="ij"), axis=-1).reshape(8, 3)
+
+
+def box_region(camera: Camera, corners: np.ndarray) -> np.ndarray | None:
+    """[H, W] bool pixels inside the projection of a box; None if it reaches behind the camera."""
+    center = corners.mean(axis=0)
+    grown = center + _BOX_MARGIN * (corners - center)
+    view = grown @ camera.world_to_view[:3, :3].T + camera.world_to_view[:3, 3]
+    if view[:, 2].max() >= 0:
+        return None
+    x = camera.cx - camera.fx * view[:, 0] / view[:, 2]
+    y = camera.height - camera.cy - camera.fy * view[:, 1] / view[:, 2]
+    points = np.stack([y, x], axis=1) - 0.5
+    outline = points[ConvexHull(points).vertices]
+    region = np.zeros((camera.height, camera.width), bool)
+    region[polygon(outline[:, 0], outline[:, 1], region.shape)] = True
+    return region
+
+
+def _resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[height, width] float32 coverage of a boolean mask at another size."""
+    h, w = mask.shape
+    if height <= h and width <= w:
+        return shrink(mask[..., None].astype(np.float32), height, width)[..., 0]
+    zoomed = ndimage.zoom(
+        mask.astype(np.float32), (height / h, width / w), order=1, grid_mode=True, mode="nearest"
+    )
+    return np.asarray(zoomed > 0.5, np.float32)
