@@ -1,0 +1,213 @@
+"""Every action by name: title, icon, shortcut, when it is possible. Menus, keys and help read this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from imgui_bundle import imgui
+
+from studio.ui.state import AppState
+from studio.ui.theme import Icon
+
+_K = imgui.Key
+CTRL, SHIFT = imgui.Key.mod_ctrl, imgui.Key.mod_shift
+
+
+def always(state: AppState) -> bool:
+    return True
+
+
+def _ready(state: AppState) -> bool:
+    return state.ready
+
+
+def _can_start(state: AppState) -> bool:
+    return state.ready and state.photos is not None
+
+
+def _has_mesh(state: AppState) -> bool:
+    return state.ready and (bool(state.scene.meshes) or state.run.visible is not None)
+
+
+def _has_photos(state: AppState) -> bool:
+    return state.photos is not None
+
+
+def _under_way(state: AppState) -> bool:
+    return state.run.active
+
+
+def _has_run(state: AppState) -> bool:
+    return state.run.status.phase not in ("idle", "preparing")
+
+
+@dataclass(frozen=True)
+class Action:
+    """One thing a person can do.
+
+    Attributes:
+        keys: chords that trigger it; the first is shown.
+        shown: how the first chord is written in menus.
+        args: passed to the handler.
+        checked: for toggles, whether it is on.
+        repeat: holding the key repeats it.
+    """
+
+    name: str
+    title: str
+    icon: str = ""
+    shown: str = ""
+    keys: tuple[int, ...] = ()
+    args: tuple[Any, ...] = ()
+    possible: Callable[[AppState], bool] = always
+    checked: Callable[[AppState], bool] | None = None
+    repeat: bool = False
+
+
+def _mode(value: str) -> Callable[[AppState], bool]:
+    return lambda state: state.view.mode == value
+
+
+def _flag(name: str) -> Callable[[AppState], bool]:
+    return lambda state: bool(getattr(state.view, name))
+
+
+def _key(key: imgui.Key, *mods: imgui.Key) -> int:
+    chord = int(key)
+    for mod in mods:
+        chord |= int(mod)
+    return chord
+
+
+FILE = (
+    Action("open_mesh", "Open mesh…", Icon.mesh, "Ctrl+O", (_key(_K.o, CTRL),), possible=_ready),
+    Action(
+        "open_photos",
+        "Open photos…",
+        Icon.photos,
+        "Ctrl+Shift+O",
+        (_key(_K.o, CTRL, SHIFT),),
+        possible=_ready,
+    ),
+    Action("open_demo", "Open built-in scene", Icon.folder, possible=_ready),
+    Action("export", "Export mesh…", Icon.export, "Ctrl+E", (_key(_K.e, CTRL),), possible=_has_mesh),
+    Action("screenshot", "Save picture", Icon.camera, "F12", (_key(_K.f12),), possible=_ready),
+    Action("quit", "Quit", Icon.quit, "Ctrl+Q", (_key(_K.q, CTRL),)),
+)
+EDIT = (
+    Action(
+        "undo",
+        "Undo",
+        Icon.undo,
+        "Ctrl+Z",
+        (_key(_K.z, CTRL),),
+        possible=lambda state: bool(state.history.undo_label),
+        repeat=True,
+    ),
+    Action(
+        "redo",
+        "Redo",
+        Icon.redo,
+        "Shift+Ctrl+Z",
+        (_key(_K.z, CTRL, SHIFT), _key(_K.y, CTRL)),
+        possible=lambda state: bool(state.history.redo_label),
+        repeat=True,
+    ),
+)
+VIEW = (
+    Action("frame", "Frame object", Icon.frame, "F", (_key(_K.f),)),
+    Action("reset_view", "Reset view", Icon.home, "R", (_key(_K.r),)),
+    Action("look", "Front", "", "Num 1", (_key(_K.keypad1),), args=("front",)),
+    Action("look", "Right", "", "Num 3", (_key(_K.keypad3),), args=("right",)),
+    Action("look", "Top", "", "Num 7", (_key(_K.keypad7),), args=("top",)),
+    Action(
+        "look_photo", "Through the photo", Icon.camera, "Num 0", (_key(_K.keypad0),), possible=_has_photos
+    ),
+)
+VIEW_TOGGLES = (
+    Action("toggle", "Ground grid", Icon.grid, args=("grid",), checked=_flag("grid")),
+    Action("toggle", "Photo cameras", Icon.camera, args=("cameras",), checked=_flag("cameras")),
+    Action("toggle", "Axes", Icon.sliders, args=("gizmo",), checked=_flag("gizmo")),
+    Action("exposure", "Exposure…", Icon.sun, "E", (_key(_K.e),)),
+    Action(
+        "toggle",
+        "Picture only",
+        Icon.photo,
+        "Tab",
+        (_key(_K.tab),),
+        args=("picture_only",),
+        checked=_flag("picture_only"),
+    ),
+    Action("toggle", "Light theme", Icon.bulb, args=("light_theme",), checked=_flag("light_theme")),
+)
+SCENE = (
+    Action("add_light", "Add directional light", Icon.sun, args=("directional",)),
+    Action("add_light", "Add point light", Icon.bulb, args=("point",)),
+)
+OPTIMIZE = (
+    Action("toggle_run", "Start or pause", Icon.play, "Space", (_key(_K.space),), possible=_can_start),
+    Action("step", "Single step", Icon.step, ".", (_key(_K.period),), possible=_can_start, repeat=True),
+    Action("stop", "Stop", Icon.stop, possible=_under_way),
+    Action("reset", "Reset", Icon.reset, possible=_has_run),
+)
+COMPARE = (
+    Action("mode", "Render", "", args=("render",), checked=_mode("render")),
+    Action("mode", "Target", "", "T", (_key(_K.t),), ("target",), _has_photos, _mode("target")),
+    Action("mode", "Wipe", "", "W", (_key(_K.w),), ("wipe",), _has_photos, _mode("wipe")),
+    Action("mode", "Split", "", args=("split",), possible=_has_photos, checked=_mode("split")),
+    Action("mode", "Difference", "", "O", (_key(_K.o),), ("difference",), _has_photos, _mode("difference")),
+    Action("mode", "Flicker", "", args=("flicker",), possible=_has_photos, checked=_mode("flicker")),
+)
+PHOTOS = (
+    Action(
+        "toggle",
+        "Photo over render",
+        Icon.compare,
+        "G",
+        (_key(_K.g),),
+        ("truth",),
+        _has_photos,
+        _flag("truth"),
+    ),
+    Action(
+        "step_photo", "Previous photo", "", "[", (_key(_K.left_bracket),), (-1,), _has_photos, repeat=True
+    ),
+    Action("step_photo", "Next photo", "", "]", (_key(_K.right_bracket),), (1,), _has_photos, repeat=True),
+    Action(
+        "leave_photo",
+        "Leave photo",
+        "",
+        "Esc",
+        (_key(_K.escape),),
+        possible=lambda state: state.view.photo is not None,
+    ),
+)
+HELP = (
+    Action("toggle", "Shortcuts", Icon.keyboard, "?", (_key(_K.slash, SHIFT), _key(_K.f1)), ("help_open",)),
+    Action("palette", "Commands…", Icon.sliders, "Ctrl+K", (_key(_K.k, CTRL),)),
+    Action("about", "About", Icon.info),
+)
+
+GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
+    ("File", FILE),
+    ("Edit", EDIT),
+    ("View", VIEW + VIEW_TOGGLES),
+    ("Scene", SCENE),
+    ("Optimize", OPTIMIZE),
+    ("Compare", COMPARE + PHOTOS),
+    ("Help", HELP),
+)
+
+
+def trigger_shortcuts(state: AppState) -> None:
+    """Post the actions whose keys were pressed this frame."""
+    for _, actions in GROUPS:
+        for action in actions:
+            flags = imgui.InputFlags_.route_global
+            if action.repeat:
+                flags |= imgui.InputFlags_.repeat
+            pressed = [imgui.shortcut(chord, flags) for chord in action.keys]
+            if any(pressed) and action.possible(state):
+                state.act(action.name, *action.args)

@@ -1,0 +1,215 @@
+"""The window: context, layout, frame loop, pacing, and a clean end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from imgui_bundle import hello_imgui, imgui, immapp  # before glfw: else two GLFW libraries load
+
+import glfw  # isort: skip
+from imgui_bundle import glfw_utils
+
+from studio.core.scene import Scene
+from studio.gl.context import adopt_context, describe_context
+from studio.ui import actions, theme, widgets
+from studio.ui.control import Controller
+from studio.ui.jobs import Jobs
+from studio.ui.layout import layouts
+from studio.ui.pacing import Pacing
+from studio.ui.panels import (
+    effects,
+    light,
+    log,
+    material,
+    menus,
+    optimize,
+    overlays,
+    photos,
+    progress,
+    scene_tree,
+    status,
+)
+from studio.ui.panels.viewport import ViewportPanel
+from studio.ui.state import AppState, Document
+from studio.ui.thumbnails import Thumbnails
+
+SIZE = (1280, 800)
+
+
+class App:
+    """One window and everything behind it.
+
+    Args:
+        files: opened once the window shows; the built-in scene if there are none.
+        device: auto, cpu or cuda, for fits.
+        preferences: remember layout and window place in the user's configuration folder.
+        demo: show the built-in scene when there are no files.
+
+    Attributes:
+        state: what the panels read.
+        params: hello_imgui's runner parameters; tests hand them to the test engine.
+    """
+
+    def __init__(
+        self,
+        files: list[Path] | None = None,
+        device: str = "auto",
+        preferences: bool = True,
+        demo: bool = True,
+    ) -> None:
+        self._files = list(files or [])
+        self._demo = demo
+        jobs = Jobs(self._job_failed, hello_imgui.request_refresh)
+        self.state = AppState(jobs, Document(Scene(name="untitled")), device)
+        self.control = Controller(self.state, native_dialogs=preferences)
+        self.viewport: ViewportPanel | None = None
+        self._thumbnails: Thumbnails | None = None
+        self._pacing = Pacing()
+        self._began = time.perf_counter()
+        self.first_frame_seconds = 0.0
+        self.on_frame: Callable[[], None] | None = None
+        self.params = self._runner_params(preferences)
+
+    def run(self) -> None:
+        """Open the window; returns when it is closed."""
+        immapp.run(self.params, self.add_ons())
+
+    @staticmethod
+    def add_ons() -> immapp.AddOnsParams:
+        return immapp.AddOnsParams(with_implot=True)
+
+    def _runner_params(self, preferences: bool) -> hello_imgui.RunnerParams:
+        params = hello_imgui.RunnerParams()
+        params.app_window_params.window_title = "Studio"
+        params.app_window_params.window_geometry.size = SIZE
+        params.app_window_params.restore_previous_geometry = preferences
+        params.platform_backend_type = hello_imgui.PlatformBackendType.glfw
+        params.renderer_backend_type = hello_imgui.RendererBackendType.open_gl3
+        gl = hello_imgui.OpenGlOptions()
+        gl.major_version, gl.minor_version = 4, 1
+        gl.use_core_profile = gl.use_forward_compat = True
+        gl.glsl_version = "410"
+        gl.anti_aliasing_samples = 0  # on software GL multisampling costs two thirds of the frame rate
+        params.renderer_backend_options.open_gl_options = gl
+        params.ini_disable = not preferences
+        params.ini_folder_type = hello_imgui.IniFolderType.app_user_config_folder
+        params.ini_filename = "studio/window.ini"
+        params.fps_idling.vsync_to_monitor = True
+        window = params.imgui_window_params
+        window.default_imgui_window_type = hello_imgui.DefaultImGuiWindowType.provide_full_screen_dock_space
+        window.show_menu_bar = True
+        window.show_menu_app = window.show_menu_view = False
+        window.show_status_bar = True
+        window.show_status_fps = False
+        window.remember_status_bar_settings = window.remember_theme = False
+        window.background_color = theme.vec(theme.DARK.window)
+        self._fill_callbacks(params.callbacks)
+        bodies = self._bodies()
+        default, *others = layouts(bodies)
+        params.docking_params = default
+        params.alternative_docking_layouts = others
+        return params
+
+    def _fill_callbacks(self, callbacks: hello_imgui.RunnerCallbacks) -> None:
+        callbacks.load_additional_fonts = theme.load_fonts
+        callbacks.setup_imgui_style = theme.apply_style
+        callbacks.setup_imgui_config = _configure
+        callbacks.post_init = self._post_init
+        callbacks.pre_new_frame = self._before_frame
+        callbacks.show_gui = self._show_gui
+        callbacks.show_menus = lambda: menus.draw(self.state)
+        callbacks.show_status = lambda: status.draw(self.state)
+        callbacks.before_exit = self._before_exit
+
+    def _bodies(self) -> dict[str, Callable[[], None]]:
+        state = self.state
+        return {
+            "Scene": lambda: scene_tree.draw(state),
+            "Photos": lambda: photos.draw(state, self._thumbnails) if self._thumbnails else None,
+            "Viewport": lambda: self.viewport.draw() if self.viewport else None,
+            "Optimize": lambda: optimize.draw(state),
+            "Effects": lambda: effects.draw(state, self.control.effects),
+            "Material": lambda: material.draw(state),
+            "Light": lambda: light.draw(state),
+            "Progress": lambda: progress.draw(state),
+            "Log": lambda: log.draw(state),
+        }
+
+    # Life
+
+    def _post_init(self) -> None:
+        ctx = adopt_context()
+        facts = describe_context(ctx)
+        self.state.renderer = facts.short
+        self.state.software = facts.software
+        theme.apply_style()  # again: the plots' style and the DPI factor exist only now
+        self.viewport = ViewportPanel(ctx, self.state)
+        self.control.viewport = self.viewport
+        self._thumbnails = Thumbnails(ctx, self.state.jobs)
+        self._drop_callback = self._on_drop  # GLFW keeps no reference
+        glfw.set_drop_callback(glfw_utils.glfw_window_hello_imgui(), self._drop_callback)
+        self.control.warm_up(self._files, self._demo)
+
+    def _on_drop(self, window: Any, paths: list[str]) -> None:
+        self.state.act("open_files", [Path(path) for path in paths])
+        hello_imgui.request_refresh()
+
+    def _before_frame(self) -> None:
+        """Carry out what the last frame asked for, and take what the threads brought."""
+        state = self.state
+        commands, state.commands = state.commands, []
+        for command in commands:
+            self.control.carry_out(command)
+        state.jobs.poll()
+        self._pacing.update(state, self.params, self.control.worker)
+        self.control.take_updates(self._pacing.snapshot_due())
+        if self.viewport is not None:
+            self.viewport.resolution_scale = self._pacing.resolution_scale
+        state.idle = bool(self.params.fps_idling.is_idling)
+        state.fps = hello_imgui.frame_rate()
+        visible = not state.view.picture_only
+        self.params.imgui_window_params.show_menu_bar = visible
+        self.params.imgui_window_params.show_status_bar = visible
+
+    def _show_gui(self) -> None:
+        if not self.first_frame_seconds:
+            self.first_frame_seconds = time.perf_counter() - self._began
+        state = self.state
+        if not imgui.is_any_item_active():
+            state.gesture += 1
+        actions.trigger_shortcuts(state)
+        self.control.dialogs.poll()
+        overlays.draw(state)
+        if self.on_frame is not None:
+            self.on_frame()
+
+    def _before_exit(self) -> None:
+        self.control.close()
+        if self._thumbnails is not None:
+            self._thumbnails.release()
+        if self.viewport is not None:
+            self.viewport.release()
+
+    def _job_failed(self, title: str, line: str) -> None:
+        self.state.notify(line, "fail", self.control.advice(title))
+
+
+def _configure() -> None:
+    io = imgui.get_io()
+    io.config_flags |= imgui.ConfigFlags_.docking_enable
+    io.config_windows_move_from_title_bar_only = True
+    io.config_drag_click_to_input_text = False
+
+
+def run_app(files: list[Path], device: str = "auto") -> None:
+    """Open the studio's window on these files and stay until it is closed.
+
+    Args:
+        files: meshes, photo folders or camera files; empty for the built-in scene.
+        device: auto, cpu or cuda.
+    """
+    widgets.reset()
+    App(files, device).run()

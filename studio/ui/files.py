@@ -1,0 +1,204 @@
+"""Opening and saving, as background jobs that end in an undoable edit or a notice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from studio.core.errors import InputError
+from studio.core.optim.settings import FitSettings
+from studio.core.scene import PhotoSet, Scene, Similarity
+from studio.ui.commands import Edits, Set
+from studio.ui.dialogs import FileDialogs, Request
+from studio.ui.jobs import Job
+from studio.ui.state import AppState
+
+if TYPE_CHECKING:
+    from studio.ui.panels.viewport import ViewportPanel
+
+MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
+CAMERA_SUFFIXES = (".json", ".npy", ".txt")
+PICTURE_SIZE = (1920, 1200)
+"""Pixels of a saved picture, whatever the size of the window."""
+
+ADVICE = {
+    "Opening mesh": f"Meshes end in {', '.join(MESH_SUFFIXES)}.",
+    "Opening photos": "Choose the folder, transforms.json, poses_bounds.npy or *_par.txt of a capture.",
+    "Exporting mesh": "Choose another folder or free some space; nothing was lost.",
+    "Saving picture": "Choose another folder or free some space.",
+    "Loading": "Run `main.py doctor`: it names what is missing and the command that mends it.",
+}
+"""What to do after a job failed, by its title."""
+
+
+class Files:
+    """The jobs that read and write files.
+
+    Args:
+        apply: carries out an edit of the document, on the main thread.
+    """
+
+    def __init__(self, state: AppState, dialogs: FileDialogs, apply: Callable[[Edits | Set], None]) -> None:
+        self._state = state
+        self._dialogs = dialogs
+        self._apply = apply
+
+    # Opening
+
+    def ask_mesh(self) -> None:
+        filters = (("Meshes", MESH_SUFFIXES),)
+        self._dialogs.ask(Request("file", "Open mesh", self.open_mesh, filters))
+
+    def ask_photos(self) -> None:
+        self._dialogs.ask(Request("folder", "Open a folder of photos with cameras", self.open_photos))
+
+    def open_any(self, paths: list[Path]) -> None:
+        """Files or folders that were dropped or named on the command line."""
+        for path in paths:
+            if path.suffix.lower() in MESH_SUFFIXES:
+                self.open_mesh(path)
+            elif path.is_dir() or path.suffix.lower() in CAMERA_SUFFIXES:
+                self.open_photos(path)
+            elif not path.exists():
+                self._state.notify(f"{path}: no such file or folder", "fail", "Check the name.")
+            else:
+                known = "a mesh, a folder of photos or a camera file"
+                self._state.notify(
+                    f"{path.name}: not a kind of file the studio opens", "fail", f"Drop {known}."
+                )
+
+    def open_mesh(self, path: Path) -> None:
+        def work(job: Job) -> Scene:
+            from studio.core.io.meshes import load_scene
+
+            job.progress(-1, path.name)
+            return load_scene(path)
+
+        self._state.jobs.start("Opening mesh", work, lambda scene: self._take_mesh(path, scene))
+
+    def open_photos(self, path: Path) -> None:
+        def work(job: Job) -> PhotoSet:
+            from studio.core.io.photos import load_photos
+
+            def progress(done: int, total: int) -> None:
+                job.progress(done / max(total, 1), f"{done} of {total}")
+
+            return load_photos(path, progress=progress)
+
+        self._state.jobs.start("Opening photos", work, lambda photos: self._take_photos(path, photos))
+
+    def open_demo(self) -> None:
+        def work(job: Job) -> tuple[Scene, PhotoSet, FitSettings]:
+            from studio.core import demo
+
+            job.progress(-1, "built-in scene")
+            return demo.demo_scene(), demo.demo_photos(), demo.demo_settings()
+
+        self._state.jobs.start("Opening built-in scene", work, lambda found: self._take_demo(*found))
+
+    def _take_mesh(self, path: Path, scene: Scene) -> None:
+        """The new scene replaces the old; light and background stay where the file has none."""
+        old = self._state.document.scene
+        if not scene.meshes:
+            raise InputError(f"{path.name}: no mesh in it")
+        new = replace(scene, lighting=old.lighting, background=old.background, effects=old.effects)
+        sets = (
+            Set(("scene",), new, ""),
+            Set(("name",), path.stem, ""),
+            Set(("settings", "start"), "mesh", ""),
+        )
+        self._apply(Edits(sets, f"Open {path.name}"))
+        self._state.view.selected = "mesh:0"
+        self._state.act("frame")
+        count = f"{new.triangle_count():,}".replace(",", " ")
+        self._state.notify(f"Opened {path.name}: {count} triangles", "good")
+
+    def _take_photos(self, path: Path, photos: PhotoSet) -> None:
+        sets: tuple[Set, ...] = (Set(("photos",), photos, ""),)
+        if not self._state.document.scene.meshes or self._state.document.settings["start"] == "sphere":
+            masked = any(photo.mask is not None for photo in photos.photos)
+            sets += (Set(("settings", "start"), "hull" if masked else "sphere", ""),)
+        if self._state.document.name in ("untitled", "duck"):
+            sets += (Set(("name",), path.stem if path.is_file() else path.name, ""),)
+        self._apply(Edits(sets, f"Open photos of {path.name}"))
+        for note in photos.notes:
+            self._state.say(f"{path.name}: {note}")
+        self._state.notify(f"Opened {len(photos.photos)} photos of {path.name}", "good")
+
+    def _take_demo(self, scene: Scene, photos: PhotoSet, settings: FitSettings) -> None:
+        sets = (
+            Set(("scene",), scene, ""),
+            Set(("photos",), photos, ""),
+            Set(("settings",), settings, ""),
+            Set(("name",), scene.name, ""),
+        )
+        first = not self._state.history.changed and not self._state.scene.meshes
+        self._apply(Edits(sets, "Open built-in scene"))
+        if first:  # what the window opens with is no edit
+            self._state.history.forget()
+        self._state.act("reset_view")
+        self._state.say("Opened the built-in scene. Press Start to fit the sphere to the photos.")
+
+    # Saving
+
+    def ask_export(self) -> None:
+        filters = (("glTF binary", (".glb",)), ("Wavefront", (".obj",)), ("Stanford", (".ply",)))
+        start = str(Path.home() / f"{self._state.document.name}.glb")
+        self._dialogs.ask(Request("save", "Export mesh", self.export, filters, start))
+
+    def export(self, path: Path) -> None:
+        """Write the scene as it is shown, in the coordinates of the photos' files."""
+        if not path.suffix:
+            path = path.with_suffix(".glb")
+        scene = self.shown_scene()
+        photos = self._state.photos
+        to_world = Similarity() if photos is None else photos.input_to_world.inverse()
+
+        def work(job: Job) -> Path:
+            from studio.core.io.export import export_scene
+
+            job.progress(-1, path.name)
+            export_scene(scene, path, to_world)
+            return path
+
+        self._state.jobs.start("Exporting mesh", work, self._exported)
+
+    def shown_scene(self) -> Scene:
+        """The document's scene with the mesh and light of the snapshot on screen."""
+        document, snapshot = self._state.document, self._state.run.visible
+        if snapshot is None:
+            return document.scene
+        meshes = [snapshot.mesh, *document.scene.meshes[1:]]
+        return replace(document.scene, meshes=meshes, lighting=self._state.lighting())
+
+    def _exported(self, path: Path) -> None:
+        self._state.notify(f"Exported {path.name}", "good", f"In {path.parent}")
+
+    def save_picture(self, viewport: ViewportPanel, path: Path | None = None) -> None:
+        """The picture of the viewport, larger than the window and without its controls."""
+        folder = Path.home() / "Pictures"
+        folder = folder if folder.is_dir() else Path.home()
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        target = path or folder / f"{self._state.document.name}-{stamp}.png"
+        image = viewport.picture(PICTURE_SIZE)
+
+        def work(job: Job) -> Path:
+            _write_png(target, image)
+            return target
+
+        self._state.jobs.start("Saving picture", work, lambda saved: self._saved(saved))
+
+    def _saved(self, path: Path) -> None:
+        self._state.notify(f"Saved {path.name}", "good", f"In {path.parent}")
+
+
+def _write_png(path: Path, image: Any) -> None:
+    from PIL import Image
+
+    from studio.core.io.files import atomic_path
+
+    with atomic_path(path) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG")

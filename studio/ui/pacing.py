@@ -1,0 +1,75 @@
+"""How often frames are drawn, so that the window and the optimizer share a machine well.
+
+With a GPU the display sets the pace. Where the processor draws (software OpenGL), every
+frame takes a core from the optimizer: while it runs and nobody touches the window, few
+frames at half resolution are enough; on input the picture moves at 30 frames a second.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from imgui_bundle import hello_imgui, imgui
+
+from studio.ui.state import AppState
+
+TOUCH_SECONDS = 1.0
+"""So long after the last input the window counts as being used."""
+
+IDLE_FPS = 4.0
+RUNNING_IDLE_FPS = 5.0
+RUNNING_FPS = 30.0
+NICE = 10
+"""Scheduling niceness of the optimizer beside a software renderer: input comes first."""
+
+
+class Pacing:
+    """Watches input and the run, and sets hello_imgui's idling to match."""
+
+    def __init__(self) -> None:
+        self._last_input = time.monotonic()
+        self._last_mouse = (0.0, 0.0)
+        self._last_snapshot = 0.0
+        self._crowded = False
+        self.resolution_scale = 1.0
+
+    @property
+    def touched(self) -> bool:
+        """Somebody moved the mouse or pressed something a moment ago."""
+        return time.monotonic() - self._last_input < TOUCH_SECONDS
+
+    def update(self, state: AppState, params: hello_imgui.RunnerParams, worker: Any) -> None:
+        """Call before every frame."""
+        self._watch_input()
+        running = state.run.status.phase in ("preparing", "running")
+        self._crowded = running and state.software
+        idling = params.fps_idling
+        idling.time_active_after_last_event = 0.3
+        idling.fps_idle = RUNNING_IDLE_FPS if self._crowded else IDLE_FPS
+        if running and not state.software:
+            idling.fps_idle = 60.0
+        idling.fps_max = RUNNING_FPS if self._crowded else 0.0
+        self.resolution_scale = 0.5 if self._crowded else 1.0
+        if worker is not None:
+            worker.niceness = NICE if state.software else 0
+            worker.max_snapshot_rate = RUNNING_FPS if not self._crowded or self.touched else RUNNING_IDLE_FPS
+
+    def snapshot_due(self) -> bool:
+        """Whether this frame may take a new snapshot."""
+        gap = 0.0
+        if self._crowded:
+            gap = 1.0 / 15.0 if self.touched else 0.9 / RUNNING_IDLE_FPS
+        now = time.monotonic()
+        if now - self._last_snapshot < gap:
+            return False
+        self._last_snapshot = now
+        return True
+
+    def _watch_input(self) -> None:
+        io = imgui.get_io()
+        mouse = (io.mouse_pos.x, io.mouse_pos.y)
+        pressed = any(imgui.is_mouse_down(button) for button in range(3))
+        if mouse != self._last_mouse or pressed or io.mouse_wheel or io.want_text_input:
+            self._last_input = time.monotonic()
+        self._last_mouse = mouse

@@ -1,0 +1,117 @@
+"""The menu bar, made from the table of actions."""
+
+from __future__ import annotations
+
+from imgui_bundle import ImVec2, hello_imgui, imgui
+
+from studio.core.optim.settings import PRESETS
+from studio.gl.options import AOVS
+from studio.ui import actions
+from studio.ui import widgets as w
+from studio.ui.actions import Action
+from studio.ui.panels import optimize
+from studio.ui.state import AppState
+from studio.ui.theme import px, roles
+
+LAYOUTS = ("Optimize", "Edit", "Compare")
+
+
+def draw(state: AppState) -> None:
+    """Menus on the left, the document's name on the right."""
+    imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(px(8), px(7)))
+    for title, items in actions.GROUPS[:-1]:
+        if imgui.begin_menu(title):
+            _items(state, title, items)
+            imgui.end_menu()
+    if imgui.begin_menu("Window"):
+        _window_menu(state)
+        imgui.end_menu()
+    title, items = actions.GROUPS[-1]
+    if imgui.begin_menu(title):
+        for action in items:
+            _item(state, action)
+        imgui.end_menu()
+    imgui.pop_style_var()
+    _document_name(state)
+
+
+def _items(state: AppState, title: str, items: tuple[Action, ...]) -> None:
+    breaks = {"quit", "look"} if title in ("File", "View") else set()
+    seen: set[str] = set()
+    for i, action in enumerate(items):
+        starts_group = title == "View" and i == len(actions.VIEW)
+        starts_group |= title == "Compare" and i == len(actions.COMPARE)
+        if (action.name in breaks and action.name not in seen) or starts_group:
+            imgui.separator()
+        seen.add(action.name)
+        _item(state, action)
+    if title == "View":
+        imgui.separator()
+        _aov_menu(state)
+    if title == "Optimize":
+        imgui.separator()
+        for name in PRESETS:
+            chosen = state.document.settings.preset == name
+            if imgui.menu_item(f"    Preset {name}", "", chosen)[0]:
+                state.set(("settings",), optimize.preset(name).copy(), f"Use preset {name}")
+
+
+def _item(state: AppState, action: Action) -> None:
+    title = action.title
+    if action.name == "undo" and state.history.undo_label:
+        title = f"Undo: {state.history.undo_label}###Undo"
+    if action.name == "redo" and state.history.redo_label:
+        title = f"Redo: {state.history.redo_label}###Redo"
+    checked = action.checked(state) if action.checked is not None else False
+    # The icon stands in a column of its own; the label is what tests and screen readers see.
+    start = imgui.get_cursor_screen_pos()
+    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x())
+    indent = "      "
+    id = title if "###" in title else f"{title}###{title}"
+    pressed = imgui.menu_item(indent + id, action.shown, checked, action.possible(state))[0]
+    if action.icon:
+        color = roles().muted
+        imgui.get_window_draw_list().add_text(
+            ImVec2(start.x + px(1), start.y), theme_color(color), action.icon
+        )
+    if pressed:
+        state.act(action.name, *action.args)
+
+
+def theme_color(color: int) -> int:
+    from studio.ui.theme import u32
+
+    return u32(color)
+
+
+def _aov_menu(state: AppState) -> None:
+    if imgui.begin_menu("      Channel###Channel"):
+        for i, aov in enumerate(AOVS):
+            shown = str(i + 1) if i < 8 else ""
+            if imgui.menu_item(aov.capitalize(), shown, state.view.aov == aov)[0]:
+                state.act("aov", aov)
+        imgui.end_menu()
+
+
+def _window_menu(state: AppState) -> None:
+    params = hello_imgui.get_runner_params()
+    for window in params.docking_params.dockable_windows:
+        if window.label == "Viewport":
+            continue
+        if imgui.menu_item(window.label, "", window.is_visible)[0]:
+            window.is_visible = not window.is_visible
+    imgui.separator()
+    current = hello_imgui.current_layout_name()
+    for layout in LAYOUTS:
+        if imgui.menu_item(f"Layout {layout}", "", layout == current)[0]:
+            state.act("layout", layout)
+    if imgui.menu_item("Restore layout", "", False)[0]:
+        params.docking_params.layout_reset = True
+
+
+def _document_name(state: AppState) -> None:
+    name = state.document.name
+    mark = "  •" if state.history.changed else ""
+    width = imgui.calc_text_size(name + mark).x
+    imgui.same_line(imgui.get_window_width() - width - px(14))
+    w.muted(name + mark)

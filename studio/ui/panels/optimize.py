@@ -1,0 +1,188 @@
+"""Optimize: start and pause, what moves and how fast, which losses, the schedule."""
+
+from __future__ import annotations
+
+from imgui_bundle import ImVec2, imgui
+
+from studio.core.optim.messages import GROUPS
+from studio.core.optim.settings import PRESETS, SECTIONS, TERMS, FitSettings, load_preset
+from studio.ui import autopanel
+from studio.ui import widgets as w
+from studio.ui.state import AppState
+from studio.ui.theme import LABEL_COLUMN, Icon, px, roles
+
+GROUP_TITLES = {
+    "vertices": "Shape",
+    "albedo": "Colour",
+    "roughness": "Roughness",
+    "metallic": "Metallic",
+    "light": "Light",
+    "background": "Background",
+    "exposure": "Exposure",
+}
+TERM_TITLES = {
+    "color": "Colour",
+    "ssim": "Structure",
+    "mask": "Silhouette",
+    "laplacian": "Laplacian",
+    "normal_consistency": "Normals",
+    "edge_length": "Edges",
+    "albedo_smoothness": "Colour smooth",
+    "light_white": "Light grey",
+}
+ALWAYS_SHOWN = ("color", "mask", "ssim")
+SLIDER_TOP = {"color": 2.0, "mask": 2.0, "ssim": 1.0, "light_white": 0.1}
+"""Right end of a weight's bar; typing may go beyond up to the parameter's limit."""
+
+_presets: dict[str, FitSettings] = {}
+
+
+def preset(name: str) -> FitSettings:
+    """A preset, read once."""
+    if name not in _presets:
+        _presets[name] = load_preset(name)
+    return _presets[name]
+
+
+def draw(state: AppState) -> None:
+    """The panel's body."""
+    _buttons(state)
+    if state.photos is None:
+        if w.empty(Icon.photos, "Photos are what the object is fitted to.", "Open photos…", "open_photos"):
+            state.act("open_photos")
+        return
+    settings = state.document.settings
+    base = preset(settings.preset) if settings.preset in PRESETS else FitSettings()
+    w.spacer(6)
+    _preset(state, settings, base)
+    autopanel.draw(state, settings, ("settings",), ("steps",), defaults=base)
+    if w.section("What moves"):
+        _groups(state, settings, base)
+    if w.section("Loss terms"):
+        _terms(state, settings, base)
+    names = {title: [param.name for param in params] for title, params in SECTIONS.items()}
+    if w.section("Schedule"):
+        run = [n for n in names["Run"] if n != "steps"]
+        autopanel.draw(state, settings, ("settings",), run, defaults=base)
+    if w.section("Start and shading"):
+        _fixed_while_running(state)
+        autopanel.draw(state, settings, ("settings",), names["Start"][:1] + names["Shading"], defaults=base)
+    if w.section("Shape in detail", opened=False):
+        _fixed_while_running(state)
+        autopanel.draw(state, settings, ("settings",), names["Start"][1:] + names["Mesh"], defaults=base)
+    w.spacer(8)
+
+
+def _buttons(state: AppState) -> None:
+    """Start or Pause, single step, stop, reset."""
+    status = state.run.status
+    running = status.phase in ("running", "preparing")
+    small, gap = px(34), px(6)
+    width = imgui.get_content_region_avail().x - 3 * (small + gap)
+    title = f"{Icon.pause}   Pause" if running else f"{Icon.play}   {_start_title(status.phase)}"
+    can = state.ready and state.photos is not None
+    imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(gap, px(6)))
+    imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(px(8), px(5)))
+    if w.accent_button(title, "start", width, 0, can):
+        state.act("toggle_run")
+    w.tooltip("Space" if can else "Open photos first." if state.ready else "Still loading.")
+    imgui.same_line()
+    if w.icon_button(Icon.step, "step", "Single step  ( . )", can):
+        state.act("step")
+    imgui.same_line()
+    if w.icon_button(Icon.stop, "stop", "Stop; the result stays", state.run.active):
+        state.act("stop")
+    imgui.same_line()
+    if w.icon_button(Icon.reset, "reset", "Reset to the start", status.phase not in ("idle", "preparing")):
+        state.act("reset")
+    imgui.pop_style_var(2)
+
+
+def _start_title(phase: str) -> str:
+    return {"paused": "Resume", "done": "Start again", "stopped": "Start again"}.get(phase, "Start")
+
+
+def _fixed_while_running(state: AppState) -> None:
+    if state.run.active:
+        w.muted(f"{Icon.info}  Holds from the next start.")
+
+
+def _preset(state: AppState, settings: FitSettings, base: FitSettings) -> None:
+    w.label("Preset", base.help)
+    titles = [name.capitalize() for name in PRESETS]
+    chosen = w.combo("##preset", settings.preset, PRESETS, titles)
+    w.tooltip(base.help)
+    if chosen is not None:
+        state.set(("settings",), preset(chosen).copy(), f"Use preset {chosen}")
+
+
+def _groups(state: AppState, settings: FitSettings, base: FitSettings) -> None:
+    known = {param.name: param for param in settings.params()}
+    for group in GROUPS:
+        imgui.push_id(group)
+        name, rate_name = f"{group}_enabled", f"{group}_rate"
+        start = imgui.get_cursor_pos()
+        title = GROUP_TITLES[group]
+        imgui.dummy(ImVec2(0, imgui.get_frame_height()))
+        imgui.same_line(0, 0)
+        enabled = settings.enabled(group)
+        if (on := w.checkbox(f"{title}###enabled", enabled)) is not None:
+            state.set(("settings", name), on, f"{'Move' if on else 'Hold'} {title.lower()}")
+        w.tooltip(known[name].help)
+        imgui.set_cursor_pos(ImVec2(start.x + px(LABEL_COLUMN), start.y))
+        imgui.begin_disabled(not enabled)
+        imgui.align_text_to_frame_padding()
+        w.text("rate", roles().muted if settings[rate_name] == base[rate_name] else roles().accent)
+        if imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0):
+            state.set(("settings", rate_name), base[rate_name], f"Reset rate of {title.lower()}")
+        imgui.same_line(start.x + px(LABEL_COLUMN + 36))
+        imgui.set_next_item_width(-1)
+        value = autopanel.control(known[rate_name], settings[rate_name])
+        if value is not None:
+            state.set(("settings", rate_name), value, f"Change rate of {title.lower()}")
+        imgui.end_disabled()
+        imgui.pop_id()
+
+
+def _terms(state: AppState, settings: FitSettings, base: FitSettings) -> None:
+    known = {param.name: param for param in settings.params()}
+    hidden = [t for t in TERMS if t not in ALWAYS_SHOWN and settings.weight(t) == 0.0]
+    for term in TERMS:
+        if term in hidden:
+            continue
+        name = f"{term}_weight"
+        value, title = settings[name], TERM_TITLES[term]
+        imgui.push_id(term)
+        if w.label(title, known[name].help, value != base[name]):
+            state.set(("settings", name), base[name], f"Reset weight of {title.lower()}")
+        width = imgui.get_content_region_avail().x - px(22)
+        top = max(SLIDER_TOP.get(term, 1.0), value)
+        weight = w.slider(f"##{name}", value, 0.0, top, "%.3f" if top < 1 else "%.2f", width=width)
+        w.tooltip(known[name].help)
+        if weight is not None and weight != value:
+            state.set(("settings", name), weight, f"Change weight of {title.lower()}")
+        imgui.same_line(0, px(2))
+        if term not in ALWAYS_SHOWN and w.quiet_button(Icon.close, "remove", f"Leave out {title.lower()}"):
+            state.set(("settings", name), 0.0, f"Leave out {title.lower()}")
+        elif term in ALWAYS_SHOWN:
+            imgui.new_line()
+        imgui.pop_id()
+    if hidden:
+        w.label("")
+        titles = [TERM_TITLES[t] for t in hidden]
+        chosen = w.combo("##add_term", f"{Icon.plus}  Add a term", hidden, titles)
+        if chosen is not None:
+            state.set(("settings", f"{chosen}_weight"), 0.1, f"Add {TERM_TITLES[chosen].lower()}")
+
+
+def message_for(name: str, settings: FitSettings) -> tuple[str, str, float] | None:
+    """(kind, target, value) of the live message that a changed setting calls for, or None."""
+    if name == "steps":
+        return "steps", "", float(settings["steps"])
+    if name.endswith("_enabled"):
+        return "group", name.removesuffix("_enabled"), float(settings[name])
+    if name.endswith("_rate"):
+        return "rate", name.removesuffix("_rate"), settings[name]
+    if name.endswith("_weight"):
+        return "weight", name.removesuffix("_weight"), settings[name]
+    return None

@@ -1,0 +1,187 @@
+"""What lies over the window: notices, the shortcut sheet, about, the command palette."""
+
+from __future__ import annotations
+
+from imgui_bundle import ImVec2, imgui
+
+import studio
+from studio.ui import actions, theme
+from studio.ui import widgets as w
+from studio.ui.state import AppState
+from studio.ui.theme import Icon, mix, px, roles, u32, vec
+
+_MOUSE = (
+    ("Orbit", "Left drag"),
+    ("Pan", "Middle drag, Shift + left drag"),
+    ("Zoom", "Wheel, towards the cursor"),
+    ("Set pivot", "Double click"),
+    ("Fly", "Right button + W A S D Q E"),
+    ("Channels", "1 … 8"),
+    ("Type a value", "Ctrl + click on a slider"),
+    ("Reset a value", "Double click on its name"),
+)
+
+
+def draw(state: AppState) -> None:
+    """All of them, in the order of their importance."""
+    _notices(state)
+    _shortcuts(state)
+    _about(state)
+    _palette(state)
+
+
+def _notices(state: AppState) -> None:
+    state.notices = [notice for notice in state.notices if not notice.expired]
+    viewport = imgui.get_main_viewport()
+    bottom = viewport.pos.y + viewport.size.y - px(44)
+    marks = {
+        "info": (Icon.info, roles().accent),
+        "good": (Icon.good, roles().good),
+        "warn": (Icon.warn, roles().warn),
+        "fail": (Icon.fail, roles().fail),
+    }
+    flags = (
+        imgui.WindowFlags_.no_decoration
+        | imgui.WindowFlags_.no_docking
+        | imgui.WindowFlags_.no_saved_settings
+        | imgui.WindowFlags_.no_move
+        | imgui.WindowFlags_.no_focus_on_appearing
+        | imgui.WindowFlags_.no_nav
+    )
+    for i, notice in enumerate(reversed(state.notices)):
+        icon, color = marks[notice.level]
+        width = px(380)
+        imgui.set_next_window_pos(
+            ImVec2(viewport.pos.x + viewport.size.x / 2, bottom), imgui.Cond_.always, ImVec2(0.5, 1.0)
+        )
+        imgui.set_next_window_size_constraints(ImVec2(width, 0), ImVec2(width, px(300)))
+        imgui.push_style_color(imgui.Col_.window_bg, vec(mix(roles().control, roles().panel, 0.3)))
+        imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(px(14), px(8)))
+        imgui.begin(f"##notice{i}", None, flags | imgui.WindowFlags_.always_auto_resize)
+        low, size = imgui.get_window_pos(), imgui.get_window_size()
+        imgui.get_window_draw_list().add_rect_filled(
+            low, ImVec2(low.x + px(3), low.y + size.y), u32(color), px(2)
+        )
+        imgui.align_text_to_frame_padding()
+        w.text(icon, color)
+        imgui.same_line(px(38))
+        imgui.begin_group()
+        imgui.push_text_wrap_pos(width - px(44))
+        imgui.align_text_to_frame_padding()
+        imgui.text_unformatted(notice.text)
+        if notice.hint:
+            w.muted(notice.hint)
+        imgui.pop_text_wrap_pos()
+        imgui.end_group()
+        imgui.same_line(width - px(38))
+        if w.quiet_button(Icon.close, "close", "Close; it stays in the log"):
+            notice.born = -1e9
+            state.notices = [n for n in state.notices if n is not notice]
+        imgui.end()
+        imgui.pop_style_var()
+        imgui.pop_style_color()
+        bottom -= size.y + px(8)
+
+
+def _modal(title: str, width: float) -> bool:
+    """Begin a centred window that a click outside or Esc closes."""
+    center = imgui.get_main_viewport().get_center()
+    imgui.set_next_window_pos(center, imgui.Cond_.always, ImVec2(0.5, 0.5))
+    imgui.set_next_window_size(ImVec2(px(width), 0))
+    imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(px(20), px(16)))
+    flags = imgui.WindowFlags_.no_title_bar | imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_move
+    shown = imgui.begin_popup(title, flags)
+    imgui.pop_style_var()
+    return bool(shown)
+
+
+def _heading(title: str) -> None:
+    theme.bold(18)
+    w.text(title)
+    imgui.pop_font()
+    w.spacer(4)
+
+
+def _shortcuts(state: AppState) -> None:
+    if state.view.help_open:
+        imgui.open_popup("Shortcuts")
+        state.view.help_open = False
+    if not _modal("Shortcuts", 660):
+        return
+    _heading("Shortcuts")
+    entries = [("Mouse", _MOUSE)]
+    for group, items in actions.GROUPS:
+        keyed = tuple((action.title.rstrip("…"), action.shown) for action in items if action.shown)
+        if keyed:
+            entries.append((group, keyed))
+    left = [e for e in entries if e[0] in ("Mouse", "File", "Edit", "Help")]
+    right = [e for e in entries if e not in left]
+    if imgui.begin_table("keys", 2):
+        for column in (left, right):
+            imgui.table_next_column()
+            for group, rows in column:
+                _key_group(group, rows)
+        imgui.end_table()
+    imgui.end_popup()
+
+
+def _key_group(group: str, rows: tuple[tuple[str, str], ...]) -> None:
+    theme.bold()
+    w.text(group)
+    imgui.pop_font()
+    for title, keys in rows:
+        w.muted(title)
+        imgui.same_line(imgui.get_cursor_pos_x() + px(112))
+        w.text(keys)
+    w.spacer(6)
+
+
+def _about(state: AppState) -> None:
+    if state.view.about_open:
+        imgui.open_popup("About")
+        state.view.about_open = False
+    if not _modal("About", 380):
+        return
+    _heading("Studio")
+    w.wrapped("Interactive inverse rendering: photos in, mesh, materials and light out, on any machine.")
+    w.spacer(4)
+    w.muted(f"Version {studio.__version__} · MIT licence")
+    w.muted(f"OpenGL: {state.renderer}")
+    imgui.end_popup()
+
+
+def _palette(state: AppState) -> None:
+    if state.view.palette_open:
+        imgui.open_popup("Commands")
+        state.view.palette_open = False
+        _palette_text[0] = ""
+    if not _modal("Commands", 420):
+        return
+    if imgui.is_window_appearing():
+        imgui.set_keyboard_focus_here()
+    imgui.set_next_item_width(-1)
+    flags = imgui.InputTextFlags_.enter_returns_true
+    entered, _palette_text[0] = imgui.input_text_with_hint(
+        "##find", "Type a command", _palette_text[0], flags
+    )
+    words = _palette_text[0].lower().split()
+    found = [
+        (group, action)
+        for group, items in actions.GROUPS
+        for action in items
+        if all(word in f"{group} {action.title}".lower() for word in words) and action.possible(state)
+    ]
+    for i, (group, action) in enumerate(found[:12]):
+        chosen = imgui.selectable(
+            f"{action.icon or '  '}   {action.title}##{group}{i}", i == 0 and bool(words)
+        )[0]
+        if action.shown:
+            imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(action.shown).x - px(22))
+            w.muted(action.shown)
+        if chosen or (entered and i == 0):
+            state.act(action.name, *action.args)
+            imgui.close_current_popup()
+    imgui.end_popup()
+
+
+_palette_text = [""]

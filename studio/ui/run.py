@@ -1,0 +1,187 @@
+"""The window's side of a fit: starts the worker, takes its snapshots, keeps the timeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from imgui_bundle import hello_imgui
+
+from studio.core.optim import messages as m
+from studio.ui.commands import Edits, Set
+from studio.ui.state import AppState, RunView
+
+if TYPE_CHECKING:
+    from studio.core.optim.worker import Worker
+
+TIMELINE = 24
+"""Snapshots kept for going back; of 20k triangles each holds about 1 MB."""
+
+_HINTS = {
+    "memory": "Lower the resolution or the views per step, then start again.",
+    "mask": "Fits need masks or a plain background; check the photos.",
+}
+
+
+class Run:
+    """Owns the worker. Every method returns at once.
+
+    Args:
+        apply: carries out an edit of the document; the result of a run is one.
+    """
+
+    def __init__(self, state: AppState, apply: Callable[[Edits | Set], None]) -> None:
+        self._state = state
+        self._apply = apply
+        self.worker: Worker | None = None
+        self._fresh = False
+        self._phase: m.Phase = "idle"
+
+    # What the user does
+
+    def toggle(self) -> None:
+        """Start, pause or resume, whichever fits."""
+        phase = self._state.run.status.phase
+        if phase in ("running", "preparing"):
+            self._post(m.Pause())
+        elif phase == "paused":
+            self._post(m.Resume())
+        else:
+            self.start()
+
+    def start(self) -> None:
+        """Begin a new run on the document as it is."""
+        state = self._state
+        if not state.ready or state.photos is None:
+            state.notify("Nothing to fit to yet", "warn", "Open photos with cameras first (Ctrl+Shift+O).")
+            return
+        from studio.core.optim.fit import FitProblem
+        from studio.core.optim.worker import Worker
+
+        if self.worker is None:
+            self.worker = Worker(on_update=self._wake)
+        state.run = RunView(status=m.Status("preparing", note="Preparing"))
+        self._phase = "idle"
+        scene = state.scene
+        mesh = scene.meshes[0] if scene.meshes else None
+        problem = FitProblem(
+            photos=state.photos, mesh=mesh, lighting=scene.lighting, background=scene.background
+        )
+        self.worker.start(problem, state.document.settings, state.device)
+        preset = state.document.settings.preset or "own"
+        state.say(f"Fit started: {len(state.photos.photos)} photos, preset {preset}")
+
+    def step(self) -> None:
+        """One step, then pause."""
+        if not self._state.run.active:
+            self.start()
+        self._post(m.Step(1))
+
+    def stop(self) -> None:
+        self._post(m.Stop())
+
+    def reset(self) -> None:
+        self._state.run.timeline = []
+        self._state.run.shown = None
+        self._post(m.Reset())
+
+    def show_step(self, step: int) -> None:
+        """Look at the kept snapshot nearest to `step`; at the end, follow the run again."""
+        run = self._state.run
+        kept = min(run.timeline, key=lambda s: abs(s.step - step), default=None)
+        newest = run.snapshot
+        follow = newest is None or kept is None or abs(newest.step - step) <= abs(kept.step - step)
+        run.shown = None if follow else kept
+        self._fresh = True
+
+    def post_setting(self, kind: str, target: str, value: float) -> None:
+        """Pass a changed setting on to the run under way."""
+        if self._state.run.status.phase in ("idle", "failed"):
+            return
+        message: m.Message
+        if kind == "steps":
+            message = m.SetSteps(int(value))
+        elif kind == "group":
+            message = m.SetGroup(target, bool(value))
+        elif kind == "rate":
+            message = m.SetRate(target, value)
+        else:
+            message = m.SetWeight(target, value)
+        self._post(message)
+
+    def _post(self, message: m.Message) -> None:
+        if self.worker is not None:
+            self.worker.post(message)
+
+    # What the worker did
+
+    def _wake(self) -> None:
+        """On the worker's thread. Beside software OpenGL each wake-up costs the fit a frame."""
+        worker = self.worker
+        if worker is None or not self._state.software or worker.status.phase != "running":
+            hello_imgui.request_refresh()
+
+    def take(self, snapshot_due: bool) -> None:
+        """Once a frame, before drawing."""
+        worker = self.worker
+        if worker is None:
+            return
+        run = self._state.run
+        run.status = worker.status
+        run.history = worker.history
+        resting = run.status.phase != "running"
+        if snapshot_due or resting:
+            snapshot = worker.slot.take()
+            if snapshot is not None:
+                self._keep(snapshot)
+        if run.status.phase != self._phase:
+            before, self._phase = self._phase, run.status.phase
+            self._phase_changed(before, run.status)
+
+    def take_fresh(self) -> bool:
+        """Whether another snapshot is to be shown since the last call."""
+        fresh, self._fresh = self._fresh, False
+        return fresh
+
+    def _keep(self, snapshot: m.Snapshot) -> None:
+        run = self._state.run
+        run.snapshot = snapshot
+        self._fresh = self._fresh or run.shown is None
+        spacing = max(1, run.status.steps // TIMELINE)
+        if run.timeline and snapshot.step < run.timeline[-1].step:
+            run.timeline = []
+        if not run.timeline or snapshot.step - run.timeline[-1].step >= spacing:
+            run.timeline.append(snapshot)
+            del run.timeline[: -2 * TIMELINE]
+
+    def _phase_changed(self, before: m.Phase, status: m.Status) -> None:
+        state = self._state
+        if status.phase in ("done", "stopped") and state.run.snapshot is not None:
+            self._commit(state.run.snapshot)
+        if status.phase == "done":
+            psnr = state.run.snapshot.psnr if state.run.snapshot is not None else float("nan")
+            state.notify(
+                f"Fit done after {status.step} steps, PSNR {psnr:.1f} dB", "good", "Export it with Ctrl+E."
+            )
+        elif status.phase == "failed":
+            hint = next((text for word, text in _HINTS.items() if word in status.note.lower()), "")
+            state.notify(f"Fit failed: {status.note}", "fail", hint or "The last good state is kept.")
+        elif status.phase in ("paused", "stopped"):
+            state.say(f"Fit {status.phase} at step {status.step}")
+
+    def _commit(self, snapshot: m.Snapshot) -> None:
+        """The result becomes the document's, so that it can be edited, exported and undone."""
+        document = self._state.document
+        scene = document.scene
+        name = scene.meshes[0].name if scene.meshes else document.name
+        meshes = [replace(snapshot.mesh, name=name), *scene.meshes[1:]]
+        new = replace(scene, meshes=meshes, lighting=self._state.lighting())
+        if document.settings.enabled("background"):
+            new.background = snapshot.background
+        self._apply(Set(("scene",), new, "Fit"))
+
+    def close(self) -> None:
+        """End the worker; waits for its thread."""
+        if self.worker is not None:
+            self.worker.close()

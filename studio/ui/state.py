@@ -1,0 +1,204 @@
+"""Everything the panels read: document, view, run, log. They write none of it but the view."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from studio.core.optim.messages import HistoryRow, Snapshot, Status
+from studio.core.optim.settings import FitSettings
+from studio.core.params import ParamSet
+from studio.core.scene import Lighting, PhotoSet, Scene
+from studio.ui.commands import Act, Command, History, Path, Set
+from studio.ui.jobs import Jobs
+
+Level = Literal["info", "warn", "fail", "good"]
+
+MODES = ("render", "target", "wipe", "split", "difference", "flicker")
+LOG_LINES = 2000
+NOTICE_SECONDS = 8.0
+"""A notice of success leaves by itself after this; warnings and failures wait to be closed."""
+
+
+@dataclass(eq=False)
+class Document:
+    """What is edited, undone and (one day) saved.
+
+    Attributes:
+        effects: values of every effect, by name.
+        enabled: which effects are on.
+        settings: of the next fit; some act on the running one at once.
+    """
+
+    scene: Scene
+    photos: PhotoSet | None = None
+    settings: FitSettings = field(default_factory=FitSettings)
+    effects: dict[str, ParamSet] = field(default_factory=dict)
+    enabled: dict[str, bool] = field(default_factory=dict)
+    name: str = "untitled"
+
+
+@dataclass(eq=False)
+class View:
+    """How the document is looked at; not undoable, not part of it.
+
+    Attributes:
+        mode: one of MODES.
+        aov: the G-buffer channel shown instead of the shaded picture, "shaded" for that.
+        wipe: where the divider stands, 0..1 of the picture's width.
+        photo: index of the photo looked through, or None for the free camera.
+        selected: what the scene tree has selected, e.g. "mesh:0", "light:0", "sky".
+        truth: the photo is laid over the render.
+        exposure: stops.
+        worst_first: the strip is sorted by error.
+    """
+
+    mode: str = "render"
+    aov: str = "shaded"
+    wipe: float = 0.5
+    photo: int | None = None
+    selected: str = "mesh:0"
+    truth: bool = False
+    grid: bool = True
+    cameras: bool = True
+    gizmo: bool = True
+    exposure: float = 0.0
+    worst_first: bool = False
+    picture_only: bool = False
+    help_open: bool = False
+    about_open: bool = False
+    palette_open: bool = False
+    light_theme: bool = False
+
+
+@dataclass(frozen=True)
+class LogLine:
+    clock: str
+    level: Level
+    text: str
+
+
+@dataclass(eq=False)
+class Notice:
+    """A message over the picture: what happened and what to do."""
+
+    level: Level
+    text: str
+    hint: str = ""
+    born: float = field(default_factory=time.monotonic)
+
+    @property
+    def expired(self) -> bool:
+        return self.level in ("info", "good") and time.monotonic() - self.born > NOTICE_SECONDS
+
+
+@dataclass(eq=False)
+class RunView:
+    """What the window knows of the optimizer's run.
+
+    Attributes:
+        snapshot: the newest one taken, or None before a run.
+        timeline: (step, snapshot) kept along the way, for going back to look.
+        shown: the timeline entry being looked at instead of the newest, or None.
+        best: lowest total loss so far and its step.
+    """
+
+    status: Status = field(default_factory=Status)
+    history: list[HistoryRow] = field(default_factory=list)
+    snapshot: Snapshot | None = None
+    timeline: list[Snapshot] = field(default_factory=list)
+    shown: Snapshot | None = None
+
+    @property
+    def visible(self) -> Snapshot | None:
+        """The snapshot the viewport shows."""
+        return self.shown if self.shown is not None else self.snapshot
+
+    @property
+    def active(self) -> bool:
+        """A run is under way: preparing, running or paused."""
+        return self.status.phase in ("preparing", "running", "paused")
+
+
+class AppState:
+    """The whole state of one window.
+
+    Attributes:
+        ready: the heavy libraries are loaded, so fits and files can be opened.
+        device: what the user asked for: auto, cpu or cuda.
+        renderer: name of the OpenGL renderer; `software` if the processor draws.
+        gesture: grows between drags; edits of one gesture are undone together.
+    """
+
+    def __init__(self, jobs: Jobs, document: Document, device: str) -> None:
+        self.document = document
+        self.history = History(document, self._note_change)
+        self.changes: list[Path] = []
+        self.view = View()
+        self.run = RunView()
+        self.jobs = jobs
+        self.device = device
+        self.ready = False
+        self.starting_note = "Loading"
+        self.renderer = ""
+        self.software = False
+        self.gesture = 1
+        self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
+        self.notices: list[Notice] = []
+        self.commands: list[Command] = []
+        self.hovered: dict[str, Any] | None = None
+        self.fps = 0.0
+        self.idle = False
+        self.output_folder = ""
+
+    # What panels call
+
+    def send(self, command: Command) -> None:
+        """Post a command; it is carried out before the next frame."""
+        self.commands.append(command)
+
+    def set(self, path: Path, value: Any, label: str) -> None:
+        """Post one undoable edit."""
+        self.commands.append(Set(path, value, label))
+
+    def act(self, name: str, *args: Any) -> None:
+        """Post an action, e.g. act("start")."""
+        self.commands.append(Act(name, args))
+
+    # What the app calls
+
+    def say(self, text: str, level: Level = "info") -> None:
+        """A line for the log."""
+        self.log.append(LogLine(time.strftime("%H:%M:%S"), level, text))
+
+    def notify(self, text: str, level: Level = "info", hint: str = "") -> None:
+        """A notice over the picture that also stays in the log."""
+        self.say(f"{text} {hint}".strip(), level)
+        self.notices = [n for n in self.notices if n.text != text][-2:] + [Notice(level, text, hint)]
+
+    def _note_change(self, path: Path) -> None:
+        self.changes.append(path)
+
+    # What both read
+
+    @property
+    def scene(self) -> Scene:
+        return self.document.scene
+
+    @property
+    def photos(self) -> PhotoSet | None:
+        return self.document.photos
+
+    def lighting(self) -> Lighting:
+        """The lighting on screen: the run's while it moves the light, else the document's."""
+        snapshot = self.run.visible
+        if snapshot is not None and self.document.settings.enabled("light"):
+            return snapshot.lighting
+        return self.document.scene.lighting
+
+    def view_error(self, name: str) -> float | None:
+        """Latest mean absolute error of a photo, sRGB 0..1, or None while unknown."""
+        snapshot = self.run.snapshot
+        return None if snapshot is None else snapshot.view_errors.get(name)
