@@ -152,6 +152,13 @@ class FrameRenderer:
         return self._chain.post(source, targets, view, self.lights, settings.background)
 
 
+def read_texture(targets: Targets, texture: moderngl.Texture) -> np.ndarray:
+    """[H, W, 4] float32 of a colour image, row 0 at the bottom."""
+    width, height = targets.size
+    data = targets.fbo_of(texture).read(components=4, dtype="f4", alignment=1)
+    return np.frombuffer(data, np.float32).reshape(height, width, 4).copy()
+
+
 def depth_range(camera: Camera, low: np.ndarray, high: np.ndarray) -> tuple[float, float]:
     """Nearest and farthest depth of a box, at least 0 and not empty."""
     corners = np.array(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import moderngl
@@ -21,11 +22,20 @@ from studio.core.errors import InputError
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Lighting, Mesh, PhotoSet, Scene
 from studio.gl.compose import Compositor, Picture, effective_mode
-from studio.gl.frame import FrameRenderer, FrameSettings, depth_range, jitter, jittered_view
+from studio.gl.frame import (
+    FrameRenderer,
+    FrameSettings,
+    depth_range,
+    jitter,
+    jittered_view,
+    read_texture,
+)
 from studio.gl.ground import Ground
 from studio.gl.meshes import SceneMeshes
-from studio.gl.options import ViewOptions
+from studio.gl.options import PARITY, PixelInfo, ViewOptions
+from studio.gl.overlay import PhotoOverlay
 from studio.gl.photos import PhotoTextures
+from studio.gl.probe import ErrorMeter, read_gbuffer, read_pixel
 from studio.gl.program import ProgramCache
 from studio.gl.resources import Resources
 from studio.gl.shading import EffectChain, LightUniforms
@@ -60,6 +70,8 @@ class Viewport:
         self.frames_drawn = 0
         self.settled = False
         self._compositor = Compositor(self.programs)
+        self._overlay = PhotoOverlay(self.resources, self.programs)
+        self._meter = ErrorMeter(self.resources, self.programs)
         self._targets: dict[tuple[int, int], Targets] = {}
         self._background = (0.0, 0.0, 0.0)
         self._bounds = (np.full(3, -0.5), np.full(3, 0.5))
@@ -69,7 +81,9 @@ class Viewport:
         self._display_key: Key = ()
         self._samples = 0
         self._color: tuple[moderngl.Texture, moderngl.Texture] | None = None
+        self._linear: moderngl.Texture | None = None
         self._camera: Camera | None = None
+        self._options = ViewOptions()
 
     # What is shown
 
@@ -120,6 +134,7 @@ class Viewport:
     def set_photos(self, photos: PhotoSet | None) -> None:
         """Target photos, and the cameras drawn as frusta; textures are made when looked at."""
         self.photos.set(photos)
+        self._overlay.set(photos)
         self._version += 1
 
     def set_selection(self, index: int | None) -> None:
@@ -157,7 +172,8 @@ class Viewport:
             if self._samples < options.samples:
                 self._add_sample(scaled, options)
             self._present(scaled, options)
-        self._frame_key, self._display_key, self._camera = frame_key, display_key, scaled
+        self._frame_key, self._display_key = frame_key, self._keys(scaled, options)[1]
+        self._camera, self._options = scaled, options
         self.settled = self._samples >= options.samples
         return self._targets_for(scaled).display
 
@@ -233,6 +249,9 @@ class Viewport:
         background = self._background_of(options)
         picture = Picture(color, coverage, camera, options, background, photo, self._selection, ground)
         self._compositor.draw(targets, picture)
+        self._linear = color
+        if options.frusta and effective_mode(options, photo is not None) in ("render", "wipe", "split"):
+            self._overlay.draw(targets, camera, options)
 
     def _targets_for(self, camera: Camera) -> Targets:
         """Targets of the camera's size; the last two sizes are kept (full and moving)."""
@@ -252,6 +271,109 @@ class Viewport:
             yield
         finally:
             before.use()
+
+    # Reading back
+
+    def pixel(self, x: float, y: float) -> PixelInfo | None:
+        """What the shown picture has under a point, or None for the background.
+
+        Args:
+            x, y: pixels of the view from its *upper left* corner, as mice count; the size
+                is that of the camera given to `render`, whatever the resolution scale.
+        """
+        if self._camera is None:
+            return None
+        u = (x + 0.5) * self._options.resolution_scale / self._camera.width
+        v = (y + 0.5) * self._options.resolution_scale / self._camera.height
+        if self._options.mode == "split" and self._photo(self._options) is not None:
+            u += 0.25 if u < 0.5 else -0.25
+        column, row = int(u * self._camera.width), int((1 - v) * self._camera.height)
+        if not (0 <= column < self._camera.width and 0 <= row < self._camera.height):
+            return None
+        return read_pixel(self._targets_for(self._camera), column, row)
+
+    def pick(self, x: float, y: float) -> int | None:
+        """Index of the mesh under a point of the view (see `pixel`), or None."""
+        info = self.pixel(x, y)
+        return None if info is None else info.part
+
+    def mean_error(self) -> float:
+        """Mean absolute sRGB difference between the shown render and its photo; NaN without one."""
+        photo = self._photo(self._options)
+        if self._camera is None or self._linear is None or self._color is None or photo is None:
+            return float("nan")
+        pair = (self.photos.texture(photo), self.photos.photos[photo].camera)
+        targets = self._targets_for(self._camera)
+        with self._own_state():
+            return self._meter.measure(targets, self._linear, self._color[1], self._camera, pair)
+
+    def read_image(self) -> np.ndarray:
+        """[H, W, 4] float32 linear: the picture as last shown, from its 8-bit sRGB values."""
+        if self._camera is None:
+            raise InputError("viewport: nothing has been rendered yet")
+        targets = self._targets_for(self._camera)
+        data = np.frombuffer(targets.display_fbo.read(components=4, alignment=1), np.uint8)
+        image = data.reshape(targets.size[1], targets.size[0], 4).astype(np.float32) / 255
+        rgb = image[..., :3]
+        image[..., :3] = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+        return image
+
+    def render_offline(
+        self,
+        camera: Camera,
+        size: tuple[int, int] | None = None,
+        samples: int = 16,
+        transparent: bool = False,
+        options: ViewOptions = PARITY,
+    ) -> np.ndarray:
+        """One finished picture for a file or a comparison, apart from what is on screen.
+
+        No grid, frusta, gradient or comparison; textures are filtered on their finest level.
+
+        Args:
+            camera: resized to `size` (width, height) if that is given.
+            samples: jittered frames to average; 1 is a single unjittered one, the same
+                pixel centres as the differentiable renderer.
+            transparent: no background: rgb is not premultiplied, alpha is coverage.
+                Otherwise rgb lies over the scene's background; alpha is still coverage.
+            options: channel, wireframe, normal maps and exposure are taken from it.
+        Returns:
+            image: [H, W, 4] float32 linear, after the post effects, row 0 at the bottom.
+        """
+        camera = camera if size is None else camera.resized(*size)
+        settings = replace(
+            self._settings(camera, options),
+            background=(0.0, 0.0, 0.0) if transparent else self._background,
+            mips=False,
+        )
+        targets = Targets(self.resources, (camera.width, camera.height))
+        try:
+            with self._own_state():
+                for index in range(max(1, samples)):
+                    view = jittered_view(camera, jitter(index))
+                    self.frame.draw_gbuffer(targets, view, settings)
+                    color = self.frame.shade(targets, view, settings)
+                    self.frame.accumulate(targets, color, first=index == 0)
+                linear = self.frame.resolve(targets, max(1, samples), transparent)
+                still = jittered_view(camera, (0.0, 0.0))
+                image = read_texture(
+                    targets, self.frame.post(targets, linear, still, settings, options.exposure)
+                )
+                image[..., 3] = read_texture(targets, linear)[..., 3]
+        finally:
+            targets.release()
+        return image
+
+    def gbuffer(self, camera: Camera, normal_maps: bool = False) -> dict[str, np.ndarray]:
+        """Every channel as float32 [H, W, C], unjittered (see `read_gbuffer` for the names)."""
+        settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, mips=False)
+        targets = Targets(self.resources, (camera.width, camera.height))
+        try:
+            with self._own_state():
+                self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)
+                return read_gbuffer(targets)
+        finally:
+            targets.release()
 
     def release(self) -> None:
         """Give every GL object back; the viewport is of no use afterwards."""

@@ -11,6 +11,7 @@ uniform sampler2D u_coverage;  // a: share of the pixel that the scene covers
 uniform int u_background_kind; // 0 studio gradient, 1 already in u_color, 2 photo
 
 #ifdef PHOTO
+#include "common/difference.glsl"
 uniform sampler2D u_photo;      // linear rgb; a mask, -1 where the photo says nothing
 uniform vec4 u_photo_placement; // photo uv = uv * xy + zw
 uniform int u_mode;             // 0 render, 1 target, 2 wipe, 3 split, 4 difference
@@ -86,10 +87,8 @@ void main() {
 #ifdef PHOTO
     vec4 photo = photo_at(uv);
     if (u_mode == 4) {
-        vec3 render = display_encode(texture(u_color, uv).rgb);
-        vec3 error = abs(render - display_encode(photo.rgb));
-        float mean = (error.r + error.g + error.b) / 3.0;
-        encoded = photo.a < -0.5 ? display_encode(studio_gradient(uv) * 0.6) : colormap(mean * u_difference_gain);
+        float error = photo_error(texture(u_color, uv).rgb, texture(u_coverage, uv).a, photo).x;
+        encoded = photo.a < -0.5 ? display_encode(studio_gradient(uv) * 0.6) : colormap(error * u_difference_gain);
     } else {
         vec3 render = mix(render_at(uv), photo.rgb, photo.a > -1.5 ? u_overlay : 0.0);
         bool target = u_mode == 1 || (u_mode == 2 && v_uv.x > u_wipe) || (u_mode == 3 && v_uv.x > 0.5);

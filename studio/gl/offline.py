@@ -1,0 +1,39 @@
+"""Pictures without a window: what the command `render --renderer gl` does."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from studio.core.params import ParamSet
+from studio.core.scene import Camera, Scene
+from studio.gl.context import create_headless_context
+from studio.gl.viewport import Viewport
+
+
+def render_scene(
+    scene: Scene,
+    camera: Camera,
+    effects: dict[str, ParamSet],
+    samples: int = 16,
+    transparent: bool = False,
+) -> np.ndarray:
+    """Draw a scene through its own headless context.
+
+    Args:
+        effects: the enabled ones with their parameters; none shows the albedo.
+        samples: frames averaged for antialiasing; 1 is a single frame at pixel centres.
+        transparent: leave the background out.
+    Returns:
+        image: [H, W, 4] float32 linear, row 0 at the bottom, alpha is coverage.
+    Raises:
+        WorkError: no OpenGL, or a shader does not compile.
+    """
+    ctx = create_headless_context()
+    viewport = Viewport(ctx)
+    try:
+        viewport.set_scene(scene)
+        viewport.set_effects(effects)
+        return viewport.render_offline(camera, samples=samples, transparent=transparent)
+    finally:
+        viewport.release()
+        ctx.release()

@@ -1,0 +1,97 @@
+"""Reading back: one pixel under the mouse, the mean difference from a photo, whole channels."""
+
+from __future__ import annotations
+
+import moderngl
+import numpy as np
+
+from studio.core.scene import Camera
+from studio.gl.options import PixelInfo
+from studio.gl.photos import placement
+from studio.gl.program import ProgramCache
+from studio.gl.resources import Resources
+from studio.gl.shading import COLOR_UNIT
+from studio.gl.targets import GBUFFER, Targets
+
+
+def read_gbuffer(targets: Targets) -> dict[str, np.ndarray]:
+    """All channels as float32 [H, W, C], row 0 at the bottom, zero where nothing is.
+
+    Returns:
+        covered 1 · albedo 3 · normal 3 · perceptual_roughness 1 · position 3 · depth 1 ·
+        metallic 1 · occlusion 1 · part 1 · triangle 1, the last two counted from 0.
+    """
+    width, height = targets.size
+    raw = {}
+    for attachment, name in enumerate(GBUFFER):
+        data = targets.gbuffer_fbo.read(components=4, attachment=attachment, dtype="f4", alignment=1)
+        raw[name] = np.frombuffer(data, np.float32).reshape(height, width, 4)
+    return {
+        "covered": raw["albedo"][..., 3:].copy(),
+        "albedo": raw["albedo"][..., :3].copy(),
+        "normal": raw["normal"][..., :3].copy(),
+        "perceptual_roughness": raw["normal"][..., 3:].copy(),
+        "position": raw["position"][..., :3].copy(),
+        "depth": raw["position"][..., 3:].copy(),
+        "metallic": raw["material"][..., :1].copy(),
+        "occlusion": raw["material"][..., 1:2].copy(),
+        "part": raw["material"][..., 2:3].copy(),
+        "triangle": raw["material"][..., 3:].copy(),
+    }
+
+
+def read_pixel(targets: Targets, x: int, y: int) -> PixelInfo | None:
+    """What the G-buffer holds at a pixel (y from below), or None where nothing is."""
+    rows = {}
+    for attachment, name in enumerate(GBUFFER):
+        data = targets.gbuffer_fbo.read((x, y, 1, 1), components=4, attachment=attachment, dtype="f4")
+        rows[name] = np.frombuffer(data, np.float32)
+    if rows["albedo"][3] == 0:
+        return None
+    return PixelInfo(
+        position=rows["position"][:3].copy(),
+        normal=rows["normal"][:3].copy(),
+        albedo=rows["albedo"][:3].copy(),
+        roughness=float(rows["normal"][3]),
+        metallic=float(rows["material"][0]),
+        depth=float(rows["position"][3]),
+        part=int(rows["material"][2]),
+        triangle=int(rows["material"][3]),
+    )
+
+
+class ErrorMeter:
+    """The mean difference between a render and a photo."""
+
+    def __init__(self, resources: Resources, programs: ProgramCache):
+        self._resources = resources
+        self._programs = programs
+
+    def measure(
+        self,
+        targets: Targets,
+        color: moderngl.Texture,
+        coverage: moderngl.Texture,
+        camera: Camera,
+        photo: tuple[moderngl.Texture, Camera],
+    ) -> float:
+        """Mean |render - photo| of sRGB values over object and mask; NaN if neither is in view.
+
+        Pixels outside the photo, ignored ones, and those that are neither covered by the
+        scene nor by the photo's mask do not count. Waits for the GPU.
+        """
+        texture = self._resources.texture(targets.size, 2, dtype="f4")
+        fbo = self._resources.framebuffer([texture])
+        program = self._programs.get("fullscreen.vert", "error.frag")
+        fbo.use()
+        for offset, (name, source) in enumerate(
+            (("color", color), ("coverage", coverage), ("photo", photo[0]))
+        ):
+            source.use(COLOR_UNIT + offset)
+            program.set(f"u_{name}", COLOR_UNIT + offset)
+        program.set("u_photo_placement", placement(camera, photo[1]))
+        self._programs.draw_fullscreen(program)
+        data = np.frombuffer(fbo.read(components=2, dtype="f4", alignment=1), np.float32).reshape(-1, 2)
+        self._resources.release(fbo, texture)
+        error, weight = data.sum(axis=0, dtype=np.float64)
+        return float(error / weight) if weight > 0 else float("nan")
