@@ -92,14 +92,18 @@ def image_loss(
         w = float(1.0)
         if with_weight != 0:
             w = weight[i]
+        pixel = rgba[i]
+        m = float(1.0)
+        if with_mask != 0:
+            m = mask[i]
         if w == 0.0:
             grad[i] = wp.vec4()
+        elif composite != 0 and pixel[3] == 0.0 and m == 0.0:
+            # Background against the same background: most pixels, and their error is exactly 0.
+            grad[i] = wp.vec4()
+            total += wp.vec4(0.0, 0.0, 0.0, w)
         else:
-            pixel = rgba[i]
             t = target[i]
-            m = float(1.0)
-            if with_mask != 0:
-                m = mask[i]
             b = background[i * background_stride]
             behind = (1.0 - pixel[3]) * float(composite)
             g = wp.vec4()

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from studio.core.color import srgb_to_linear
 from studio.core.ops.rasterize import rasterize
 from studio.core.optim.targets import Targets
 from studio.core.scene import Mesh
@@ -61,9 +62,9 @@ def sample_photos(mesh: Mesh, targets: Targets) -> Samples:
         seen = torch.zeros(len(vertices), device=device)
         seen[faces[hit[hit > 0] - 1].long().reshape(-1)] = 1.0
         ndc = clip[:, :2] / clip[:, 3:].clamp_min(1e-6)
-        picture = targets.color[view]
-        mask = targets.mask[view] if targets.mask is not None else torch.ones_like(picture[..., :1])
-        both = torch.cat([picture, mask], dim=-1).permute(2, 0, 1)[None]
+        picture = srgb_to_linear(targets.color[view])
+        mask = targets.mask[view] if targets.mask is not None else torch.ones_like(picture[..., 0])
+        both = torch.cat([picture * mask[..., None], mask[..., None]], dim=-1).permute(2, 0, 1)[None]
         found = F.grid_sample(both, ndc[None, None], align_corners=False)[0, :, 0].T
         towards = F.normalize(cameras.position[view] - vertices, dim=1)
         cosine = (towards * normals).sum(dim=1)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studio.core.color import display
+from studio.core.color import display, srgb_to_linear
 from studio.core.optim import metrics
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.targets import Targets
@@ -46,25 +46,25 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate_photos(
-    renderer: Renderer, photos: list[Photo], gain: Tensor, resolution: int, pictures: int = 0
+    renderer: Renderer, photos: list[Photo], stops: Tensor, resolution: int, pictures: int = 0
 ) -> Evaluation:
     """Render each photo's view at `resolution` and compare, one at a time to spare memory.
 
     Args:
-        gain: [len(photos)] linear exposure.
+        stops: [len(photos)] exposure.
         pictures: how many of the first photos keep their pictures.
     """
     views, kept = [], []
     for number, photo in enumerate(photos):
-        targets = Targets.build([photo], resolution, gain.device)
-        black = torch.zeros(3, device=gain.device)
+        targets = Targets.build([photo], resolution, stops.device)
+        black = torch.zeros(3, device=stops.device)
         background = black if targets.mask is not None else renderer.variables.background
-        rgba, _ = renderer.render(targets.cameras, background, gain=gain[number : number + 1])
+        rgba = renderer.exposed(targets.cameras, background, stops[number : number + 1])
         image = rgba[0].cpu().numpy()
         picture = Picture(
             photo.name,
             render=display(image[..., :3]),
-            target=display(targets.color[0].cpu().numpy()),
+            target=_over_black(targets),
             difference=np.empty(0),
             coverage=image[..., 3],
         )
@@ -75,11 +75,19 @@ def evaluate_photos(
     return Evaluation(views, kept)
 
 
+def _over_black(targets: Targets) -> np.ndarray:
+    color: np.ndarray = targets.color[0].cpu().numpy()
+    if targets.mask is None:
+        return color
+    coverage = targets.mask[0].cpu().numpy()[..., None]
+    return np.asarray(display(srgb_to_linear(color) * coverage))
+
+
 def _compare(picture: Picture, targets: Targets) -> metrics.ViewMetrics:
-    mask = None if targets.mask is None else targets.mask[0, ..., 0].cpu().numpy()
+    mask = None if targets.mask is None else targets.mask[0].cpu().numpy()
     inside = mask
     if targets.weight is not None:
-        weight = targets.weight[0, ..., 0].cpu().numpy()
+        weight = targets.weight[0].cpu().numpy()
         inside = weight if mask is None else weight * mask
     chosen = slice(None) if inside is None else inside > 0.5
     error = np.abs(picture.render - picture.target)[chosen]

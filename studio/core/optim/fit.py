@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +14,8 @@ from studio.core.errors import Cancelled, InputError, StudioError, WorkError, de
 from studio.core.optim import bake
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
-from studio.core.optim.largesteps import AdamUniform, LargeSteps
-from studio.core.optim.losses import Objective
+from studio.core.optim.largesteps import AdamUniform
+from studio.core.optim.losses import measure
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.regularizers import SurfaceTerms
 from studio.core.optim.remesh import SurfacePoints, mean_edge_length, remesh, transfer
@@ -45,7 +44,7 @@ class StepResult:
         step: number of the step, from 1.
         losses: every term, weighted, and "total".
         psnr: of the step's photos, dB, sRGB, inside the masks.
-        view_errors: photo name -> mean absolute sRGB difference, of this step's photos.
+        view_errors: photo name -> root mean square sRGB difference, of this step's photos.
     """
 
     step: int
@@ -206,7 +205,7 @@ class Fit:
     def _adopt(self, variables: Variables) -> None:
         """Make these the moving variables, with fresh optimizers."""
         self.variables = variables
-        self._optimizers = {}
+        self._optimizers: dict[str, torch.optim.Optimizer] = {}
         for group in GROUPS:
             tensors = variables.tensors(group)
             if group == "vertices":
@@ -215,8 +214,9 @@ class Fit:
                 self._optimizers[group] = torch.optim.Adam(tensors)
         with torch.no_grad():
             self._terms = SurfaceTerms(variables.faces.cpu().numpy(), variables.box_vertices())
-        self._renderer = Renderer(variables, self.settings["shading"] == "unlit", self.problem.effects)
-        self._objective = Objective(self._terms)
+        unlit = self.settings["shading"] == "unlit"
+        mesh = variables.mesh(self._mesh, unlit)
+        self._renderer = Renderer(variables, mesh, unlit, self.problem.effects)
 
     # Stepping
 
@@ -233,8 +233,8 @@ class Fit:
             self._enter_stage()
             targets = self._current_targets()
             views = self._draw_views()
-            losses, result = self._measure(targets, views)
-            losses.backward()
+            result, loss = self._measure(targets, views)
+            loss.backward()
             self._update()
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, StudioError):
@@ -245,24 +245,22 @@ class Fit:
         self._last = result
         return result
 
-    def _measure(self, targets: Targets, views: list[int]) -> tuple[Tensor, StepResult]:
+    def _measure(self, targets: Targets, views: list[int]) -> tuple[StepResult, Tensor]:
+        """Render the views and compare them; (numbers, loss to call backward on)."""
         index = torch.tensor(views, device=self.device)
         background = self._background(targets, len(views))
-        moving = {group: self.settings.enabled(group) for group in GROUPS}
-        for group, enabled in moving.items():
+        for group in GROUPS:
             for tensor in self.variables.tensors(group):
-                tensor.requires_grad_(enabled)
+                tensor.requires_grad_(self.settings.enabled(group))
                 tensor.grad = None
-        render = self._renderer.render(targets.cameras.select(index), background, index)
-        total, numbers = self._objective(render, targets, index, background, self.variables, self.settings)
-        if not math.isfinite(numbers.losses["total"]):
+        rgba, box = self._renderer.render(targets.cameras.select(index), background)
+        measured = measure(rgba, box, targets, index, background, self.variables, self._terms, self.settings)
+        if not math.isfinite(measured.losses["total"]):
             raise WorkError(
                 f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
             )
-        names = [targets.names[view] for view in views]
-        return total, StepResult(
-            self.steps_done + 1, numbers.losses, numbers.psnr, dict(zip(names, numbers.view_errors))
-        )
+        errors = {targets.names[view]: error for view, error in zip(views, measured.view_errors)}
+        return StepResult(self.steps_done + 1, measured.losses, measured.psnr, errors), measured.total
 
     def _update(self) -> None:
         fraction = min(1.0, self.steps_done / max(1, self.steps - 1))
@@ -358,7 +356,7 @@ class Fit:
             background=(r, g, b),
             losses=dict(self._last.losses) if self._last else {},
             psnr=self._last.psnr if self._last else float("nan"),
-            exposure=v.gain().detach().cpu().numpy().copy(),
+            exposure=torch.exp2(v.stops()).detach().cpu().numpy().copy(),
             view_errors=dict(self._view_errors),
             topology=self._topology,
         )
@@ -387,12 +385,10 @@ class Fit:
             pictures: how many photos to keep render and target of.
         """
         known = {photo.name: i for i, photo in enumerate(self.training)}
-        gains = self.variables.gain().detach()
-        gain = torch.stack(
-            [gains[known[p.name]] if p.name in known else gains.new_tensor(1.0) for p in photos]
-        )
+        own = self.variables.stops().detach()
+        stops = torch.stack([own[known[p.name]] if p.name in known else own.new_zeros(()) for p in photos])
         return evaluate_photos(
-            self._renderer, photos, gain, resolution or int(self.settings["resolution"]), pictures
+            self._renderer, photos, stops, resolution or int(self.settings["resolution"]), pictures
         )
 
 

@@ -2,61 +2,123 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from studio.core.color import linear_to_srgb, mse_to_psnr
+from studio.core.ops.image_loss import image_loss
+from studio.core.ops.ssim import ssim
 from studio.core.optim.regularizers import SurfaceTerms, light_white
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
 from studio.core.optim.variables import Variables
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Measured:
-    """Plain numbers of one step: weighted terms with "total", PSNR, error per view."""
+    """What a step's renders are worth.
 
+    Attributes:
+        total: [] the loss to call backward on.
+        losses: every weighted term, and "total", as numbers.
+        psnr: dB over the object's pixels of all views of the step.
+        view_errors: root mean square sRGB error of each view over the same pixels.
+    """
+
+    total: Tensor
     losses: dict[str, float]
     psnr: float
     view_errors: list[float]
 
 
-class Objective:
-    """Adds up the terms whose weight is not zero."""
+def measure(
+    rgba: Tensor,
+    box_vertices: Tensor,
+    targets: Targets,
+    views: Tensor,
+    background: Tensor,
+    variables: Variables,
+    terms: SurfaceTerms,
+    settings: FitSettings,
+) -> Measured:
+    """Add up the terms whose weight is not zero.
 
-    def __init__(self, terms: SurfaceTerms):
-        self.terms = terms
+    Args:
+        rgba: [N, H, W, 4] renders of the views over the background.
+        box_vertices: [V, 3] in the unit box.
+        views: [N] int64, which of the targets.
+        background: [3] or [N, H, W, 3] linear, behind renders and photos with masks.
+    """
+    target = targets.select(views)
+    color_weight, mask_weight = settings.weight("color"), settings.weight("mask")
+    pixels = image_loss(
+        rgba,
+        target.color,
+        target.mask,
+        target.weight,
+        variables.stops()[views],
+        background,
+        settings["color_loss"],
+        color_weight,
+        mask_weight,
+    )
+    extra = _surface_terms(box_vertices, variables, terms, settings)
+    if settings.weight("ssim") > 0:
+        extra["ssim"] = _ssim_term(rgba, target, views, background, variables) * settings.weight("ssim")
+    total = pixels.total
+    for value in extra.values():
+        total = total + value
+    # Behind the object both show the same background, so all of the error is the object's.
+    squared = (pixels.view_error / target.object_share()).detach()
+    # One transfer for all numbers: each costs a wait for the GPU.
+    numbers = torch.stack(
+        [total, color_weight * pixels.color, mask_weight * pixels.mask, *extra.values()]
+    ).detach()
+    values = torch.cat([numbers, squared]).tolist()
+    names = ["total", "color", "mask", *extra]
+    losses = dict(zip(names, values))
+    if target.mask is None or mask_weight == 0:
+        del losses["mask"]
+    view_errors = values[len(names) :]
+    return Measured(
+        total, losses, mse_to_psnr(sum(view_errors) / len(view_errors)), [e**0.5 for e in view_errors]
+    )
 
-    def __call__(
-        self,
-        render: tuple[Tensor, Tensor],
-        targets: Targets,
-        views: Tensor,
-        background: Tensor,
-        variables: Variables,
-        settings: FitSettings,
-    ) -> tuple[Tensor, Measured]:
-        rgba, box = render
-        mask = targets.mask[views] if targets.mask is not None else None
-        color = targets.color[views]
-        if mask is not None:
-            color = color + (1 - mask) * background
-        parts = {}
-        a = linear_to_srgb(rgba[..., :3])
-        b = linear_to_srgb(color)
-        diff = a - b
-        parts["color"] = settings.weight("color") * diff.abs().mean()
-        if mask is not None:
-            parts["mask"] = settings.weight("mask") * (rgba[..., 3:] - mask).square().mean()
-        total = sum(parts.values())
-        with torch.no_grad():
-            m = (mask > 0.5).float() if mask is not None else torch.ones_like(rgba[..., 3:])
-            area = m.sum(dim=(1, 2, 3)).clamp_min(1)
-            err = (diff.abs() * m).sum(dim=(1, 2, 3)) / (3 * area)
-            mse = float((diff.square() * m).sum() / (3 * area.sum()))
-        losses = {k: float(x) for k, x in parts.items()}
-        losses["total"] = float(total)
-        return total, Measured(losses, mse_to_psnr(mse) if math.isfinite(mse) else float("nan"), err.tolist())
+
+def _surface_terms(
+    box_vertices: Tensor, variables: Variables, terms: SurfaceTerms, settings: FitSettings
+) -> dict[str, Tensor]:
+    """The weighted regularizers that are on."""
+    makers = {
+        "laplacian": lambda: terms.laplacian(box_vertices),
+        "normal_consistency": lambda: terms.normal_consistency(box_vertices),
+        "edge_length": lambda: terms.edge_length(box_vertices),
+        "albedo_smoothness": lambda: terms.smoothness(variables.shade),
+        "light_white": lambda: light_white(variables.sh),
+    }
+    shaded = settings["shading"] != "unlit"
+    return {
+        name: settings.weight(name) * make()
+        for name, make in makers.items()
+        if settings.weight(name) > 0 and (shaded or name != "light_white")
+    }
+
+
+def _ssim_term(
+    rgba: Tensor, target: Targets, views: Tensor, background: Tensor, variables: Variables
+) -> Tensor:
+    """1 - SSIM of the display values over the object, both over mid grey.
+
+    A constant behind both keeps the windows that cross the silhouette from comparing noise.
+    """
+    alpha = rgba[..., 3:]
+    grey = 0.2140  # linear of 0.5 in sRGB
+    gain = torch.exp2(variables.stops()[views])[:, None, None, None]
+    render = (rgba[..., :3] - background * (1 - alpha)) * gain + grey * (1 - alpha)
+    photo = target.color
+    if target.mask is not None:
+        coverage = target.mask[..., None]
+        photo = photo * coverage + 0.5 * (1 - coverage)
+    return 1 - ssim(linear_to_srgb(render).clamp(0, 1), photo, target.mask)

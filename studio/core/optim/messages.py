@@ -91,7 +91,7 @@ class Snapshot:
         exposure: [views] linear gain of each training photo, or None.
         losses: every term, weighted, and "total".
         psnr: of the last batch, dB, sRGB, inside the mask; NaN before the first step.
-        view_errors: photo name -> latest mean absolute error of that photo (sRGB, 0..1).
+        view_errors: photo name -> latest root mean square error of that photo (sRGB, 0..1).
         topology: grows when the faces change; equal means only attributes moved.
         event: CUDA event to wait for, or None on the CPU.
     """

@@ -3,7 +3,8 @@
 Botsch and Kobbelt 2004, "A Remeshing Approach to Multiresolution Modeling": split long
 edges, collapse short ones, flip towards six neighbours, relax in the tangent plane. Every
 pass works on an independent set of edges at once: an edge wins if its rank is the lowest
-in its neighbourhood, so that no other edge reads what it changes. Closed meshes stay closed; borders are split but otherwise left alone.
+in its neighbourhood, so that no other edge reads what it changes. Closed meshes stay
+closed; borders are split but otherwise left alone.
 """
 
 from __future__ import annotations
@@ -275,7 +276,7 @@ def _flip_is_sound(
     old = [_normals(points, faces[topology.sides[index, side]]) for side in range(2)]
     new = [_normals(points, triangle) for triangle in _flipped(faces, topology, index)]
     mean = old[0] + old[1]
-    mean /= np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-30)
+    mean = mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-30)
     sound = np.ones(len(index), bool)
     for normal in new:  # 0.5: within 60 degrees of the pair's mean
         sound &= (normal * mean).sum(axis=1) > 0.5 * np.maximum(np.linalg.norm(normal, axis=1), 1e-30)
@@ -300,7 +301,7 @@ def _relax(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         ],
         axis=1,
     )
-    normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
+    normal = normal / np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-30)
     move = mean - points
     move -= (move * normal).sum(axis=1, keepdims=True) * normal
     move[topology.locked] = 0

@@ -8,91 +8,61 @@ import torch
 from torch import Tensor
 
 from studio.core import effects
-from studio.core.gbuffer import CameraBatch, Frame
-from studio.core.ops import Topology, antialias, rasterize_interpolate
-from studio.core.ops.compose import compose
-from studio.core.ops.normals import Incidence, vertex_normals
-from studio.core.ops.packing import unpack
+from studio.core.gbuffer import CameraBatch
 from studio.core.optim.variables import Variables
 from studio.core.params import ParamSet
-
-_CHANNELS = {"albedo": 3, "perceptual_roughness": 1, "metallic": 1, "normal": 3, "position": 3}
-"""The G-buffer that shading reads, in the order in which it is interpolated."""
+from studio.core.pipeline import render
+from studio.core.scene import Mesh
+from studio.core.tensors import SceneTensors
 
 
 class Renderer:
-    """Renders one topology of Variables.
+    """Renders one topology of Variables through the differentiable pipeline.
 
     Args:
         variables: what is rendered, as it is at each call.
+        mesh: of the same topology.
         unlit: base colour as it is, instead of shading it.
         settings: parameter values of effects by name.
     """
 
-    def __init__(self, variables: Variables, unlit: bool, settings: dict[str, dict[str, Any]]):
+    def __init__(self, variables: Variables, mesh: Mesh, unlit: bool, settings: dict[str, dict[str, Any]]):
         self.variables = variables
         self.unlit = unlit
         effect = effects.get("pbr")
-        self.shade = effect.apply
-        self.params = ParamSet(effect.name, effect.params, settings.get(effect.name))
-        with torch.no_grad():
-            vertices = variables.box_vertices()
-        self.topology = Topology.build(variables.faces, vertices)
-        self.incidence = Incidence.build(variables.faces, vertices)
-        self.closed = bool((self.topology.edges[:, 3] >= 0).all())
+        params = ParamSet(effect.name, effect.params, settings.get(effect.name))
+        self.effects = {} if unlit else {effect.name: params}
+        self.surface = SceneTensors.from_meshes([mesh], variables.faces.device)
+        self.closed = bool((self.surface.topology.edges[:, 3] >= 0).all())
 
-    def render(
-        self,
-        cameras: CameraBatch,
-        background: Tensor,
-        views: Tensor | None = None,
-        gain: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def render(self, cameras: CameraBatch, background: Tensor) -> tuple[Tensor, Tensor]:
         """Render every camera of a batch.
 
         Args:
             cameras: N views.
             background: [3] or [N, H, W, 3] linear.
-            views: [N] int64 training photos whose exposure applies, or None.
-            gain: [N] linear exposure in place of the training photos'.
         Returns:
             rgba: [N, H, W, 4] linear colour over the background, and coverage.
             box_vertices: [V, 3] in the unit box, for the regularizers.
         Gradients:
-            To: every leaf of the variables, and the background.
+            To: every leaf of the variables except log_gain, and the background.
         """
         v = self.variables
         box = v.box_vertices()
-        world = v.to_world(box)
-        homogeneous = torch.nn.functional.pad(world, (0, 1), value=1.0)
-        clip = torch.matmul(homogeneous, cameras.world_to_clip.transpose(1, 2))
-        if gain is None and views is not None:
-            gain = v.gain()[views]
-        size = (cameras.height, cameras.width)
-        if self.unlit:
-            color, rast = self._painted(clip, size, gain)
-        else:
-            color, rast = self._shaded(world, clip, cameras, gain)
-        rgba = compose(color, rast, background)
-        return antialias(rgba, rast, clip, v.faces, self.topology), box
+        surface = self.surface.moved(
+            vertices=v.to_world(box),
+            colors=v.albedo(),
+            perceptual_roughness=v.roughness,
+            metallic=v.metallic,
+        )
+        frame = render(surface, cameras, v.lighting(), background, self.effects, cull_backfaces=self.closed)
+        return frame["rgba"], box
 
-    def _painted(self, clip: Tensor, size: tuple[int, int], gain: Tensor | None) -> tuple[Tensor, Tensor]:
-        albedo = self.variables.albedo()[None]
-        if gain is not None:
-            albedo = albedo * gain[:, None, None]
-        attributes = torch.nn.functional.pad(albedo, (0, 1), value=1.0)  # the fourth is coverage
-        return rasterize_interpolate(clip, self.variables.faces, attributes, size, self.closed)
-
-    def _shaded(
-        self, world: Tensor, clip: Tensor, cameras: CameraBatch, gain: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        v = self.variables
-        normals = vertex_normals(world, v.faces, self.incidence)
-        packed = torch.cat([v.albedo(), v.roughness, v.metallic, normals, world], dim=1)
-        size = (cameras.height, cameras.width)
-        image, rast = rasterize_interpolate(clip, v.faces, packed[None], size, self.closed)
-        names = list(_CHANNELS)
-        views = unpack(image, rast, tuple(_CHANNELS.values()), names.index("normal"))
-        frame = Frame(cameras, v.lighting(), v.background, {"rast": rast, **dict(zip(names, views))})
-        color = self.shade(frame, self.params)["color"]
-        return color if gain is None else color * gain[:, None, None, None], rast
+    @torch.no_grad()
+    def exposed(self, cameras: CameraBatch, background: Tensor, stops: Tensor) -> Tensor:
+        """[N, H, W, 4] as `render`, without gradient, the object brightened by [N] stops."""
+        rgba, _ = self.render(cameras, background)
+        gain = torch.exp2(stops)[:, None, None, None]
+        color, alpha = rgba[..., :3], rgba[..., 3:]
+        behind = background * (1 - alpha)
+        return torch.cat([(color - behind) * gain + behind, alpha], dim=-1)

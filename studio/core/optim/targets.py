@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.color import linear_to_srgb
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch
 from studio.core.io.resample import fitted_size, shrink
@@ -24,9 +25,9 @@ class Targets:
     Attributes:
         names: of the photos.
         cameras: of the photos, at this size.
-        color: [N, H, W, 3] linear, premultiplied by the mask where there is one.
-        mask: [N, H, W, 1] coverage 0..1, or None if any photo lacks it.
-        weight: [N, H, W, 1] 1 where the photo says something, or None if it does everywhere.
+        color: [N, H, W, 3] sRGB values 0..1 of the object, not premultiplied.
+        mask: [N, H, W] coverage 0..1, or None if any photo lacks it.
+        weight: [N, H, W] 1 where the photo says something, or None if it does everywhere.
     """
 
     names: list[str]
@@ -35,6 +36,12 @@ class Targets:
     mask: Tensor | None
     weight: Tensor | None
 
+    def object_share(self) -> Tensor:
+        """[N] share of the pixels that show the object; 1 without masks."""
+        if self.mask is None:
+            return torch.ones(len(self), device=self.color.device)
+        return self.mask.mean(dim=(1, 2)).clamp_min(1.0 / self.mask[0].numel())
+
     @classmethod
     def build(cls, photos: list[Photo], resolution: int, device: torch.device | str = "cpu") -> Targets:
         """Shrink photos to `resolution` pixels on the long side; none is enlarged.
@@ -42,7 +49,8 @@ class Targets:
         Raises:
             InputError: the photos are not all of one format.
         """
-        height, width = fitted_size(*photos[0].image.shape[:2], resolution)
+        full_height, full_width = photos[0].image.shape[:2]
+        height, width = fitted_size(full_height, full_width, resolution)
         for photo in photos:
             _check_format(photo, photos[0])
         masked = all(photo.mask is not None for photo in photos)
@@ -60,6 +68,16 @@ class Targets:
             color=upload([color for color, _ in pictures]),
             mask=upload([mask for _, mask in pictures if mask is not None]) if masked else None,
             weight=weights,
+        )
+
+    def select(self, views: Tensor) -> Targets:
+        """Some of the photos, by [M] int64 index."""
+        return Targets(
+            [self.names[view] for view in views.tolist()],
+            self.cameras.select(views),
+            self.color[views],
+            None if self.mask is None else self.mask[views],
+            None if self.weight is None else self.weight[views],
         )
 
     def __len__(self) -> int:
@@ -82,18 +100,25 @@ def _check_format(photo: Photo, first: Photo) -> None:
 
 
 def _shrunk(photo: Photo, height: int, width: int, masked: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """(sRGB colour, coverage); averaged in linear light, weighted by coverage."""
     if not masked or photo.mask is None:
-        return shrink(photo.image, height, width), None
+        return _encoded(shrink(photo.image, height, width)), None
     mask = photo.mask[..., None].astype(np.float32)
-    both = np.concatenate([photo.image * mask, mask], axis=-1)
-    small = shrink(both, height, width)
-    return np.ascontiguousarray(small[..., :3]), np.ascontiguousarray(small[..., 3:])
+    small = shrink(np.concatenate([photo.image * mask, mask], axis=-1), height, width)
+    coverage = small[..., 3:]
+    # Below a 256th of coverage the colour is rounding noise; black does no harm there.
+    color = np.where(coverage > 1 / 256, small[..., :3] / np.maximum(coverage, 1 / 256), 0)
+    return _encoded(color), np.ascontiguousarray(coverage[..., 0])
+
+
+def _encoded(linear: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.clip(linear_to_srgb(linear), 0, 1), dtype=np.float32)
 
 
 def _weight(photo: Photo, height: int, width: int) -> np.ndarray:
     if photo.ignore is None:
-        return np.ones((height, width, 1), np.float32)
-    says = shrink((~photo.ignore)[..., None].astype(np.float32), height, width)
+        return np.ones((height, width), np.float32)
+    says = shrink((~photo.ignore)[..., None].astype(np.float32), height, width)[..., 0]
     return (says > 0.999).astype(np.float32)  # a pixel that partly says nothing says nothing
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ class Variables:
         roughness, metallic: [V, 1].
         sh: [25, 3] environment; light_vector, light_radiance: [L, 3].
         background: [3] linear.
-        log_gain: [views] exposure in natural logarithm; its mean is held at 0, which leaves
+        exposure: [views] stops of each training photo; their mean is held at 0, which leaves
             overall brightness to light and base colour.
     """
 
@@ -50,7 +51,7 @@ class Variables:
     light_vector: Tensor
     light_radiance: Tensor
     background: Tensor
-    log_gain: Tensor
+    exposure: Tensor
     fixed_to: str = "world"
     lights: list[Light] = field(default_factory=list)
 
@@ -83,7 +84,7 @@ class Variables:
             light_vector=light.vector,
             light_radiance=light.radiance,
             background=torch.tensor(background, dtype=torch.float32, device=device),
-            log_gain=torch.zeros(views, device=device),
+            exposure=torch.zeros(views, device=device),
             fixed_to=fixed_to,
             lights=list(lighting.lights),
         )
@@ -119,7 +120,7 @@ class Variables:
             name: getattr(self, name).detach().clone().requires_grad_()
             for name in (
                 "differential", "shade", "roughness", "metallic", "sh", "light_vector",
-                "light_radiance", "background", "log_gain",
+                "light_radiance", "background", "exposure",
             )
         }  # fmt: skip
         return replace(self, **copies)
@@ -133,7 +134,7 @@ class Variables:
             "metallic": [self.metallic],
             "light": [self.sh, self.light_vector, self.light_radiance],
             "background": [self.background],
-            "exposure": [self.log_gain],
+            "exposure": [self.exposure],
         }[group]
 
     def box_vertices(self) -> Tensor:
@@ -148,9 +149,9 @@ class Variables:
         """[V, 3] linear. Gradients: to shade."""
         return self.shade.square()
 
-    def gain(self) -> Tensor:
-        """[views] linear exposure. Gradients: to log_gain."""
-        return torch.exp(self.log_gain)
+    def stops(self) -> Tensor:
+        """[views] exposure, the mean taken out. Gradients: to exposure."""
+        return self.exposure - self.exposure.mean()
 
     def lighting(self) -> LightTensors:
         return LightTensors(
@@ -166,7 +167,6 @@ class Variables:
         self.light_radiance.clamp_(min=0.0)
         self.sh[0].clamp_(min=0.0)
         self.background.clamp_(0.0, 1.0)
-        self.log_gain.sub_(self.log_gain.mean())
 
     @torch.no_grad()
     def mesh(self, like: Mesh, unlit: bool) -> Mesh:
@@ -192,16 +192,19 @@ class Variables:
         radiances = self.light_radiance.detach().cpu().numpy()
         for light, vector, radiance in zip(self.lights, vectors, radiances):
             intensity = float(max(radiance.max(), 1e-6))
-            color = tuple(float(c) / intensity for c in radiance)
-            place = tuple(float(x) for x in vector)
+            change: dict[str, Any] = {"color": _triple(radiance / intensity), "intensity": intensity}
             if light.kind == "directional":
-                length = max(float(np.linalg.norm(vector)), 1e-12)
-                direction = tuple(x / length for x in place)
-                lights.append(replace(light, direction=direction, color=color, intensity=intensity))
+                change["direction"] = _triple(vector / max(float(np.linalg.norm(vector)), 1e-12))
             else:
-                lights.append(replace(light, position=place, color=color, intensity=intensity))
-        fixed_to = "camera" if self.fixed_to == "camera" else "world"
-        return Lighting(lights, self.sh.detach().cpu().numpy().copy(), fixed_to)  # type: ignore[arg-type]
+                change["position"] = _triple(vector)
+            lights.append(replace(light, **change))
+        sh = self.sh.detach().cpu().numpy().copy()
+        return Lighting(lights, sh, "camera" if self.fixed_to == "camera" else "world")
+
+
+def _triple(values: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = (float(v) for v in values)
+    return x, y, z
 
 
 def leaf(values: np.ndarray, device: torch.device) -> Tensor:

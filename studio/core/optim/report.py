@@ -1,0 +1,121 @@
+"""Pictures of a finished fit: photo, render and difference side by side; loss curve; shaded normals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from studio.core.gbuffer import CameraBatch
+from studio.core.io.images import save_png
+from studio.core.ops import rasterize_interpolate
+from studio.core.optim.evaluate import Evaluation, Picture
+from studio.core.optim.messages import HistoryRow
+from studio.core.scene import Camera, Scene
+
+AMPLIFY = 4.0
+"""Differences are shown four times as strong: 0.25 in sRGB is full brightness."""
+
+_GAP = 4
+_GAP_SHADE = 0.16
+_KEY_LIGHT = (0.45, 0.6, 0.66)
+"""In view space, from the upper right: grazing enough to show every dent."""
+
+_BACKGROUND = "#17181b"
+_INK = "#c9ccd3"
+_LINES = ("#f2a65a", "#6fb1e0", "#8fcf8b", "#d98bd0", "#d9d27a", "#e07a7a")
+
+
+def save_sheets(folder: Path, start: Evaluation, end: Evaluation) -> None:
+    """One <photo>.png per view (photo | render | difference), overview.png, and the start."""
+    for picture in end.pictures:
+        save_png(folder / f"{picture.name}.png", side_by_side(picture), color=False)
+    if end.pictures:
+        rows = [side_by_side(picture) for picture in reversed(end.pictures)]  # row 0 is the bottom
+        save_png(folder / "overview.png", _stack(rows, axis=0), color=False)
+    for picture in start.pictures[:1]:
+        save_png(folder / "start.png", side_by_side(picture), color=False)
+    for picture in end.pictures[:1]:
+        save_png(folder / "target.png", picture.target, color=False)
+        save_png(folder / "result.png", picture.render, color=False)
+
+
+def side_by_side(picture: Picture) -> np.ndarray:
+    """[H, 3 W, 3] sRGB: photo, render, difference times AMPLIFY."""
+    difference = np.clip(AMPLIFY * picture.difference, 0, 1)
+    return _stack([picture.target, picture.render, np.repeat(difference[..., None], 3, axis=-1)], axis=1)
+
+
+def _stack(images: list[np.ndarray], axis: int) -> np.ndarray:
+    gap_shape = list(images[0].shape)
+    gap_shape[axis] = _GAP
+    gap = np.full(gap_shape, _GAP_SHADE, np.float32)
+    pieces = [piece for image in images for piece in (image, gap)][:-1]
+    return np.concatenate(pieces, axis=axis).astype(np.float32)
+
+
+@torch.no_grad()
+def save_shaded(path: Path, scene: Scene, cameras: list[Camera], device: torch.device) -> None:
+    """The bare surface under one light, without colours, from a few cameras."""
+    pictures = []
+    mesh = scene.meshes[0]
+    vertices = torch.from_numpy(mesh.vertices).to(device)
+    normals = torch.from_numpy(mesh.vertex_normals()).to(device)
+    faces = torch.from_numpy(mesh.faces).to(device)
+    key = torch.nn.functional.normalize(torch.tensor(_KEY_LIGHT, device=device), dim=0)
+    for camera in cameras:
+        batch = CameraBatch.from_cameras([camera], device)
+        clip = torch.nn.functional.pad(vertices, (0, 1), value=1.0) @ batch.world_to_clip[0].T
+        size = (camera.height, camera.width)
+        image, rast = rasterize_interpolate(clip[None], faces, normals[None], size)
+        in_view = torch.nn.functional.normalize(image[0], dim=-1) @ batch.world_to_view[0, :3, :3].T
+        light = 0.12 + 0.83 * (in_view @ key).clamp_min(0)
+        covered = rast[0, ..., 3] > 0
+        grey = torch.where(covered, light, torch.full_like(light, 0.09))
+        pictures.append(grey[..., None].expand(-1, -1, 3).cpu().numpy())
+    save_png(path, _stack(pictures, axis=1), color=False)
+
+
+def save_loss_curve(path: Path, rows: list[HistoryRow]) -> None:
+    """Every loss term and the PSNR over the steps, on two plots."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), dpi=120, facecolor=_BACKGROUND)
+    FigureCanvasAgg(figure)
+    upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.12})
+    steps = [row.step for row in rows]
+    names = [name for name in (rows[-1].losses if rows else {}) if name != "total"]
+    for name, color in zip([*names, "total"], (*_LINES[: len(names)], "#ffffff")):
+        values = [row.losses.get(name, float("nan")) for row in rows]
+        upper.plot(steps, values, color=color, lw=0.6, alpha=0.3)
+        upper.plot(steps, _smoothed(values), color=color, lw=1.3, label=name.replace("_", " "))
+    psnr = [row.psnr for row in rows]
+    lower.plot(steps, psnr, color=_LINES[1], lw=0.6, alpha=0.3)
+    lower.plot(steps, _smoothed(psnr), color=_LINES[1], lw=1.3)
+    upper.set_yscale("log")
+    upper.set_ylabel("loss, weighted")
+    lower.set_ylabel("PSNR, dB")
+    lower.set_xlabel("step")
+    if rows:
+        upper.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=3)
+    for axes in (upper, lower):
+        axes.set_facecolor(_BACKGROUND)
+        axes.tick_params(colors=_INK, labelsize=8)
+        axes.grid(color=_INK, alpha=0.08, lw=0.6)
+        axes.xaxis.label.set_color(_INK)
+        axes.yaxis.label.set_color(_INK)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    figure.savefig(path, facecolor=_BACKGROUND, bbox_inches="tight")
+
+
+def _smoothed(values: list[float]) -> np.ndarray:
+    """Mean over about a fortieth of the run, which hides the luck of the drawn photos."""
+    window = max(1, len(values) // 40)
+    array = np.asarray(values, np.float64)
+    if window == 1 or len(array) == 0:
+        return array
+    padded = np.pad(array, (window // 2, window - 1 - window // 2), mode="edge")
+    return np.convolve(padded, np.full(window, 1 / window), mode="valid")
