@@ -113,13 +113,20 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
     if size > MAX_JSON_BYTES:
         raise InputError(f"{path}: {size / 2**20:.0f} MB of JSON, expected {what} below 64 MB")
     try:
-        value = json.loads(path.read_text("utf-8-sig"))
+        data = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({describe(error)})") from None
+    return parse_json(data, str(path), what)
+
+
+def parse_json(data: bytes, where: str, what: str) -> dict[str, Any]:
+    """The JSON object in `data`; InputError starts with `where`."""
+    try:
+        value = json.loads(data.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:  # also bad UTF-8
-        raise InputError(f"{path}: not valid JSON ({describe(error)}), expected {what}") from None
+        raise InputError(f"{where}: not valid JSON ({describe(error)}), expected {what}") from None
     if not isinstance(value, dict):
-        raise InputError(f"{path}: holds a JSON {type(value).__name__}, expected an object ({what})")
+        raise InputError(f"{where}: holds a JSON {type(value).__name__}, expected an object ({what})")
     return value
 
 

@@ -95,6 +95,16 @@ def load_image(path: Path | str, color: bool = True) -> np.ndarray:
     return np.ascontiguousarray(image[::-1])
 
 
+def decode_image(data: bytes, where: str, color: bool = True) -> np.ndarray:
+    """As `load_image`, for the bytes of an integer picture inside another file."""
+    with _opened(io.BytesIO(data), where) as picture:
+        try:
+            samples = decode_samples(picture)
+        except _DAMAGE as error:
+            raise InputError(f"{where}: the image is truncated or damaged ({describe(error)})") from None
+    return np.ascontiguousarray(to_float(samples, color)[::-1])
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(width, height) as stored, before the EXIF orientation; only the header is decoded."""
     check_readable(path, "an image")
@@ -103,16 +113,16 @@ def image_size(path: Path) -> tuple[int, int]:
     if path.suffix.lower() in (".hdr", ".pic"):
         height, width = _read_hdr(path).shape[:2]
         return width, height
-    with _opened(path) as picture:
+    with _opened(path, str(path)) as picture:
         return picture.size
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(source: Path | io.BytesIO, path: str) -> Image.Image:
     """The picture with only its header read; its size is checked."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns from 89 megapixels; the check below is ours
-            picture = Image.open(path)
+            picture = Image.open(source)
     except Image.DecompressionBombError:
         raise _too_large(path, "more than 178 million pixels") from None
     except _DAMAGE as error:
@@ -124,7 +134,7 @@ def _opened(path: Path) -> Image.Image:
     return picture
 
 
-def _too_large(path: Path, text: str) -> InputError:
+def _too_large(path: Path | str, text: str) -> InputError:
     return InputError(f"{path}: {text}, expected at most {MAX_PIXELS // 10**6} million")
 
 
@@ -162,7 +172,7 @@ def _plain_mode(picture: Image.Image) -> str:
 def read_samples(path: Path, orient: bool = True) -> np.ndarray:
     """[H, W, C] uint8 or uint16 as stored, row 0 at the top; raises as `load_image`."""
     check_readable(path, "an image")
-    with _opened(path) as picture:
+    with _opened(path, str(path)) as picture:
         try:
             return decode_samples(picture, orient)
         except _DAMAGE as error:
