@@ -150,7 +150,8 @@ class App:
         self.control.viewport = self.viewport
         self._thumbnails = Thumbnails(ctx, self.state.jobs)
         self._drop_callback = self._on_drop  # GLFW keeps no reference
-        glfw.set_drop_callback(glfw_utils.glfw_window_hello_imgui(), self._drop_callback)
+        window = glfw_utils.glfw_window_hello_imgui()
+        glfw.set_drop_callback(window, self._drop_callback)  # type: ignore[arg-type]  # stub: the C function
         self.control.warm_up(self._files, self._demo)
 
     def _on_drop(self, window: Any, paths: list[str]) -> None:
@@ -182,7 +183,8 @@ class App:
             state.gesture += 1
         actions.trigger_shortcuts(state)
         self.control.dialogs.poll()
-        overlays.draw(state)
+        if self.viewport is not None:
+            overlays.draw(state, self.viewport.rectangle())
         if self.on_frame is not None:
             self.on_frame()
 

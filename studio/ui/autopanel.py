@@ -84,7 +84,8 @@ def _number(id: str, param: Param, value: float) -> float | None:
         return w.slider(id, value, param.low, param.high, f"%.{digits(param.step)}f{unit}", param.log)
     # A wide range is dragged, in steps that follow the value where it spans decades.
     speed = max(abs(value) * 0.01, param.step * 0.1) if param.log else param.step
-    shown = f"%.{digits(param.step, value)}f{unit}"
+    decimals = digits(param.step) + 1 if param.log else digits(param.step, value)
+    shown = f"%.{decimals}f{unit}"
     return w.drag(id, value, param.low, param.high, speed, shown)
 
 

@@ -57,7 +57,7 @@ def read(document: Any, path: Path) -> Any:
     value = document
     for key in path:
         indexed = isinstance(value, dict | list | ParamSet)
-        value = value[key] if indexed else getattr(value, str(key))  # type: ignore[index]
+        value = value[key] if indexed else getattr(value, str(key))
     return value
 
 

@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
 CAMERA_SUFFIXES = (".json", ".npy", ".txt")
-PICTURE_SIZE = (1920, 1200)
-"""Pixels of a saved picture, whatever the size of the window."""
-
 ADVICE = {
     "Opening mesh": f"Meshes end in {', '.join(MESH_SUFFIXES)}.",
     "Opening photos": "Choose the folder, transforms.json, poses_bounds.npy or *_par.txt of a capture.",
@@ -75,7 +72,8 @@ class Files:
             from studio.core.io.meshes import load_scene
 
             job.progress(-1, path.name)
-            return load_scene(path)
+            scene: Scene = load_scene(path)
+            return scene
 
         self._state.jobs.start("Opening mesh", work, lambda scene: self._take_mesh(path, scene))
 
@@ -178,12 +176,12 @@ class Files:
         self._state.notify(f"Exported {path.name}", "good", f"In {path.parent}")
 
     def save_picture(self, viewport: ViewportPanel, path: Path | None = None) -> None:
-        """The picture of the viewport, larger than the window and without its controls."""
+        """The picture of the viewport as it stands, without the controls over it."""
         folder = Path.home() / "Pictures"
         folder = folder if folder.is_dir() else Path.home()
         stamp = time.strftime("%Y%m%d-%H%M%S")
         target = path or folder / f"{self._state.document.name}-{stamp}.png"
-        image = viewport.picture(PICTURE_SIZE)
+        image = viewport.picture()
 
         def work(job: Job) -> Path:
             _write_png(target, image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from studio.core.errors import Cancelled, StudioError, describe
@@ -62,16 +63,18 @@ class Jobs:
         self.running.append(job)
 
         def run() -> None:
+            deliver: Callable[[], None] = _nothing
             try:
                 result = work(job)
-                deliver = (lambda: None) if job.cancelled else (lambda: then(result))
+                if not job.cancelled:
+                    deliver = partial(then, result)
             except Cancelled:
-                deliver = lambda: None  # noqa: E731
+                pass
             except Exception as error:
                 if not isinstance(error, StudioError | OSError):
                     traceback.print_exc()  # a defect: the terminal gets the whole story
                 line = str(error) if isinstance(error, StudioError) else describe(error)
-                deliver = lambda line=line: self._on_error(title, line)  # noqa: E731
+                deliver = partial(self._on_error, title, line)
             with self._lock:
                 self._finished.append((job, deliver))
             self._on_update()
@@ -95,3 +98,7 @@ class Jobs:
             job.cancel()
         for thread in self._threads:
             thread.join(timeout)
+
+
+def _nothing() -> None:
+    """What a cancelled job delivers."""

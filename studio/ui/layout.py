@@ -69,7 +69,7 @@ def _splits(name: str) -> list[hello_imgui.DockingSplit]:
         split(MAIN, "Bottom", down, 0.25),
         split(MAIN, "Left", left, 0.175),
         split(MAIN, "Right", right, 0.285),
-        split("Left", "LeftTop", imgui.Dir.up, 0.285),
+        split("Left", "LeftTop", imgui.Dir.up, 0.3),
     ]
 
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from imgui_bundle import hello_imgui
 
 from studio.core.optim import messages as m
+from studio.core.scene import Material
 from studio.ui.commands import Edits, Set
 from studio.ui.state import AppState, RunView
 
 if TYPE_CHECKING:
+    from studio.core.optim.fit import FitProblem
     from studio.core.optim.worker import Worker
 
 TIMELINE = 24
@@ -56,21 +58,32 @@ class Run:
         if not state.ready or state.photos is None:
             state.notify("Nothing to fit to yet", "warn", "Open photos with cameras first (Ctrl+Shift+O).")
             return
-        from studio.core.optim.fit import FitProblem
         from studio.core.optim.worker import Worker
 
         if self.worker is None:
             self.worker = Worker(on_update=self._wake)
         state.run = RunView(status=m.Status("preparing", note="Preparing"))
         self._phase = "idle"
-        scene = state.scene
-        mesh = scene.meshes[0] if scene.meshes else None
-        problem = FitProblem(
-            photos=state.photos, mesh=mesh, lighting=scene.lighting, background=scene.background
-        )
-        self.worker.start(problem, state.document.settings, state.device)
+        self.worker.start(self._problem(), state.document.settings, state.device)
         preset = state.document.settings.preset or "own"
         state.say(f"Fit started: {len(state.photos.photos)} photos, preset {preset}")
+
+    def _problem(self) -> FitProblem:
+        """The document as the optimizer wants it. Light that moves starts white: it is unknown."""
+        from studio.core.optim.fit import FitProblem
+
+        document = self._state.document
+        scene = document.scene
+        mesh = scene.meshes[0] if scene.meshes else None
+        assert document.photos is not None
+        return FitProblem(
+            photos=document.photos,
+            mesh=mesh,
+            lighting=None if document.settings.enabled("light") else scene.lighting,
+            material=mesh.material if mesh is not None else Material(),
+            background=scene.background,
+            effects={name: values.as_dict() for name, values in document.effects.items()},
+        )
 
     def step(self) -> None:
         """One step, then pause."""

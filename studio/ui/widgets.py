@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from imgui_bundle import ImVec2, imgui
+from imgui_bundle import ImVec2, ImVec4, imgui
 
 from studio.ui import theme
 from studio.ui.theme import LABEL_COLUMN, Icon, mix, px, roles, u32, vec
@@ -95,13 +95,13 @@ def label(name: str, help: str = "", changed: bool = False, moving: bool = False
     Returns True if the user asked for the default (double click on the name).
     """
     start = imgui.get_cursor_pos()
+    marks = (14 if changed else 0) + (16 if moving else 0)
+    shown = elide(name, px(LABEL_COLUMN - 6 - marks))
     imgui.align_text_to_frame_padding()
-    imgui.begin_group()
-    text(name, roles().text)
-    imgui.end_group()
+    text(shown)
     reset = imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0)
-    hint = help + ("\nDouble click resets it." if changed else "")
-    tooltip(hint.strip())
+    hint = f"{name}\n{help}" if shown != name else help
+    tooltip((hint + ("\nDouble click resets it." if changed else "")).strip())
     low, high = imgui.get_item_rect_min(), imgui.get_item_rect_max()
     draw = imgui.get_window_draw_list()
     x = high.x + px(7)
@@ -113,6 +113,15 @@ def label(name: str, help: str = "", changed: bool = False, moving: bool = False
     imgui.set_cursor_pos(ImVec2(start.x + px(LABEL_COLUMN), start.y))
     imgui.set_next_item_width(-1)
     return reset
+
+
+def elide(string: str, width: float) -> str:
+    """The text, shortened with an ellipsis to fit a width."""
+    if imgui.calc_text_size(string).x <= width:
+        return string
+    while len(string) > 1 and imgui.calc_text_size(string + "…").x > width:
+        string = string[:-1]
+    return string.rstrip() + "…"
 
 
 def _bar(low: ImVec2, high: ImVec2, fraction: float, hovered: bool) -> None:
@@ -298,11 +307,28 @@ def segmented(id: str, current: str, items: Sequence[tuple[str, str, str]]) -> s
 
 
 def color(id: str, value: Sequence[float]) -> tuple[float, float, float] | None:
-    """A linear colour, edited as the sRGB a person sees."""
+    """A linear colour as a wide swatch; a click opens a picker in the sRGB a person sees."""
     shown = [_encode(v) for v in value]
-    flags = imgui.ColorEditFlags_.float | imgui.ColorEditFlags_.no_options
-    changed, result = imgui.color_edit3(id, shown, flags)
-    return (_decode(result[0]), _decode(result[1]), _decode(result[2])) if changed else None
+    top = max(1.0, *shown)  # brighter than white: the swatch keeps the hue, the numbers the value
+    swatch = ImVec4(shown[0] / top, shown[1] / top, shown[2] / top, 1.0)
+    size = ImVec2(imgui.calc_item_width(), imgui.get_frame_height())
+    start = imgui.get_cursor_screen_pos()
+    pressed = imgui.color_button(id, swatch, imgui.ColorEditFlags_.no_tooltip, size)
+    luma = 0.3 * swatch.x + 0.59 * swatch.y + 0.11 * swatch.z
+    words = "  ".join(f"{v:.2f}" for v in value)
+    at = ImVec2(start.x + px(9), start.y + imgui.get_style().frame_padding.y)
+    imgui.get_window_draw_list().add_text(at, u32(0x000000 if luma > 0.5 else 0xFFFFFF, 0.85), words)
+    popup = f"{id}picker"
+    if pressed:
+        imgui.open_popup(popup)
+    result = None
+    if imgui.begin_popup(popup):
+        flags = imgui.ColorEditFlags_.float | imgui.ColorEditFlags_.no_side_preview
+        changed, picked = imgui.color_picker3("##pick", shown, flags)
+        if changed:
+            result = (_decode(picked[0]), _decode(picked[1]), _decode(picked[2]))
+        imgui.end_popup()
+    return result
 
 
 def _encode(linear: float) -> float:

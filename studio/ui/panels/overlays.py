@@ -22,18 +22,18 @@ _MOUSE = (
 )
 
 
-def draw(state: AppState) -> None:
-    """All of them, in the order of their importance."""
-    _notices(state)
+def draw(state: AppState, picture: tuple[ImVec2, ImVec2]) -> None:
+    """All of them; notices stand at the foot of `picture` (its upper left and lower right)."""
+    _notices(state, picture)
     _shortcuts(state)
     _about(state)
     _palette(state)
 
 
-def _notices(state: AppState) -> None:
+def _notices(state: AppState, picture: tuple[ImVec2, ImVec2]) -> None:
     state.notices = [notice for notice in state.notices if not notice.expired]
-    viewport = imgui.get_main_viewport()
-    bottom = viewport.pos.y + viewport.size.y - px(44)
+    bottom = picture[1].y - px(44)
+    middle = (picture[0].x + picture[1].x) / 2
     marks = {
         "info": (Icon.info, roles().accent),
         "good": (Icon.good, roles().good),
@@ -51,9 +51,7 @@ def _notices(state: AppState) -> None:
     for i, notice in enumerate(reversed(state.notices)):
         icon, color = marks[notice.level]
         width = px(380)
-        imgui.set_next_window_pos(
-            ImVec2(viewport.pos.x + viewport.size.x / 2, bottom), imgui.Cond_.always, ImVec2(0.5, 1.0)
-        )
+        imgui.set_next_window_pos(ImVec2(middle, bottom), imgui.Cond_.always, ImVec2(0.5, 1.0))
         imgui.set_next_window_size_constraints(ImVec2(width, 0), ImVec2(width, px(300)))
         imgui.push_style_color(imgui.Col_.window_bg, vec(mix(roles().control, roles().panel, 0.3)))
         imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(px(14), px(8)))
@@ -109,7 +107,7 @@ def _shortcuts(state: AppState) -> None:
     if not _modal("Shortcuts", 660):
         return
     _heading("Shortcuts")
-    entries = [("Mouse", _MOUSE)]
+    entries: list[tuple[str, tuple[tuple[str, str], ...]]] = [("Mouse", _MOUSE)]
     for group, items in actions.GROUPS:
         keyed = tuple((action.title.rstrip("…"), action.shown) for action in items if action.shown)
         if keyed:
@@ -129,9 +127,11 @@ def _key_group(group: str, rows: tuple[tuple[str, str], ...]) -> None:
     theme.bold()
     w.text(group)
     imgui.pop_font()
+    left = imgui.get_cursor_pos_x()
     for title, keys in rows:
         w.muted(title)
-        imgui.same_line(imgui.get_cursor_pos_x() + px(112))
+        imgui.same_line()
+        imgui.set_cursor_pos_x(left + px(118))
         w.text(keys)
     w.spacer(6)
 

@@ -39,7 +39,7 @@ def draw(state: AppState) -> None:
     timeline = px(34)
     gap = px(14)
     width = (space.x - 2 * gap) / 3
-    size = ImVec2(width, max(px(60), space.y - timeline))
+    size = ImVec2(width, max(px(60), space.y - timeline - imgui.get_style().item_spacing.y))
     steps = np.array([row.step for row in rows], np.float64)
     loss = np.array([row.losses.get("total", math.nan) for row in rows], np.float64)
     psnr = np.array([row.psnr for row in rows], np.float64)
@@ -75,9 +75,7 @@ def _title(name: str, value: str, color: int) -> None:
 
 
 def _begin(id: str, size: ImVec2) -> bool:
-    height = imgui.get_content_region_avail().y
-    del height
-    plot = ImVec2(size.x, size.y - imgui.get_text_line_height_with_spacing())
+    plot = ImVec2(size.x, size.y - imgui.get_text_line_height_with_spacing() - px(2))
     return bool(implot.begin_plot(id, plot, _PLOT))
 
 

@@ -10,6 +10,7 @@ from imgui_bundle import ImVec2, hello_imgui, imgui
 
 from studio.core.errors import StudioError
 from studio.core.scene import Camera
+from studio.gl.colormap import DIFFERENCE_MAP, colormap
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ViewOptions
 from studio.gl.viewport import Viewport
@@ -64,6 +65,7 @@ class ViewportPanel:
         self._hover: Any = None
         self._low = ImVec2(0, 0)
         self._size = ImVec2(1, 1)
+        self._pixels = (1, 1)
 
     # Keeping up with the document
 
@@ -101,8 +103,7 @@ class ViewportPanel:
             return
         if not self.gl.meshes.parts:
             self.gl.set_scene(replace(self.state.scene, meshes=[snapshot.mesh]))
-        material = self.state.scene.meshes[0].material if self.state.scene.meshes else snapshot.mesh.material
-        self.gl.update_mesh(0, replace(snapshot.mesh, material=material))
+        self.gl.update_mesh(0, snapshot.mesh)
         self.gl.set_lighting(self.state.lighting())
         self.camera.set_bounds(*self.gl.bounds())
 
@@ -156,8 +157,8 @@ class ViewportPanel:
         if self._size.x < 8 or self._size.y < 8:
             return
         scale = imgui.get_io().display_framebuffer_scale
-        width = max(1, round(self._size.x * scale.x))
-        height = max(1, round(self._size.y * scale.y))
+        self._pixels = max(1, round(self._size.x * scale.x)), max(1, round(self._size.y * scale.y))
+        width, height = self._pixels
         self._follow_photo()
         moving = self.camera.update(imgui.get_io().delta_time)
         camera = self.camera.camera(width, height)
@@ -324,7 +325,10 @@ class ViewportPanel:
         if view.mode in ("wipe", "split") and view.photo is not None:
             at = view.wipe if view.mode == "wipe" else 0.5
             self._side_labels(at)
-        self._hover_line()
+        if view.mode == "difference" and view.photo is not None:
+            self._legend()
+        else:
+            self._hover_line()
         self._caption()
         self._exposure_popup()
         if not self.gl.meshes.parts and self.state.ready and not self.state.jobs.running:
@@ -393,6 +397,22 @@ class ViewportPanel:
             words += f"    roughness {info.roughness:.2f}    depth {info.depth:.2f}"
         self._chip(words, ImVec2(self._low.x + px(10), self._low.y + self._size.y - px(34)))
 
+    def _legend(self) -> None:
+        """The colours of the difference, from none to what saturates."""
+        draw = imgui.get_window_draw_list()
+        x, y = self._low.x + px(10), self._low.y + self._size.y - px(34)
+        draw.add_rect_filled(ImVec2(x, y), ImVec2(x + px(252), y + px(24)), u32(roles().window, 0.8), px(4))
+        draw.add_text(ImVec2(x + px(8), y + px(4)), u32(roles().text), "difference  0")
+        colors = colormap(DIFFERENCE_MAP, np.linspace(0, 1, 32))
+        left, width = x + px(96), px(110)
+        part = width / len(colors)
+        for i, (r, g, b) in enumerate(colors):
+            low = ImVec2(left + i * part, y + px(7))
+            color = imgui.get_color_u32((float(r), float(g), float(b), 1.0))
+            draw.add_rect_filled(low, ImVec2(low.x + part + 0.5, y + px(17)), color)
+        top = f"{1 / ViewOptions().difference_gain:g}"
+        draw.add_text(ImVec2(left + width + px(8), y + px(4)), u32(roles().text), top)
+
     def _caption(self) -> None:
         """Which photo is looked through, at the lower right, with the way out."""
         view, photos = self.state.view, self.state.photos
@@ -434,14 +454,21 @@ class ViewportPanel:
             self.state.act("open_mesh")
         imgui.end_child()
 
+    def rectangle(self) -> tuple[ImVec2, ImVec2]:
+        """Upper left and lower right corner on the screen."""
+        return self._low, ImVec2(self._low.x + self._size.x, self._low.y + self._size.y)
+
     # Pictures
 
-    def picture(self, size: tuple[int, int]) -> np.ndarray:
-        """[H, W, 3] uint8 of the present view at another size, row 0 at the top."""
-        camera = self.camera.camera(*size)
-        options = replace(self._options(False), resolution_scale=1.0, samples=16, frusta=False, ui_scale=1.5)
-        image = np.asarray(self.gl.render_offline(camera, options))
-        return np.ascontiguousarray(image[::-1, :, :3])
+    def picture(self) -> np.ndarray:
+        """[H, W, 3] uint8 sRGB of the present view without frusta and tools, row 0 at the top."""
+        options = replace(self._options(False), resolution_scale=1.0, samples=8, frusta=False)
+        camera = self.camera.camera(*self._pixels)
+        for _ in range(options.samples):
+            self.gl.render(camera, options)
+        linear = self.gl.read_image()[::-1, :, :3]
+        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+        return np.ascontiguousarray((encoded * 255 + 0.5).astype(np.uint8))
 
     def release(self) -> None:
         """Give the OpenGL objects back."""
