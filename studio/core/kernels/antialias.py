@@ -18,7 +18,7 @@ Three things differ from the pair search of Laine et al. 2020, section 3.6:
 
 import warp as wp
 
-from studio.core.kernels.rasterize import determinant
+from studio.core.kernels.rasterize import determinant, doubled_area
 
 wp.set_module_options({"enable_backward": False})
 
@@ -30,37 +30,35 @@ LONG_EDGE = wp.constant(10.0)
 @wp.kernel(enable_backward=False)
 def facing(
     begin: wp.int32,
+    chunk: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
-    front: wp.array(dtype=wp.int8),
+    front: wp.array2d(dtype=wp.int8),
 ):
     """1 where a triangle shows its front, 0 its back, 2 where it cannot be drawn."""
-    i = begin + wp.tid()
-    n = i // tri.shape[0]
-    t = tri[i % tri.shape[0]]
+    part = begin + wp.tid()
+    parts = (tri.shape[0] + chunk - 1) // chunk
+    n = part // parts
+    first = (part - n * parts) * chunk
     count = pos.shape[1]
-    if t[0] < 0 or t[1] < 0 or t[2] < 0 or t[0] >= count or t[1] >= count or t[2] >= count:
-        front[i] = wp.int8(2)
-        return
-    a = screen[n, t[0]]
-    b = screen[n, t[1]]
-    c = screen[n, t[2]]
-    area = wp.float64(0.0)
-    if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
-        abx = wp.float64(b[0]) - wp.float64(a[0])
-        aby = wp.float64(b[1]) - wp.float64(a[1])
-        acx = wp.float64(c[0]) - wp.float64(a[0])
-        acy = wp.float64(c[1]) - wp.float64(a[1])
-        area = abx * acy - aby * acx
-    else:
-        area = determinant(pos[n, t[0]], pos[n, t[1]], pos[n, t[2]])
-    if area > wp.float64(0.0):
-        front[i] = wp.int8(1)
-    elif area <= wp.float64(0.0):
-        front[i] = wp.int8(0)
-    else:
-        front[i] = wp.int8(2)  # NaN
+    for i in range(first, wp.min(first + chunk, tri.shape[0])):
+        t = tri[i]
+        side = wp.int8(2)
+        if t[0] >= 0 and t[1] >= 0 and t[2] >= 0 and t[0] < count and t[1] < count and t[2] < count:
+            a = screen[n, t[0]]
+            b = screen[n, t[1]]
+            c = screen[n, t[2]]
+            area = wp.float64(0.0)
+            if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
+                area = doubled_area(a, b, c)
+            else:
+                area = determinant(pos[n, t[0]], pos[n, t[1]], pos[n, t[2]])
+            if area > wp.float64(0.0):
+                side = wp.int8(1)
+            elif area <= wp.float64(0.0):
+                side = wp.int8(0)  # NaN stays 2
+        front[n, i] = side
 
 
 @wp.func
@@ -73,12 +71,12 @@ def second_triangle(code: wp.int32) -> wp.int32:
 
 
 @wp.func
-def is_silhouette(edge: wp.vec4i, front: wp.array(dtype=wp.int8), base: wp.int32) -> wp.bool:
+def is_silhouette(edge: wp.vec4i, front: wp.array2d(dtype=wp.int8), n: wp.int32) -> wp.bool:
     """Boundary edges, and edges whose triangles face differently."""
-    own = wp.int32(front[base + edge[2]])
+    own = wp.int32(front[n, edge[2]])
     out = own != 2
     if out and edge[3] != -1:
-        other = wp.int32(front[base + second_triangle(edge[3])])
+        other = wp.int32(front[n, second_triangle(edge[3])])
         if other == 2:
             out = True
         elif edge[3] < -1:  # wound the other way round
@@ -339,17 +337,17 @@ def claim_columns(
             )
 
 
-@wp.kernel(enable_backward=False)
-def claim(
-    first_image: wp.int32,
-    row_begin: wp.int32,
-    row_end: wp.int32,
-    list_number: wp.int32,
+@wp.func
+def claim_edge(
+    e: wp.int32,
+    edge: wp.vec4i,
+    n: wp.int32,
+    rows: wp.vec2i,
+    slot: wp.vec2i,
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
-    edges: wp.array(dtype=wp.vec4i),
-    front: wp.array(dtype=wp.int8),
+    shows_front: wp.bool,
     rast: wp.array(dtype=wp.vec4),
     width: wp.int32,
     height: wp.int32,
@@ -357,14 +355,7 @@ def claim(
     claimed: wp.array(dtype=wp.int32),
     counts: wp.array(dtype=wp.int32),
 ):
-    """Walk silhouettes; pairs that start in rows [row_begin, row_end) of all images end to end."""
-    image, e = wp.tid()
-    n = first_image + image
-    edge = edges[e]
-    if not is_silhouette(edge, front, n * tri.shape[0]):
-        return
-    begin = wp.max(row_begin - n * height, 0)
-    end = wp.min(row_end - n * height, height)
+    """Walk one silhouette. Left of it, as its first triangle has it, is inside if that shows its front."""
     half_width = wp.float64(width) * wp.float64(0.5)
     half_height = wp.float64(height) * wp.float64(0.5)
     a_screen = screen[n, edge[0]]
@@ -373,17 +364,12 @@ def claim(
     b = pos[n, edge[1]]
     p = visible_end(a, b, a_screen, b_screen, 0, half_width, half_height)
     q = visible_end(a, b, a_screen, b_screen, 1, half_width, half_height)
-    zero = wp.float64(0.0)
-    if p[3] == zero or q[3] == zero:
+    if p[3] == wp.float64(0.0) or q[3] == wp.float64(0.0):
         return
-    if wp.max(p[1], q[1]) < wp.float64(begin) or wp.min(p[1], q[1]) > wp.float64(end):
+    if wp.max(p[1], q[1]) < wp.float64(rows[0]) or wp.min(p[1], q[1]) > wp.float64(rows[1]):
         return
     share = horizontal_share(outline_normal(edge, screen, tri, n, p, q))
-    # Left of the edge as its first triangle has it is inside, if that triangle shows its front.
-    shows_front = front[n * tri.shape[0] + edge[2]] == wp.int8(1)
     base = n * height * width
-    rows = wp.vec2i(begin, end)
-    slot = wp.vec2i(2 * row_begin * width, list_number)
     if share > 0.0 and p[1] < q[1]:
         claim_rows(rast, p, q, shows_front, e, base, width, rows, slot, keys, claimed, counts)
     elif share > 0.0 and p[1] > q[1]:
@@ -392,6 +378,53 @@ def claim(
         claim_columns(rast, p, q, not shows_front, e, base, width, height, rows, slot, keys, claimed, counts)
     elif share < 1.0 and p[0] > q[0]:
         claim_columns(rast, q, p, shows_front, e, base, width, height, rows, slot, keys, claimed, counts)
+
+
+@wp.kernel(enable_backward=False)
+def claim(
+    first_image: wp.int32,
+    row_begin: wp.int32,
+    row_end: wp.int32,
+    list_number: wp.int32,
+    chunk: wp.int32,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    edges: wp.array(dtype=wp.vec4i),
+    front: wp.array2d(dtype=wp.int8),
+    rast: wp.array(dtype=wp.vec4),
+    width: wp.int32,
+    height: wp.int32,
+    keys: wp.array(dtype=wp.int64),
+    claimed: wp.array(dtype=wp.int32),
+    counts: wp.array(dtype=wp.int32),
+):
+    """Walk silhouettes; pairs that start in rows [row_begin, row_end) of all images end to end."""
+    image, part = wp.tid()
+    n = first_image + image
+    rows = wp.vec2i(wp.max(row_begin - n * height, 0), wp.min(row_end - n * height, height))
+    slot = wp.vec2i(2 * row_begin * width, list_number)
+    for e in range(part * chunk, wp.min((part + 1) * chunk, edges.shape[0])):
+        edge = edges[e]
+        if is_silhouette(edge, front, n):
+            shows_front = front[n, edge[2]] == wp.int8(1)
+            claim_edge(
+                e,
+                edge,
+                n,
+                rows,
+                slot,
+                pos,
+                screen,
+                tri,
+                shows_front,
+                rast,
+                width,
+                height,
+                keys,
+                claimed,
+                counts,
+            )
 
 
 @wp.kernel(enable_backward=False)

@@ -12,8 +12,8 @@ import warp as wp
 
 from studio.core.kernels.rasterize import (
     barycentrics,
-    depth_at,
     edge_functions,
+    key_depth,
     key_triangle,
     pull_barycentrics,
     relative,
@@ -72,7 +72,7 @@ def _make_plain(module, vec) -> dict:
         out_dx: wp.array(dtype=vec),
         out_dy: wp.array(dtype=vec),
     ):
-        """Attributes at the points seen (mode bit 0) and their screen derivatives (bit 1)."""
+        """Attributes at the points seen (mode 1) or their screen derivatives (mode 2)."""
         first = (begin + wp.tid()) * run
         n = wp.min(first // pixels, attr.shape[0] - 1)
         last = wp.int32(-1)
@@ -82,9 +82,6 @@ def _make_plain(module, vec) -> dict:
         for k in range(run):
             r = rast[first + k]
             triangle = wp.int32(r[3]) - 1
-            value = vec(0.0)
-            dx = vec(0.0)
-            dy = vec(0.0)
             if triangle >= 0 and triangle < tri.shape[0]:
                 if triangle != last:
                     t = tri[triangle]
@@ -92,16 +89,17 @@ def _make_plain(module, vec) -> dict:
                     a0 = attr[n, t[0]] - a2
                     a1 = attr[n, t[1]] - a2
                     last = triangle
-                value = a0 * r[0] + a1 * r[1] + a2
-                if mode >= 2:
+                if mode == 1:
+                    out[first + k] = a0 * r[0] + a1 * r[1] + a2
+                else:
                     d = rast_db[first + k]
-                    dx = a0 * d[0] + a1 * d[2]
-                    dy = a0 * d[1] + a1 * d[3]
-            if mode != 2:
-                out[first + k] = value
-            if mode >= 2:
-                out_dx[first + k] = dx
-                out_dy[first + k] = dy
+                    out_dx[first + k] = a0 * d[0] + a1 * d[2]
+                    out_dy[first + k] = a0 * d[1] + a1 * d[3]
+            elif mode == 1:
+                out[first + k] = vec(0.0)
+            else:
+                out_dx[first + k] = vec(0.0)
+                out_dy[first + k] = vec(0.0)
 
     @wp.kernel(enable_backward=False, module=module)
     def interpolate_backward(
@@ -147,13 +145,13 @@ def _make_plain(module, vec) -> dict:
                     s1 = vec(0.0)
                     s2 = vec(0.0)
                     last = triangle
-                if mode != 2:
+                if mode == 1:
                     g = grad_out[first + k]
                     s0 += g * r[0]
                     s1 += g * r[1]
                     s2 += g * (1.0 - r[0] - r[1])
                     grad_rast[first + k] += wp.vec4(wp.dot(g, a0), wp.dot(g, a1), 0.0, 0.0)
-                if mode >= 2:
+                else:
                     d = rast_db[first + k]
                     gx = grad_dx[first + k]
                     gy = grad_dy[first + k]
@@ -204,9 +202,8 @@ def _make_fused(module, vec) -> dict:
         a1 = vec(0.0)
         a2 = vec(0.0)
         for k in range(run):
-            triangle = key_triangle(keys[first + k])
-            value = vec(0.0)
-            r = wp.vec4(0.0)
+            key = keys[first + k]
+            triangle = key_triangle(key)
             if triangle >= 0:
                 if triangle != last:
                     t = tri[triangle]
@@ -221,11 +218,13 @@ def _make_fused(module, vec) -> dict:
                 b = barycentrics(
                     edge_functions(relative(p0, fx, fy), relative(p1, fx, fy), relative(p2, fx, fy))
                 )
-                value = a0 * b[0] + a1 * b[1] + a2
-                r = wp.vec4(b[0], b[1], depth_at(b, p0, p1, p2), wp.float32(triangle + 1))
-            out[first + k] = value
-            if with_rast != 0:
-                rast[first + k] = r
+                out[first + k] = a0 * b[0] + a1 * b[1] + a2
+                if with_rast != 0:
+                    rast[first + k] = wp.vec4(b[0], b[1], key_depth(key), wp.float32(triangle + 1))
+            else:
+                out[first + k] = vec(0.0)
+                if with_rast != 0:
+                    rast[first + k] = wp.vec4(0.0)
 
     @wp.kernel(enable_backward=False, module=module)
     def fused_backward(

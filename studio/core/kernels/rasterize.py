@@ -26,6 +26,10 @@ EMPTY = wp.constant(wp.int64(EMPTY_KEY))
 FAR_PIXEL = wp.constant(1.0e6)
 
 
+# Smallest normal float32, so that a division by a vanishing area stays finite.
+SMALLEST = wp.constant(1.1754944e-38)
+
+
 @wp.func
 def depth_key(z: wp.float32, triangle: wp.int32) -> wp.int64:
     """Depth and id in one number that sorts by depth, then by id: atomic_min keeps the nearest."""
@@ -44,10 +48,25 @@ def key_triangle(key: wp.int64) -> wp.int32:
     return triangle
 
 
+# Warp's min and max look after NaN, which takes four instructions instead of one. Where NaN
+# cannot come or does no harm, these do.
+@wp.func
+def least(a: wp.float32, b: wp.float32) -> wp.float32:
+    return wp.where(a < b, a, b)
+
+
+@wp.func
+def most(a: wp.float32, b: wp.float32) -> wp.float32:
+    return wp.where(a > b, a, b)
+
+
 @wp.func
 def first_pixel(x: wp.float64, limit: wp.int32) -> wp.int32:
     """Smallest pixel centre at or right of x, within 0..limit."""
-    return wp.int32(wp.clamp(wp.ceil(x), wp.float64(0.0), wp.float64(limit)))
+    high = wp.float64(limit)
+    inside = wp.where(x < high, x, high)
+    inside = wp.where(inside > wp.float64(0.0), inside, wp.float64(0.0))
+    return wp.int32(wp.ceil(inside))
 
 
 @wp.func
@@ -58,6 +77,16 @@ def edge_slope(a: wp.vec4, b: wp.vec4) -> wp.float64:
     if rise > wp.float64(0.0):
         slope = (wp.float64(b[0]) - wp.float64(a[0])) / rise
     return slope
+
+
+@wp.func
+def doubled_area(a: wp.vec4, b: wp.vec4, c: wp.vec4) -> wp.float64:
+    """On screen; positive for a triangle that shows its front. Exact up to its last product."""
+    abx = wp.float64(b[0]) - wp.float64(a[0])
+    aby = wp.float64(b[1]) - wp.float64(a[1])
+    acx = wp.float64(c[0]) - wp.float64(a[0])
+    acy = wp.float64(c[1]) - wp.float64(a[1])
+    return abx * acy - aby * acx
 
 
 @wp.kernel(enable_backward=False)
@@ -84,36 +113,40 @@ def project(
 
 
 @wp.func
-def fill_rows(
+def depth_slopes(a: wp.vec4, b: wp.vec4, c: wp.vec4, area: wp.float64) -> wp.vec2:
+    """dz/dx and dz/dy of the triangle's plane on screen."""
+    abx = wp.float64(b[0]) - wp.float64(a[0])
+    aby = wp.float64(b[1]) - wp.float64(a[1])
+    acx = wp.float64(c[0]) - wp.float64(a[0])
+    acy = wp.float64(c[1]) - wp.float64(a[1])
+    abz = wp.float64(b[2]) - wp.float64(a[2])
+    acz = wp.float64(c[2]) - wp.float64(a[2])
+    r = wp.float64(1.0) / area
+    return wp.vec2(wp.float32((abz * acy - acz * aby) * r), wp.float32((acz * abx - abz * acx) * r))
+
+
+@wp.func
+def fill_row(
     keys: wp.array(dtype=wp.int64),
-    row_base: wp.int32,
-    width: wp.int32,
-    y_begin: wp.int32,
-    y_end: wp.int32,
-    left_x: wp.float64,
-    left_y: wp.float64,
-    left_slope: wp.float64,
-    right_x: wp.float64,
-    right_y: wp.float64,
-    right_slope: wp.float64,
-    plane: wp.vec3,
-    z_range: wp.vec2,
+    base: wp.int32,
+    x_begin: wp.int32,
+    x_end: wp.int32,
+    x_start: wp.float32,
+    z_start: wp.float32,
+    z_slope: wp.float32,
+    z_low: wp.float32,
+    z_high: wp.float32,
     triangle: wp.int32,
 ):
-    """Rows [y_begin, y_end) between two edges; plane is z at (0, 0), dz/dx, dz/dy."""
-    for y in range(y_begin, y_end):
-        row = wp.float64(y)
-        x_begin = first_pixel(left_x + (row - left_y) * left_slope, width)
-        x_end = first_pixel(right_x + (row - right_y) * right_slope, width)
-        z_row = plane[0] + plane[2] * wp.float32(y)
-        base = row_base + y * width
-        for x in range(x_begin, x_end):
-            # Clamped: the plane of a triangle seen edge-on is steep enough to leave its vertices.
-            z = wp.clamp(z_row + plane[1] * wp.float32(x), z_range[0], z_range[1])
-            if z >= -1.0 and z <= 1.0:
-                key = depth_key(z, triangle)
-                if key < keys[base + x]:
-                    wp.atomic_min(keys, base + x, key)
+    """Offer a triangle to the pixels [x_begin, x_end) of a row; z_start is at x_start."""
+    for x in range(x_begin, x_end):
+        # Clamped: the plane of a triangle seen edge-on is steep enough to leave its vertices.
+        z = z_start + z_slope * (wp.float32(x) - x_start)
+        z = most(least(z, z_high), z_low)
+        if z >= -1.0 and z <= 1.0:
+            key = depth_key(z, triangle)
+            if key < keys[base + x]:
+                wp.atomic_min(keys, base + x, key)
 
 
 @wp.func
@@ -130,73 +163,68 @@ def cover_projected(
     triangle: wp.int32,
 ):
     """A triangle whose three vertices project."""
-    y_low = wp.min(a[1], wp.min(b[1], c[1]))
-    y_high = wp.max(a[1], wp.max(b[1], c[1]))
-    if y_high <= wp.float32(row_begin - 1) or y_low > wp.float32(row_end - 1):
-        return
-    if wp.ceil(y_low) >= wp.ceil(y_high):
-        return
-    x_low = wp.min(a[0], wp.min(b[0], c[0]))
-    x_high = wp.max(a[0], wp.max(b[0], c[0]))
-    if x_high < 0.0 or x_low > wp.float32(width - 1) or wp.ceil(x_low) >= wp.ceil(x_high):
-        return
-    z_low = wp.min(a[2], wp.min(b[2], c[2]))
-    z_high = wp.max(a[2], wp.max(b[2], c[2]))
-    if z_high < -1.0 or z_low > 1.0:
-        return
-
-    abx = wp.float64(b[0]) - wp.float64(a[0])
-    aby = wp.float64(b[1]) - wp.float64(a[1])
-    acx = wp.float64(c[0]) - wp.float64(a[0])
-    acy = wp.float64(c[1]) - wp.float64(a[1])
-    area = abx * acy - aby * acx
+    area = doubled_area(a, b, c)
     if area == wp.float64(0.0) or (cull != 0 and area < wp.float64(0.0)):
         return
-    abz = wp.float64(b[2]) - wp.float64(a[2])
-    acz = wp.float64(c[2]) - wp.float64(a[2])
-    dzdx = (abz * acy - acz * aby) / area
-    dzdy = (acz * abx - abz * acx) / area
-    origin = wp.float64(a[2]) - dzdx * wp.float64(a[0]) - dzdy * wp.float64(a[1])
-    plane = wp.vec3(wp.float32(origin), wp.float32(dzdx), wp.float32(dzdy))
-
     # Sort by y. Each swap mirrors the triangle, so it flips the side of the middle vertex.
     low = a
     mid = b
     high = c
-    side = area
+    right = area > wp.float64(0.0)
     if mid[1] < low[1]:
-        t = low
-        low = mid
-        mid = t
-        side = -side
+        low = b
+        mid = a
+        right = not right
     if high[1] < mid[1]:
-        t = mid
-        mid = high
-        high = t
-        side = -side
-    if mid[1] < low[1]:
-        t = low
-        low = mid
-        mid = t
-        side = -side
+        high = mid
+        mid = c
+        right = not right
+        if mid[1] < low[1]:
+            mid = low
+            low = c
+            right = not right
+    y = wp.int32(wp.ceil(low[1]))
+    y_mid = wp.int32(wp.ceil(mid[1]))
+    y_end = wp.min(wp.int32(wp.ceil(high[1])), row_end)
+    y = wp.max(y, row_begin)
+    if y >= y_end:
+        return
+    x_low = least(a[0], least(b[0], c[0]))
+    x_high = most(a[0], most(b[0], c[0]))
+    if x_high < 0.0 or x_low > wp.float32(width - 1) or wp.ceil(x_low) >= wp.ceil(x_high):
+        return
+    z_low = least(a[2], least(b[2], c[2]))
+    z_high = most(a[2], most(b[2], c[2]))
+    if z_high < -1.0 or z_low > 1.0:
+        return
 
-    y0 = wp.max(wp.int32(wp.ceil(low[1])), row_begin)
-    y1 = wp.clamp(wp.int32(wp.ceil(mid[1])), row_begin, row_end)
-    y2 = wp.min(wp.int32(wp.ceil(high[1])), row_end)
+    slopes = depth_slopes(a, b, c, area)
+    long_x = wp.float64(low[0])
+    long_y = wp.float64(low[1])
     long_slope = edge_slope(low, high)
-    z_range = wp.vec2(z_low, z_high)
-    lx = wp.float64(low[0])
-    ly = wp.float64(low[1])
-    mx = wp.float64(mid[0])
-    my = wp.float64(mid[1])
-    lower = edge_slope(low, mid)
-    upper = edge_slope(mid, high)
-    if side > wp.float64(0.0):  # the middle vertex is right of the long edge
-        fill_rows(keys, row_base, width, y0, y1, lx, ly, long_slope, lx, ly, lower, plane, z_range, triangle)
-        fill_rows(keys, row_base, width, y1, y2, lx, ly, long_slope, mx, my, upper, plane, z_range, triangle)
-    else:
-        fill_rows(keys, row_base, width, y0, y1, lx, ly, lower, lx, ly, long_slope, plane, z_range, triangle)
-        fill_rows(keys, row_base, width, y1, y2, mx, my, upper, lx, ly, long_slope, plane, z_range, triangle)
+    short_x = long_x
+    short_y = long_y
+    short_slope = edge_slope(low, mid)
+    above = y >= y_mid
+    if above:
+        short_x = wp.float64(mid[0])
+        short_y = wp.float64(mid[1])
+        short_slope = edge_slope(mid, high)
+    while y < y_end:
+        if y >= y_mid and not above:
+            above = True
+            short_x = wp.float64(mid[0])
+            short_y = wp.float64(mid[1])
+            short_slope = edge_slope(mid, high)
+        row = wp.float64(y)
+        one = first_pixel(long_x + (row - long_y) * long_slope, width)
+        two = first_pixel(short_x + (row - short_y) * short_slope, width)
+        z_row = a[2] + slopes[1] * (wp.float32(y) - a[1])
+        base = row_base + y * width
+        x_begin = wp.where(right, one, two)
+        x_end = wp.where(right, two, one)
+        fill_row(keys, base, x_begin, x_end, a[0], z_row, slopes[0], z_low, z_high, triangle)
+        y += 1
 
 
 @wp.func
@@ -335,6 +363,7 @@ def cover(
     first_image: wp.int32,
     row_begin: wp.int32,
     row_end: wp.int32,
+    chunk: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
@@ -344,38 +373,26 @@ def cover(
     keys: wp.array(dtype=wp.int64),
 ):
     """Nearest triangle per pixel, rows [row_begin, row_end) of all images laid end to end."""
-    image, triangle = wp.tid()
+    image, part = wp.tid()
     n = first_image + image
     begin = wp.max(row_begin - n * height, 0)
     end = wp.min(row_end - n * height, height)
-    t = tri[triangle]
     count = pos.shape[1]
-    # An index out of range is the caller's mistake, but must not read foreign memory.
-    if t[0] < 0 or t[1] < 0 or t[2] < 0 or t[0] >= count or t[1] >= count or t[2] >= count:
-        return
-    a = screen[n, t[0]]
-    b = screen[n, t[1]]
-    c = screen[n, t[2]]
     base = n * height * width
-    if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
-        cover_projected(keys, a, b, c, base, width, begin, end, cull, triangle)
-    else:
-        cover_homogeneous(
-            keys,
-            pos[n, t[0]],
-            pos[n, t[1]],
-            pos[n, t[2]],
-            a,
-            b,
-            c,
-            base,
-            width,
-            height,
-            begin,
-            end,
-            cull,
-            triangle,
-        )
+    for triangle in range(part * chunk, wp.min((part + 1) * chunk, tri.shape[0])):
+        t = tri[triangle]
+        # An index out of range is the caller's mistake, but must not read foreign memory.
+        if t[0] >= 0 and t[1] >= 0 and t[2] >= 0 and t[0] < count and t[1] < count and t[2] < count:
+            a = screen[n, t[0]]
+            b = screen[n, t[1]]
+            c = screen[n, t[2]]
+            if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
+                cover_projected(keys, a, b, c, base, width, begin, end, cull, triangle)
+            else:
+                pa = pos[n, t[0]]
+                pb = pos[n, t[1]]
+                pc = pos[n, t[2]]
+                cover_homogeneous(keys, pa, pb, pc, a, b, c, base, width, height, begin, end, cull, triangle)
 
 
 @wp.func
@@ -397,29 +414,24 @@ def edge_functions(q0: wp.vec3, q1: wp.vec3, q2: wp.vec3) -> wp.vec3:
 @wp.func
 def barycentrics(e: wp.vec3) -> wp.vec3:
     """Normalised and clamped to [0, 1]: a pixel on an edge may be outside by a rounding error."""
-    total = e[0] + e[1] + e[2]
-    s = wp.float32(1.0)
-    if total < 0.0:
-        s = -1.0
-    u = wp.max(e[0] * s, 0.0)
-    v = wp.max(e[1] * s, 0.0)
-    t = wp.max(e[2] * s, 0.0)
-    total = u + v + t
-    out = wp.vec3(1.0, 0.0, 0.0)
-    if total > 0.0:
-        r = 1.0 / total
-        u = wp.min(u * r, 1.0)
-        v = wp.min(v * r, 1.0 - u)
-        out = wp.vec3(u, v, wp.max(1.0 - u - v, 0.0))
-    return out
+    s = wp.where(e[0] + e[1] + e[2] < 0.0, -1.0, 1.0)
+    u = most(e[0] * s, 0.0)
+    v = most(e[1] * s, 0.0)
+    total = u + v + most(e[2] * s, 0.0)
+    # No branch around a vector: it would go through memory and cost more than the arithmetic.
+    r = 1.0 / most(total, SMALLEST)
+    u = least(u * r, 1.0)
+    v = least(v * r, 1.0 - u)
+    return wp.vec3(u, v, 1.0 - u - v)
 
 
 @wp.func
-def depth_at(b: wp.vec3, p0: wp.vec4, p1: wp.vec4, p2: wp.vec4) -> wp.float32:
-    """z/w from the perspective-correct barycentrics."""
-    z = b[0] * p0[2] + b[1] * p1[2] + b[2] * p2[2]
-    w = b[0] * p0[3] + b[1] * p1[3] + b[2] * p2[3]
-    return wp.clamp(z / w, -1.0, 1.0)
+def key_depth(key: wp.int64) -> wp.float32:
+    """z/w of a key; 0 where empty is not asked."""
+    bits = wp.int32(key >> wp.int64(32))
+    if bits < 0:
+        bits = bits ^ 0x7FFFFFFF
+    return wp.cast(bits, wp.float32)
 
 
 @wp.func
@@ -430,16 +442,13 @@ def barycentric_derivatives(
     n0 = wp.cross(q1, q2)
     n1 = wp.cross(q2, q0)
     total = n0 + n1 + wp.cross(q0, q1)
-    out = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    if total[2] != 0.0:
-        r = 1.0 / total[2]
-        out = wp.vec4(
-            (n0[0] - b[0] * total[0]) * r * step_x,
-            (n0[1] - b[0] * total[1]) * r * step_y,
-            (n1[0] - b[1] * total[0]) * r * step_x,
-            (n1[1] - b[1] * total[1]) * r * step_y,
-        )
-    return out
+    r = wp.where(total[2] == 0.0, 0.0, 1.0 / total[2])
+    return wp.vec4(
+        (n0[0] - b[0] * total[0]) * r * step_x,
+        (n0[1] - b[0] * total[1]) * r * step_y,
+        (n1[0] - b[1] * total[0]) * r * step_x,
+        (n1[1] - b[1] * total[1]) * r * step_y,
+    )
 
 
 @wp.kernel(enable_backward=False)
@@ -468,9 +477,8 @@ def resolve(
     p1 = wp.vec4(0.0)
     p2 = wp.vec4(0.0)
     for k in range(run):
-        triangle = key_triangle(keys[first + k])
-        out = wp.vec4(0.0)
-        derivatives = wp.vec4(0.0)
+        key = keys[first + k]
+        triangle = key_triangle(key)
         if triangle >= 0:
             if triangle != last:
                 t = tri[triangle]
@@ -483,12 +491,13 @@ def resolve(
             q1 = relative(p1, fx, fy)
             q2 = relative(p2, fx, fy)
             b = barycentrics(edge_functions(q0, q1, q2))
-            out = wp.vec4(b[0], b[1], depth_at(b, p0, p1, p2), wp.float32(triangle + 1))
+            rast[first + k] = wp.vec4(b[0], b[1], key_depth(key), wp.float32(triangle + 1))
             if with_db != 0:
-                derivatives = barycentric_derivatives(q0, q1, q2, b, step_x, step_y)
-        rast[first + k] = out
-        if with_db != 0:
-            rast_db[first + k] = derivatives
+                rast_db[first + k] = barycentric_derivatives(q0, q1, q2, b, step_x, step_y)
+        else:
+            rast[first + k] = wp.vec4(0.0)
+            if with_db != 0:
+                rast_db[first + k] = wp.vec4(0.0)
 
 
 @wp.func
@@ -503,25 +512,22 @@ def pull_barycentrics(
 ) -> wp.mat33:
     """Gradient of q_0, q_1, q_2 (rows) from that of u and v; the third component stays 0."""
     total = e[0] + e[1] + e[2]
-    out = wp.mat33(0.0)
-    if total != 0.0:
-        r = 1.0 / total
-        shared = (gu * e[0] + gv * e[1]) * r
-        g0 = (gu - shared) * r
-        g1 = (gv - shared) * r
-        g2 = -shared * r
-        out = wp.mat33(
-            q1[1] * g2 - q2[1] * g1,
-            q2[0] * g1 - q1[0] * g2,
-            0.0,
-            q2[1] * g0 - q0[1] * g2,
-            q0[0] * g2 - q2[0] * g0,
-            0.0,
-            q0[1] * g1 - q1[1] * g0,
-            q1[0] * g0 - q0[0] * g1,
-            0.0,
-        )
-    return out
+    r = wp.where(total == 0.0, 0.0, 1.0 / total)
+    shared = (gu * e[0] + gv * e[1]) * r
+    g0 = (gu - shared) * r
+    g1 = (gv - shared) * r
+    g2 = -shared * r
+    return wp.mat33(
+        q1[1] * g2 - q2[1] * g1,
+        q2[0] * g1 - q1[0] * g2,
+        0.0,
+        q2[1] * g0 - q0[1] * g2,
+        q0[0] * g2 - q2[0] * g0,
+        0.0,
+        q0[1] * g1 - q1[1] * g0,
+        q1[0] * g0 - q0[0] * g1,
+        0.0,
+    )
 
 
 @wp.func
@@ -538,33 +544,27 @@ def pull_derivatives(
     n0 = wp.cross(q1, q2)
     n1 = wp.cross(q2, q0)
     s = n0 + n1 + wp.cross(q0, q1)
-    out = wp.mat33(0.0)
-    if s[2] != 0.0:
-        r = 1.0 / s[2]
-        u = n0[2] * r
-        v = n1[2] * r
-        # u_x = (n0_x - u s_x) / s_z and so on: quotient rule, from the outside in.
-        ux = g_db[0] * step_x * r
-        uy = g_db[1] * step_y * r
-        vx = g_db[2] * step_x * r
-        vy = g_db[3] * step_y * r
-        gu = g[0] - ux * s[0] - uy * s[1]
-        gv = g[1] - vx * s[0] - vy * s[1]
-        quotient = (
-            ux * (n0[0] - u * s[0])
-            + uy * (n0[1] - u * s[1])
-            + vx * (n1[0] - v * s[0])
-            + vy * (n1[1] - v * s[1])
-        )
-        gs = wp.vec3(-(ux * u + vx * v), -(uy * u + vy * v), -(quotient + gu * u + gv * v) * r)
-        g0 = gs + wp.vec3(ux, uy, gu * r)
-        g1 = gs + wp.vec3(vx, vy, gv * r)
-        # c = a x b pulls back as (b x g, g x a).
-        d0 = wp.cross(g1, q2) + wp.cross(q1, gs)
-        d1 = wp.cross(q2, g0) + wp.cross(gs, q0)
-        d2 = wp.cross(g0, q1) + wp.cross(q0, g1)
-        out = wp.mat33(d0[0], d0[1], d0[2], d1[0], d1[1], d1[2], d2[0], d2[1], d2[2])
-    return out
+    r = wp.where(s[2] == 0.0, 0.0, 1.0 / s[2])
+    u = n0[2] * r
+    v = n1[2] * r
+    # u_x = (n0_x - u s_x) / s_z and so on: quotient rule, from the outside in.
+    ux = g_db[0] * step_x * r
+    uy = g_db[1] * step_y * r
+    vx = g_db[2] * step_x * r
+    vy = g_db[3] * step_y * r
+    gu = g[0] - ux * s[0] - uy * s[1]
+    gv = g[1] - vx * s[0] - vy * s[1]
+    quotient = (
+        ux * (n0[0] - u * s[0]) + uy * (n0[1] - u * s[1]) + vx * (n1[0] - v * s[0]) + vy * (n1[1] - v * s[1])
+    )
+    gs = wp.vec3(-(ux * u + vx * v), -(uy * u + vy * v), -(quotient + gu * u + gv * v) * r)
+    g0 = gs + wp.vec3(ux, uy, gu * r)
+    g1 = gs + wp.vec3(vx, vy, gv * r)
+    # c = a x b pulls back as (b x g, g x a).
+    d0 = wp.cross(g1, q2) + wp.cross(q1, gs)
+    d1 = wp.cross(q2, g0) + wp.cross(gs, q0)
+    d2 = wp.cross(g0, q1) + wp.cross(q0, g1)
+    return wp.mat33(d0[0], d0[1], d0[2], d1[0], d1[1], d1[2], d2[0], d2[1], d2[2])
 
 
 @wp.kernel(enable_backward=False)
@@ -618,14 +618,16 @@ def resolve_backward(
             q1 = relative(p1, fx, fy)
             q2 = relative(p2, fx, fy)
             g = grad_rast[first + k]
-            d = wp.mat33(0.0)
             if with_db != 0:
                 d = pull_derivatives(q0, q1, q2, g, grad_db[first + k], step_x, step_y)
+                s0 += to_clip(d[0], fx, fy)
+                s1 += to_clip(d[1], fx, fy)
+                s2 += to_clip(d[2], fx, fy)
             else:
-                d = pull_barycentrics(q0, q1, q2, edge_functions(q0, q1, q2), g[0], g[1])
-            s0 += to_clip(d[0], fx, fy)
-            s1 += to_clip(d[1], fx, fy)
-            s2 += to_clip(d[2], fx, fy)
+                h = pull_barycentrics(q0, q1, q2, edge_functions(q0, q1, q2), g[0], g[1])
+                s0 += to_clip(h[0], fx, fy)
+                s1 += to_clip(h[1], fx, fy)
+                s2 += to_clip(h[2], fx, fy)
     if last >= 0:
         wp.atomic_add(grad_pos, n, t[0], s0)
         wp.atomic_add(grad_pos, n, t[1], s1)

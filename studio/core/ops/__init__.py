@@ -4,6 +4,7 @@ from studio.core.ops.antialias import antialias, antialias_construct_topology_ha
 from studio.core.ops.fused import rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
 from studio.core.ops.rasterize import RasterizeCudaContext, RasterizeGLContext, rasterize
+from studio.core.ops.texture import texture
 from studio.core.ops.topology import Topology
 
 __all__ = [
@@ -15,4 +16,5 @@ __all__ = [
     "interpolate",
     "rasterize",
     "rasterize_interpolate",
+    "texture",
 ]

@@ -14,7 +14,7 @@ from studio.core.kernels import antialias as kernels
 from studio.core.kernels import launcher
 from studio.core.ops import check
 from studio.core.ops.topology import Topology, cached_topology
-from studio.core.ops.visibility import project
+from studio.core.ops.visibility import project, triangle_chunk
 
 
 class _Records(NamedTuple):
@@ -60,14 +60,21 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
     n, height, width, _ = rast.shape
     device = rast.device
     screen = project(pos, height, width)
-    front = torch.empty(n * len(tri), dtype=torch.int8, device=device)
-    launcher.launch(kernels.facing, len(front), [launcher.BEGIN, pos, screen, tri, front], device)
+    front = torch.empty(n, len(tri), dtype=torch.int8, device=device)
+    chunk = triangle_chunk(device, len(tri))
+    launcher.launch(
+        kernels.facing,
+        n * -(-len(tri) // chunk),
+        [launcher.BEGIN, chunk, pos, screen, tri, front],
+        device,
+    )
+    chunk = triangle_chunk(device, len(edges))
     keys, claimed = _take_scratch(device, 2 * n * height * width)
     counts = torch.zeros(len(launcher.bands(device, n * height)), dtype=torch.int32, device=device)
     flat = rast.view(-1, 4)
     claim = launcher.arguments(
         kernels.claim,
-        [0, 0, 0, 0, pos, screen, tri, edges, front, flat, width, height, keys, claimed, counts],
+        [0, 0, 0, 0, chunk, pos, screen, tri, edges, front, flat, width, height, keys, claimed, counts],
         device,
     )
     settle = launcher.arguments(
@@ -82,7 +89,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
         images = (band.end - 1) // height + 1 - first
         launcher.launch_in_band(
             kernels.claim,
-            (images, len(edges)),
+            (images, -(-len(edges) // chunk)),
             [first, band.begin, band.end, band.index, *claim[4:]],
             device,
         )

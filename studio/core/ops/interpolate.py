@@ -13,7 +13,7 @@ from studio.core.kernels import launcher
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length
 
-PLAIN, DERIVATIVES, BOTH = 1, 2, 3
+PLAIN, DERIVATIVES = 1, 2
 
 
 def _launch_forward(
@@ -24,8 +24,8 @@ def _launch_forward(
     count = attr.shape[-1]
     run = run_length(rast.device, width)
     shape = (n * height * width, count)
-    out = torch.empty(shape if mode != DERIVATIVES else (0, count), device=rast.device)
-    dx = torch.empty(shape if mode >= DERIVATIVES else (0, count), device=rast.device)
+    out = torch.empty(shape if mode == PLAIN else (0, count), device=rast.device)
+    dx = torch.empty(shape if mode == DERIVATIVES else (0, count), device=rast.device)
     dy = torch.empty_like(dx)
     launcher.launch(
         kernels.variant(count).interpolate,

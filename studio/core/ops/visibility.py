@@ -27,6 +27,13 @@ def run_length(device: torch.device, width: int) -> int:
     return width if device.type == "cpu" else 1
 
 
+def triangle_chunk(device: torch.device, count: int) -> int:
+    """Triangles or edges a thread works through: all on CPU, where starting a thread's work
+    costs as much as a tiny triangle; one on CUDA.
+    """
+    return max(1, count) if device.type == "cpu" else 1
+
+
 def visible(pos: Tensor, tri: Tensor, height: int, width: int, cull: bool) -> Tensor:
     """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below."""
     n = pos.shape[0]
@@ -35,9 +42,10 @@ def visible(pos: Tensor, tri: Tensor, height: int, width: int, cull: bool) -> Te
     if len(tri) == 0 or pos.shape[1] == 0:
         return keys.fill_(kernels.EMPTY_KEY)
     screen = project(pos, height, width)
+    chunk = triangle_chunk(device, len(tri))
     shared = launcher.arguments(
         kernels.cover,
-        [0, 0, 0, pos, screen, tri, width, height, int(cull), keys],
+        [0, 0, 0, chunk, pos, screen, tri, width, height, int(cull), keys],
         device,
     )
 
@@ -46,7 +54,7 @@ def visible(pos: Tensor, tri: Tensor, height: int, width: int, cull: bool) -> Te
         first = band.begin // height
         images = (band.end - 1) // height + 1 - first
         launcher.launch_in_band(
-            kernels.cover, (images, len(tri)), [first, band.begin, band.end, *shared[3:]], device
+            kernels.cover, (images, -(-len(tri) // chunk)), [first, band.begin, band.end, *shared[3:]], device
         )
 
     launcher.run(device, n * height, cover_rows)
