@@ -59,6 +59,24 @@ def _table(levels: int, color: bool) -> np.ndarray:
     return (srgb_to_linear(values) if color else values).astype(np.float32)
 
 
+@cache
+def _encode_table() -> np.ndarray:
+    """[65536] uint8: sRGB byte of linear 0..1. One step is at most 0.05 of a byte: bytes that
+    were decoded come back the same."""
+    return (linear_to_srgb(np.arange(65536) / 65535) * 255 + 0.5).astype(np.uint8)
+
+
+def to_bytes(image: np.ndarray, color: bool) -> np.ndarray:
+    """[H, W, C] uint8 of linear floats, clipped to 0..1; `color` encodes sRGB, never alpha."""
+    values = np.clip(image, 0.0, 1.0)
+    if not color:
+        return (values * 255 + 0.5).astype(np.uint8)
+    out = _encode_table()[(values * 65535 + 0.5).astype(np.uint16)]
+    if image.shape[2] == 4:
+        out[..., 3] = (values[..., 3] * 255 + 0.5).astype(np.uint8)
+    return out
+
+
 def to_float(samples: np.ndarray, color: bool) -> np.ndarray:
     """float32 of [H, W, C] uint8 or uint16 samples; `color` decodes sRGB, never for alpha."""
     levels = 256 if samples.dtype == np.uint8 else 65536
@@ -239,10 +257,7 @@ def encode_png(image: np.ndarray, color: bool = True) -> bytes:
     image = image[..., None] if image.ndim == 2 else image
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4) or 0 in image.shape:
         raise InputError(f"png: image has shape {image.shape}, expected [H, W, 1], [H, W, 3] or [H, W, 4]")
-    values = np.array(np.clip(image, 0.0, 1.0))
-    if color:
-        values[..., :3] = linear_to_srgb(values[..., :3])
-    samples = (values[::-1] * 255.0 + 0.5).astype(np.uint8)
+    samples = to_bytes(image, color)[::-1]
     picture = Image.fromarray(samples[..., 0] if samples.shape[2] == 1 else samples)
     out = io.BytesIO()
     picture.save(out, "PNG", compress_level=4)  # 4: half the time of 6 for 3 % more bytes

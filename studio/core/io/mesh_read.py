@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,9 @@ def _read(path: Path) -> bytes:
 def _parsed(path: Path, parser: Any, data: bytes, **options: Any) -> dict[str, Any]:
     """What a parser of trimesh makes of `data`; whatever it raises means a damaged file."""
     try:
-        return dict(parser(io.BytesIO(data), **options))
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")  # it warns of vertices that no face uses
+            return dict(parser(io.BytesIO(data), **options))
     except MemoryError:
         raise InputError(f"{path}: too large for this machine's memory") from None
     except Exception as error:
@@ -82,13 +85,15 @@ def read_obj(path: Path, notes: list[str]) -> list[Mesh]:
         mesh = Mesh(
             vertices=_f32(part["vertices"]),
             faces=_faces(part["faces"]),
-            normals=_unit(part.get("vertex_normals"), len(part["vertices"])),
+            normals=part.get("vertex_normals"),
             uvs=_uvs(getattr(visual, "uv", None), len(part["vertices"])),
             colors=_colors(part.get("vertex_colors"), len(part["vertices"])),
             name=path.stem if len(parts) == 1 else str(name),
         )
         mesh.material = material or Material(base_color=_base(mesh))
-        out.append(mesh if len(parts) == 1 else _compact(mesh))
+        mesh = mesh if len(parts) == 1 else _compact(mesh)
+        mesh.normals = _unit(mesh.normals, len(mesh.vertices))
+        out.append(mesh)
     return out
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.io.frames import Frame
-from studio.core.io.images import image_size, linear_to_srgb, load_image, read_samples, to_float
+from studio.core.io.images import image_size, load_image, read_samples, to_bytes, to_float
 from studio.core.io.masks import WORK_SIZE, load_mask
 from studio.core.io.resample import fitted_size, shrink
 from studio.core.scene.camera import Camera
@@ -143,7 +143,7 @@ def _working_picture(rgb: np.ndarray) -> np.ndarray:
     height, width = rgb.shape[:2]
     size = fitted_size(height, width, WORK_SIZE)
     small = rgb if size == (height, width) else shrink(rgb, *size)
-    return (linear_to_srgb(np.clip(small, 0.0, 1.0)) * 255 + 0.5).astype(np.uint8)
+    return to_bytes(small, color=True)
 
 
 def _oriented(frame: Frame) -> np.ndarray:
