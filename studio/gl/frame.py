@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import moderngl
 import numpy as np
@@ -19,17 +21,20 @@ Color = tuple[float, float, float]
 ALPHA_BLENDING = (moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA)
 
 
-def jitter(index: int) -> tuple[float, float]:
-    """Offset of sub-frame `index` from the pixel centre, pixels in [-0.5, 0.5).
+@cache
+def jitter(count: int) -> tuple[tuple[float, float], ...]:
+    """Offsets from the pixel centre of `count` sub-frames, pixels.
 
-    The R2 sequence (Roberts 2018, "The Unreasonable Effectiveness of Quasirandom
-    Sequences") fills the pixel evenly for every count, so the picture is good at each step
-    and not only after the last. It starts at the centre: a single frame is unjittered.
+    A Fibonacci lattice: even in both directions and along slanted edges. Its mean is taken
+    out, or the finished picture would be shifted against a single, unjittered frame. The
+    order strides through it, so that the means on the way are centred, too.
     """
-    plastic = 1.32471795724474602596
-    x = (0.5 + index / plastic) % 1.0 - 0.5
-    y = (0.5 + index / plastic**2) % 1.0 - 0.5
-    return x, y
+    golden = (math.sqrt(5) - 1) / 2
+    points = [((k + 0.5) / count, ((k + 0.5) * golden) % 1.0) for k in range(count)]
+    mean_x, mean_y = (sum(p[axis] for p in points) / count for axis in (0, 1))
+    stride = next(s for s in range(max(1, round(count * golden)), count + 2) if math.gcd(s, count) == 1)
+    order = [k * stride % count for k in range(count)]
+    return tuple((points[k][0] - mean_x, points[k][1] - mean_y) for k in order)
 
 
 def jittered_view(camera: Camera, offset: tuple[float, float]) -> View:

@@ -105,7 +105,7 @@ class Ground:
         program.set("u_spacing", grid_spacing(self.radius))
         program.set("u_fade", FADE_RADII * self.radius)
         program.set("u_center", tuple(self._center))
-        program.set("u_line_width", max(1.0, options.ui_scale * options.resolution_scale))
+        program.set("u_line_width", options.ui_scale * options.resolution_scale)
         program.set("u_show_grid", int(options.grid))
         program.set("u_show_axes", int(options.axes))
         program.set("u_shadow_box", self._box)

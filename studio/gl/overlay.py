@@ -111,7 +111,7 @@ class PhotoOverlay:
         program.set("u_hidden", hidden[0] if hidden else -1)
         program.set("u_current", -1 if options.photo is None else options.photo)
         program.set("u_fade", (max(depth - 0.6 * spread, 0.0), depth + 0.6 * spread))
-        program.set("u_closest", 1.2 * self._length)
+        program.set("u_length", self._length)
 
     def _draw_thumbnails(self, targets: Targets, camera: Camera, options: ViewOptions) -> None:
         program = self._programs.get("thumbnail.vert", "thumbnail.frag")

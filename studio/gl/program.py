@@ -16,27 +16,26 @@ SHADERS = Path(__file__).resolve().parent.parent / "shaders"
 HEADER = "#version 410 core"
 
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"\s*$')
-# Mesa writes "1:12(5): error", NVIDIA "1(12) : error", Apple and AMD "ERROR: 1:12:".
-_LOCATION = re.compile(
-    r"(?:ERROR:\s*)?\b(\d+)(?::(\d+)|\((\d+)\))(?:\(\d+\))?\s*:\s*(?:error)?[:\s]*(.*)", re.I
-)
+# Mesa writes "0:12(5): error: ...", NVIDIA "0(12) : error C1: ...", Apple and AMD "ERROR: 0:12: ...".
+_LOCATION = re.compile(r"\b\d+(?::(\d+)|\((\d+)\))(?:\(\d+\))?\s*:\s*(?:error\b)?[:\s]*(.*)", re.I)
 
 
 class ShaderSource:
     """One stage's source with its includes resolved.
 
-    Each file is included once, whoever asks for it. `#line` directives keep the numbers of
-    the original files, so that a driver's message can be traced back.
+    Each file is included once, whoever asks for it. The origin of every line is kept here
+    and not in `#line` directives: Mesa reports some errors under the wrong file number.
 
     Attributes:
         text: what the driver gets.
-        files: names by the number that `#line` gives them.
+        files: names in the order in which they were begun.
     """
 
     def __init__(self, name: str, defines: tuple[str, ...] = (), root: Path = SHADERS):
         self._root = root
         self.files: list[str] = []
         lines = [HEADER, *(f"#define {define}" for define in defines)]
+        self._origin = [(name, 1)] * len(lines)
         self._append(name, lines, asked_by="")
         self.text = "\n".join(lines) + "\n"
 
@@ -49,24 +48,23 @@ class ShaderSource:
         except OSError as error:
             by = f", included by {asked_by}" if asked_by else ""
             raise WorkError(f"shader {name}{by}: cannot be read ({error.strerror})") from None
-        number = len(self.files)
         self.files.append(name)
-        lines.append(f"#line 1 {number}")
         for index, line in enumerate(source.splitlines(), start=1):
             match = _INCLUDE.match(line)
             if match:
                 self._append(match.group(1), lines, asked_by=f"{name}:{index}")
-                lines.append(f"#line {index + 1} {number}")
             else:
                 lines.append(line)
+                self._origin.append((name, index))
 
     def locate(self, message: str) -> str | None:
         """The first "file:line: what" found in a driver's message about this source."""
         for line in message.splitlines():
             match = _LOCATION.search(line)
-            if match and int(match.group(1)) < len(self.files):
-                number = match.group(2) or match.group(3)
-                return f"{self.files[int(match.group(1))]}:{number}: {match.group(4).strip()}"
+            number = int(match.group(1) or match.group(2)) if match else 0
+            if match and 1 <= number <= len(self._origin):
+                name, index = self._origin[number - 1]
+                return f"{name}:{index}: {match.group(3).strip()}"
         return None
 
 

@@ -214,14 +214,14 @@ class Viewport:
         frame = (
             self._version,
             _camera_key(camera),
-            (options.aov, options.normal_maps, options.wireframe, background == "scene"),
+            (options.aov, options.normal_maps, options.wireframe, options.samples, background == "scene"),
         )
         return frame, (frame, options, photo, self._selection, self._samples)
 
     def _add_sample(self, camera: Camera, options: ViewOptions) -> None:
         targets = self._targets_for(camera)
         settings = self._settings(camera, options)
-        view = jittered_view(camera, jitter(self._samples))
+        view = jittered_view(camera, jitter(options.samples)[self._samples])
         self.frame.draw_gbuffer(targets, view, settings)
         color = self.frame.shade(targets, view, settings)
         self._color = (color, targets.gbuffer["albedo"])
@@ -349,8 +349,8 @@ class Viewport:
         targets = Targets(self.resources, (camera.width, camera.height))
         try:
             with self._own_state():
-                for index in range(max(1, samples)):
-                    view = jittered_view(camera, jitter(index))
+                for index, offset in enumerate(jitter(max(1, samples))):
+                    view = jittered_view(camera, offset)
                     self.frame.draw_gbuffer(targets, view, settings)
                     color = self.frame.shade(targets, view, settings)
                     self.frame.accumulate(targets, color, first=index == 0)

@@ -1,0 +1,90 @@
+"""Shader sources: includes, line numbers in errors; and the colour maps' polynomials."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import pytest
+
+from studio.core.errors import WorkError
+from studio.gl.colormap import COLORMAPS, colormap
+from studio.gl.program import HEADER, ProgramCache, ShaderSource
+from tests.needs import need
+
+
+@pytest.fixture
+def shaders(tmp_path):
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "a.glsl").write_text('#include "common/b.glsl"\nfloat a() { return b(); }\n')
+    (tmp_path / "common" / "b.glsl").write_text("float b() { return 0.5; }\n")
+    (tmp_path / "full.vert").write_text("void main() { gl_Position = vec4(0.0); }\n")
+    return tmp_path
+
+
+def test_includes_are_resolved_once_each(shaders):
+    (shaders / "x.frag").write_text('#include "common/b.glsl"\n#include "common/a.glsl"\nvoid main() {}\n')
+    source = ShaderSource("x.frag", root=shaders)
+    assert source.text.startswith(HEADER + "\n")
+    assert source.text.count("float b()") == 1
+    assert source.text.index("float b()") < source.text.index("float a()")
+    assert source.files == ["x.frag", "common/b.glsl", "common/a.glsl"]
+
+
+def test_defines_come_before_the_source(shaders):
+    (shaders / "x.frag").write_text("void main() {}\n")
+    lines = ShaderSource("x.frag", ("GROUND", "TERMS 3"), shaders).text.splitlines()
+    assert lines[:4] == [HEADER, "#define GROUND", "#define TERMS 3", "void main() {}"]
+
+
+def test_files_that_include_each_other_end(shaders):
+    (shaders / "common" / "b.glsl").write_text('#include "common/a.glsl"\nfloat b() { return 0.5; }\n')
+    (shaders / "x.frag").write_text('#include "common/a.glsl"\nvoid main() {}\n')
+    assert ShaderSource("x.frag", root=shaders).text.count("float a()") == 1
+
+
+def test_a_missing_include_names_who_asked(shaders):
+    (shaders / "x.frag").write_text('\n#include "common/nope.glsl"\nvoid main() {}\n')
+    with pytest.raises(WorkError, match=r"common/nope\.glsl, included by x\.frag:2"):
+        ShaderSource("x.frag", root=shaders)
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["0:4(5): error: `foo' undeclared", "0(4) : error C1503: undefined", "ERROR: 0:4: 'foo' : undeclared"],
+)
+def test_every_vendor_s_message_is_located(shaders, message):
+    (shaders / "x.frag").write_text('// one\n#include "common/b.glsl"\nvoid main() {}\n')  # line 4 of all
+    place = ShaderSource("x.frag", root=shaders).locate("GLSL Compiler failed\n" + message)
+    assert place is not None
+    assert place.startswith("x.frag:3: ")
+
+
+def test_compile_errors_name_file_and_line(shaders):
+    need("gl")
+    from studio.gl.context import create_headless_context
+    from studio.gl.resources import Resources
+
+    (shaders / "x.frag").write_text(
+        'out vec4 f_color;\n#include "common/a.glsl"\nvoid main() {\n    f_color = vec4(undefined_it);\n}\n'
+    )
+    (shaders / "y.frag").write_text('#include "common/c.glsl"\nout vec4 f;\nvoid main() { f = vec4(c()); }\n')
+    (shaders / "common" / "c.glsl").write_text("// one\n// two\nfloat c() { return nothing_here; }\n")
+    ctx = create_headless_context()
+    programs = ProgramCache(Resources(ctx), shaders)
+    try:
+        with pytest.raises(WorkError, match=r"shader x\.frag:4: .*undefined_it"):
+            programs.get("full.vert", "x.frag")
+        with pytest.raises(WorkError, match=r"shader common/c\.glsl:3: .*nothing_here"):
+            programs.get("full.vert", "y.frag")
+        assert len(programs) == 0
+    finally:
+        programs.release()
+        ctx.release()
+
+
+@pytest.mark.parametrize("name", sorted(COLORMAPS))
+def test_colormap_polynomials_follow_matplotlib(name):
+    """0.045: the error of a polynomial of degree 6, largest at the dark end of inferno."""
+    t = np.linspace(0, 1, 256)
+    table = np.array(matplotlib.colormaps[name].colors)
+    assert np.abs(colormap(name, t) - table).max() < 0.045
