@@ -1,0 +1,105 @@
+"""Driving the real window from a test: a small document, waiting, and starting the app."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from imgui_bundle.immapp import testing
+
+from studio.core.optim.settings import FitSettings, load_preset
+from studio.core.scene import Camera, Photo, PhotoSet, Scene, Similarity, look_at
+from studio.core.scene.shapes import icosphere
+from studio.ui.app import App
+from studio.ui.commands import Edits, Set
+
+SIZE = 64
+RADIUS = 0.45
+PATIENCE = 25.0
+"""Seconds a condition may take: the test engine ends a whole test after 60."""
+
+
+def sphere_photos(count: int = 6) -> PhotoSet:
+    """Photos of an orange ball of RADIUS, lit from above, with masks; cameras on a circle."""
+    photos = []
+    for i in range(count):
+        angle = 2 * math.pi * i / count
+        eye = (3 * math.sin(angle), 0.8, 3 * math.cos(angle))
+        camera = Camera(
+            SIZE,
+            SIZE,
+            90.0,
+            90.0,
+            SIZE / 2,
+            SIZE / 2,
+            look_at(np.array(eye), np.zeros(3)),
+            0.1,
+            10.0,
+            f"view_{i}",
+        )
+        photos.append(_photo(camera))
+    return PhotoSet(photos, Similarity(), source="ball", object_radius=1.0)
+
+
+def _photo(camera: Camera) -> Photo:
+    x, y = np.meshgrid(np.arange(SIZE) + 0.5, np.arange(SIZE) + 0.5)
+    rays = np.stack([(x - camera.cx) / camera.fx, (y - camera.cy) / camera.fy, -np.ones_like(x)], -1)
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    rays = rays @ camera.view_to_world[:3, :3].T
+    along = -(rays @ camera.position)
+    squared = along**2 - (camera.position @ camera.position - RADIUS**2)
+    mask = (squared > 0).astype(np.float32)
+    hit = camera.position + rays * (along - np.sqrt(np.maximum(squared, 0)))[..., None]
+    shade = 0.6 + 0.4 * hit[..., 1:2] / RADIUS
+    image = np.array([0.8, 0.4, 0.15]) * shade * mask[..., None]
+    return Photo(camera.name, image.astype(np.float32), camera, mask)
+
+
+def small_settings(steps: int = 400) -> FitSettings:
+    """A fit that moves visibly within seconds on two cores."""
+    settings = load_preset("quick")
+    for name, value in {
+        "steps": steps,
+        "start": "sphere",
+        "resolution": SIZE,
+        "sphere_subdivisions": 3,
+    }.items():
+        settings.set(name, value)
+    return settings
+
+
+def make_app(document: bool = True, demo: bool = False) -> App:
+    """The window without preferences; with the ball to fit unless `document` is false."""
+    app = App([], "cpu", preferences=False, demo=demo)
+    if document:
+        scene = Scene(meshes=[icosphere(3, 0.75)], name="ball")
+        sets = (
+            Set(("scene",), scene, ""),
+            Set(("photos",), sphere_photos(), ""),
+            Set(("settings",), small_settings(), ""),
+            Set(("name",), "ball", ""),
+        )
+        app.state.send(Edits(sets, "Open the ball"))
+    return app
+
+
+def drive(app: App, test: Callable[[Any], None]) -> None:
+    """Run the window and click in it; an assertion of `test` is raised here."""
+    testing.run(test_function=test, runner_params=app.params, add_ons_params=App.add_ons())
+
+
+def wait(ctx: Any, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
+    """Let frames pass until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert not ctx.is_error(), f"the test engine failed before: {what}"
+        assert time.monotonic() < end, f"not within {seconds} s: {what}"
+        ctx.yield_()
+
+
+def wait_ready(ctx: Any, app: App) -> None:
+    """The libraries are loaded and nothing is being opened."""
+    wait(ctx, lambda: app.state.ready and not app.state.jobs.running, "the studio is ready", 40.0)
