@@ -55,6 +55,7 @@ class FrameSettings:
     normal_maps: bool
     mips: bool
     wireframe: bool = False
+    triangle_ids: bool = False
     low: Color = (0.0, 0.0, 0.0)
     high: Color = (1.0, 1.0, 1.0)
 
@@ -75,7 +76,8 @@ class FrameRenderer:
         targets.gbuffer_fbo.clear(depth=1.0)
         self._ctx.enable_only(moderngl.DEPTH_TEST)
         self._meshes.textures.set_mips(settings.mips)
-        self._meshes.draw_gbuffer(view.world_to_clip, settings.normal_maps, settings.aov == "uv")
+        extra = ("SHOW_UV",) * (settings.aov == "uv") + ("TRIANGLE_ID",) * settings.triangle_ids
+        self._meshes.draw_gbuffer(view.world_to_clip, settings.normal_maps, extra)
         self._ctx.enable_only(moderngl.NOTHING)
 
     def shade(self, targets: Targets, view: View, settings: FrameSettings) -> moderngl.Texture:

@@ -119,12 +119,12 @@ class GpuMesh:
         self.mesh = mesh
         return True
 
-    def defines(self, normal_maps: bool, show_uv: bool = False) -> tuple[str, ...]:
+    def defines(self, normal_maps: bool) -> tuple[str, ...]:
         """What the G-buffer program of this mesh has to be compiled with."""
         have = [f"HAS_{name}" for name in ("UV", "COLOR", "ROUGHNESS", "METALLIC")]
         out = [h for h in have if f"in_{h[4:].lower()}" in self._buffers]
         out += [f"{name.upper()}_TEXTURE" for name in self._bound if name != "normal" or normal_maps]
-        return tuple(out + (["SHOW_UV"] if show_uv else []))
+        return tuple(out)
 
     def set_material(self, program: Program, part: int) -> None:
         """Factors, textures and part id into the uniforms of a G-buffer program."""
@@ -177,10 +177,15 @@ class SceneMeshes:
             self.parts[index].release()
             self.parts[index] = fresh
 
-    def draw_gbuffer(self, world_to_clip: np.ndarray, normal_maps: bool, show_uv: bool = False) -> None:
-        """All parts into the framebuffer in use, with the G-buffer program."""
+    def draw_gbuffer(self, world_to_clip: np.ndarray, normal_maps: bool, extra: tuple[str, ...] = ()) -> None:
+        """All parts into the framebuffer in use, with the G-buffer program.
+
+        Args:
+            extra: SHOW_UV writes uv as albedo; TRIANGLE_ID the face's index, which costs
+                half as much again on software GL (vertices are no longer shared).
+        """
         for number, part in enumerate(self.parts):
-            defines = part.defines(normal_maps, show_uv)
+            defines = part.defines(normal_maps) + extra
             program = self._programs.get("gbuffer.vert", "gbuffer.frag", defines)
             program.set_matrix("u_world_to_clip", world_to_clip)
             part.set_material(program, number)

@@ -96,7 +96,7 @@ class PixelInfo:
         roughness: perceptual.
         depth: along the camera's -Z, world units.
         part: index of the mesh in the scene.
-        triangle: index of the face in that mesh.
+        triangle: index of the face in that mesh, if it was asked for.
     """
 
     position: np.ndarray
@@ -106,4 +106,4 @@ class PixelInfo:
     metallic: float
     depth: float
     part: int
-    triangle: int
+    triangle: int | None

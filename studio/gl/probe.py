@@ -40,7 +40,7 @@ def read_gbuffer(targets: Targets) -> dict[str, np.ndarray]:
     }
 
 
-def read_pixel(targets: Targets, x: int, y: int) -> PixelInfo | None:
+def read_pixel(targets: Targets, x: int, y: int, triangle_ids: bool = False) -> PixelInfo | None:
     """What the G-buffer holds at a pixel (y from below), or None where nothing is."""
     rows = {}
     for attachment, name in enumerate(GBUFFER):
@@ -56,7 +56,7 @@ def read_pixel(targets: Targets, x: int, y: int) -> PixelInfo | None:
         metallic=float(rows["material"][0]),
         depth=float(rows["position"][3]),
         part=int(rows["material"][2]),
-        triangle=int(rows["material"][3]),
+        triangle=int(rows["material"][3]) if triangle_ids else None,
     )
 
 

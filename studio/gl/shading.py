@@ -17,6 +17,8 @@ from studio.gl.targets import Targets
 if TYPE_CHECKING:
     from studio.core.effects.effect import Effect
 
+_FAR = ("FAR",)
+
 COLOR_UNIT = 4
 """Texture unit of u_color, after the four of the G-buffer."""
 
@@ -113,12 +115,21 @@ class EffectChain:
         common = (targets, view, lights, background)
         shaders = [(e, p) for e, p in self._effects if e.stage == "shade"]
         target = 0
+        for fbo in targets.color_fbo[: max(1, len(shaders))]:
+            fbo.clear(*background, 1.0)
+        # Only where geometry is: that is what shading costs, and most of a picture is background.
+        ctx = self._programs.ctx
+        ctx.enable_only(moderngl.DEPTH_TEST)
+        ctx.depth_func = ">"
         if not shaders:
-            self._pass(target, None, self._programs.get("fullscreen.vert", "unshaded.frag"), None, *common)
+            program = self._programs.get("fullscreen.vert", "unshaded.frag", _FAR)
+            self._pass(target, None, program, None, *common)
         for index, (effect, params) in enumerate(shaders):
             target = index % 2
             source = targets.color[1 - target] if index else None
-            self._pass(target, source, self._program(effect), params, *common)
+            self._pass(target, source, self._program(effect, _FAR), params, *common)
+        ctx.depth_func = "<"
+        ctx.enable_only(moderngl.NOTHING)
         for effect, params in self._effects:
             if effect.stage == "screen":
                 self._pass(1 - target, targets.color[target], self._program(effect), params, *common)
@@ -141,8 +152,8 @@ class EffectChain:
                 source = targets.color[target]
         return source
 
-    def _program(self, effect: Effect) -> Program:
-        return self._programs.get("fullscreen.vert", f"{effect.name}.frag")
+    def _program(self, effect: Effect, defines: tuple[str, ...] = ()) -> Program:
+        return self._programs.get("fullscreen.vert", f"{effect.name}.frag", defines)
 
     def _pass(
         self,

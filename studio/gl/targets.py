@@ -4,7 +4,7 @@ The G-buffer contract for effect shaders (samplers, nearest, one texel per pixel
     u_gbuffer_albedo    rgb linear albedo, a covered (0 or 1)
     u_gbuffer_normal    xyz world normal, unit; w perceptual roughness
     u_gbuffer_position  xyz world position; w distance along the camera's -Z
-    u_gbuffer_material  r metallic, g occlusion, b part id (0, 1, ...), a triangle id
+    u_gbuffer_material  r metallic, g occlusion, b part id (0, 1, ...)
 All zero where nothing is.
 """
 
@@ -39,6 +39,8 @@ class Targets:
         self.gbuffer_fbo = resources.framebuffer([self.gbuffer[name] for name in GBUFFER], self.depth)
         self.color = [resources.texture(size, 4, dtype="f4") for _ in range(2)]
         self.color_fbo = [resources.framebuffer([texture], self.depth) for texture in self.color]
+        for fbo in self.color_fbo:
+            fbo.depth_mask = False  # passes over colour test against the geometry, none changes it
         self.sum = resources.texture(size, 4, dtype="f4")
         self.sum_fbo = resources.framebuffer([self.sum])
         self.resolved = resources.texture(size, 4, dtype="f4")

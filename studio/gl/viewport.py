@@ -263,6 +263,16 @@ class Viewport:
         return targets
 
     @contextlib.contextmanager
+    def _scratch(self, camera: Camera) -> Iterator[Targets]:
+        """Targets of a camera's size for one use, apart from those on screen."""
+        targets = Targets(self.resources, (camera.width, camera.height))
+        try:
+            with self._own_state():
+                yield targets
+        finally:
+            targets.release()
+
+    @contextlib.contextmanager
     def _own_state(self) -> Iterator[None]:
         """The framebuffer and switches of whoever draws around us come back afterwards."""
         before = self.ctx.detect_framebuffer()
@@ -274,12 +284,13 @@ class Viewport:
 
     # Reading back
 
-    def pixel(self, x: float, y: float) -> PixelInfo | None:
+    def pixel(self, x: float, y: float, triangle: bool = False) -> PixelInfo | None:
         """What the shown picture has under a point, or None for the background.
 
         Args:
             x, y: pixels of the view from its *upper left* corner, as mice count; the size
                 is that of the camera given to `render`, whatever the resolution scale.
+            triangle: also find the face; draws the geometry once more, for one pixel.
         """
         if self._camera is None:
             return None
@@ -290,7 +301,18 @@ class Viewport:
         column, row = int(u * self._camera.width), int((1 - v) * self._camera.height)
         if not (0 <= column < self._camera.width and 0 <= row < self._camera.height):
             return None
+        if triangle:
+            top = self._camera.height - 1 - row
+            cx, cy = self._camera.cx - column, self._camera.cy - top
+            return self._pixel_through(replace(self._camera, width=1, height=1, cx=cx, cy=cy))
         return read_pixel(self._targets_for(self._camera), column, row)
+
+    def _pixel_through(self, camera: Camera) -> PixelInfo | None:
+        """What a camera of a single pixel sees, its triangle included."""
+        settings = replace(self._settings(camera, PARITY), triangle_ids=True)
+        with self._scratch(camera) as targets:
+            self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)
+            return read_pixel(targets, 0, 0, triangle_ids=True)
 
     def pick(self, x: float, y: float) -> int | None:
         """Index of the mesh under a point of the view (see `pixel`), or None."""
@@ -346,34 +368,26 @@ class Viewport:
             background=(0.0, 0.0, 0.0) if transparent else self._background,
             mips=False,
         )
-        targets = Targets(self.resources, (camera.width, camera.height))
-        try:
-            with self._own_state():
-                for index, offset in enumerate(jitter(max(1, samples))):
-                    view = jittered_view(camera, offset)
-                    self.frame.draw_gbuffer(targets, view, settings)
-                    color = self.frame.shade(targets, view, settings)
-                    self.frame.accumulate(targets, color, first=index == 0)
-                linear = self.frame.resolve(targets, max(1, samples), transparent)
-                still = jittered_view(camera, (0.0, 0.0))
-                image = read_texture(
-                    targets, self.frame.post(targets, linear, still, settings, options.exposure)
-                )
-                image[..., 3] = read_texture(targets, linear)[..., 3]
-        finally:
-            targets.release()
+        with self._scratch(camera) as targets:
+            for index, offset in enumerate(jitter(max(1, samples))):
+                view = jittered_view(camera, offset)
+                self.frame.draw_gbuffer(targets, view, settings)
+                color = self.frame.shade(targets, view, settings)
+                self.frame.accumulate(targets, color, first=index == 0)
+            linear = self.frame.resolve(targets, max(1, samples), transparent)
+            still = jittered_view(camera, (0.0, 0.0))
+            color = self.frame.post(targets, linear, still, settings, options.exposure)
+            image = read_texture(targets, color)
+            image[..., 3] = read_texture(targets, linear)[..., 3]
         return image
 
     def gbuffer(self, camera: Camera, normal_maps: bool = False) -> dict[str, np.ndarray]:
         """Every channel as float32 [H, W, C], unjittered (see `read_gbuffer` for the names)."""
         settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, mips=False)
-        targets = Targets(self.resources, (camera.width, camera.height))
-        try:
-            with self._own_state():
-                self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)
-                return read_gbuffer(targets)
-        finally:
-            targets.release()
+        settings = replace(settings, triangle_ids=True)
+        with self._scratch(camera) as targets:
+            self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)
+            return read_gbuffer(targets)
 
     def release(self) -> None:
         """Give every GL object back; the viewport is of no use afterwards."""

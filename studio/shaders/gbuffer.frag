@@ -16,7 +16,7 @@ in float v_metallic;
 layout(location = 0) out vec4 f_albedo;    // rgb linear albedo, a covered
 layout(location = 1) out vec4 f_normal;    // xyz world normal, w perceptual roughness
 layout(location = 2) out vec4 f_position;  // xyz world position, w linear view depth
-layout(location = 3) out vec4 f_material;  // r metallic, g occlusion, b part id, a triangle id
+layout(location = 3) out vec4 f_material;  // r metallic, g occlusion, b part id, a triangle id if asked for
 
 uniform vec3 u_base_color;
 uniform float u_perceptual_roughness;
@@ -88,5 +88,9 @@ void main() {
     f_albedo = vec4(albedo, 1.0);
     f_normal = vec4(normal, roughness);
     f_position = vec4(v_position, 1.0 / gl_FragCoord.w);  // clip w is the distance along -Z
+#ifdef TRIANGLE_ID
     f_material = vec4(metallic, occlusion, u_part, float(gl_PrimitiveID));
+#else
+    f_material = vec4(metallic, occlusion, u_part, 0.0);
+#endif
 }

@@ -1,10 +1,8 @@
-// Colour when no effect shades: the albedo itself, over the background.
+// Colour when no effect shades: the albedo itself.
 in vec2 v_uv;
 out vec4 f_color;
 uniform sampler2D u_gbuffer_albedo;
-uniform vec3 u_background;
 
 void main() {
-    vec4 albedo = texture(u_gbuffer_albedo, v_uv);
-    f_color = vec4(mix(u_background, albedo.rgb, albedo.a), 1.0);
+    f_color = vec4(texture(u_gbuffer_albedo, v_uv).rgb, 1.0);
 }

@@ -387,14 +387,31 @@ def test_pixel_and_pick_count_from_the_upper_left(viewport):
             assert info is not None
             assert info.part == index
             assert viewport.pick(x, H - y) == index
-            assert info.triangle == 0
+            assert info.triangle is None
             assert info.position == pytest.approx(center, abs=0.06 / scale)
             assert abs(info.normal[2]) == pytest.approx(1, abs=1e-5)
             assert info.depth == pytest.approx(3, abs=1e-4)
         assert viewport.pixel(2, 2) is None
         assert viewport.pick(-5, 1e4) is None
-    info = viewport.pixel(*_screen(cam, (-0.6, -0.63, 0)))
+    info = viewport.pixel(*_screen(cam, (-0.6, -0.63, 0)), triangle=True)
+    assert info.triangle == 0
+    assert info.part == 0
     assert info.albedo == pytest.approx((0.5, 0.25, 1.0))
+
+
+def test_the_triangle_under_a_pixel(viewport):
+    mesh = icosphere(3, radius=0.7)
+    viewport.set_scene(Scene(meshes=[mesh]))
+    cam = camera()
+    viewport.render(cam, replace(PLAIN, samples=1))
+    for x, y in ((48, 32), (40, 20), (60, 41)):
+        info = viewport.pixel(x, y, triangle=True)
+        corners = mesh.vertices[mesh.faces[info.triangle]]
+        normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
+        normal /= np.linalg.norm(normal)
+        assert abs((info.position - corners[0]) @ normal) < 1e-4
+        assert np.linalg.norm(corners.mean(axis=0) - info.position) < 0.15
+        assert info.position == pytest.approx(viewport.pixel(x, y).position, abs=1e-4)
 
 
 def _screen(cam: Camera, point) -> tuple[float, float]:
