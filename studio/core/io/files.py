@@ -106,17 +106,24 @@ def check_readable(path: Path, what: str) -> None:
         raise InputError(f"{path}: cannot be read ({describe(error)}), expected {what}") from None
 
 
+def read_bytes(path: Path, what: str) -> bytes:
+    """The whole file; raises as `check_readable`."""
+    check_readable(path, what)
+    try:
+        return path.read_bytes()
+    except MemoryError:
+        raise InputError(f"{path}: too large for this machine's memory") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({describe(error)})") from None
+
+
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """The object in a JSON file; InputError names the file and what is wrong with it."""
     check_readable(path, what)
     size = path.stat().st_size
     if size > MAX_JSON_BYTES:
         raise InputError(f"{path}: {size / 2**20:.0f} MB of JSON, expected {what} below 64 MB")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({describe(error)})") from None
-    return parse_json(data, str(path), what)
+    return parse_json(read_bytes(path, what), str(path), what)
 
 
 def parse_json(data: bytes, where: str, what: str) -> dict[str, Any]:

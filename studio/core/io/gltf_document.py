@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from studio.core.errors import InputError, describe
-from studio.core.io.files import MAX_JSON_BYTES, check_readable, inside, parse_json
+from studio.core.io.files import MAX_JSON_BYTES, inside, parse_json, read_bytes
 from studio.core.io.images import decode_image
 
 _WHAT = "a glTF 2.0 file"
@@ -37,14 +37,10 @@ class Document:
     """
 
     def __init__(self, path: Path, notes: list[str]):
-        check_readable(path, _WHAT)
         self.path = path
         self.notes = notes
         self._binary: bytes | None = None
-        try:
-            data = path.read_bytes()
-        except (OSError, MemoryError) as error:
-            raise InputError(f"{path}: cannot be read ({describe(error)})") from None
+        data = read_bytes(path, _WHAT)
         text = self._unpack(data) if data[:4] == b"glTF" else data
         if len(text) > MAX_JSON_BYTES:
             raise InputError(f"{path}: {len(text) / 2**20:.0f} MB of JSON, expected {_WHAT} below 64 MB")

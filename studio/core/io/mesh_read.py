@@ -1,4 +1,4 @@
-"""OBJ, PLY and STL through trimesh's parsers, with what they would hide found out first."""
+"""PLY and STL through trimesh's parsers, with what they would hide found out first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from trimesh.exchange.obj import load_obj
 from trimesh.exchange.ply import load_ply
 from trimesh.exchange.stl import load_stl
 from trimesh.geometry import triangulate_quads
@@ -18,36 +17,8 @@ from studio.core.errors import InputError, describe
 from studio.core.io.files import inside
 from studio.core.io.images import load_image, srgb_to_linear
 from studio.core.io.limits import check_triangles
-from studio.core.io.mtl import read_mtl
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh, weld
-
-
-class _Library:
-    """Gives trimesh's OBJ parser only the names of materials; the rest is read by us."""
-
-    def __init__(self, path: Path, notes: list[str]):
-        self.file_name = path.stem
-        self.materials: dict[str, Material] = {}
-        self._path = path
-        self._notes = notes
-        self.error: InputError | None = None
-
-    def get(self, name: str) -> bytes:
-        try:
-            self.materials = read_mtl(self._path, name, self._notes)
-        except InputError as error:  # the parser swallows exceptions: kept, and raised after it
-            self.error = error
-        return "\n".join(f"newmtl {key}\nKd 1 1 1" for key in self.materials).encode()
-
-    __getitem__ = get
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except (OSError, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read ({describe(error)})") from None
 
 
 def _parsed(path: Path, parser: Any, data: bytes, **options: Any) -> dict[str, Any]:
@@ -62,83 +33,12 @@ def _parsed(path: Path, parser: Any, data: bytes, **options: Any) -> dict[str, A
         raise InputError(f"{path}: damaged or truncated mesh file ({describe(error)})") from None
 
 
-def read_obj(path: Path, notes: list[str]) -> list[Mesh]:
-    """Meshes of an OBJ, one per material; colours behind the coordinates are sRGB.
-
-    Raises:
-        InputError: damaged, indices out of range, or files outside its folder.
-    """
-    data = _read(path)
-    check_triangles(path, data.count(b"\nf "))
-    data = _checked_obj(path, data)
-    library = _Library(path, notes)
-    parsed = _parsed(path, load_obj, data, resolver=library, maintain_order=True)
-    if library.error is not None:
-        raise library.error
-    parts = parsed.get("geometry", {}) if "geometry" in parsed else {path.stem: parsed}
-    out = []
-    for name, part in reversed(parts.items()):  # the parser works from the end of the file
-        if "faces" not in part:
-            continue
-        visual = part.get("visual")
-        material = library.materials.get(str(getattr(getattr(visual, "material", None), "name", "")))
-        mesh = Mesh(
-            vertices=_f32(part["vertices"]),
-            faces=_faces(part["faces"]),
-            normals=part.get("vertex_normals"),
-            uvs=_uvs(getattr(visual, "uv", None), len(part["vertices"])),
-            colors=_colors(part.get("vertex_colors"), len(part["vertices"])),
-            name=path.stem if len(parts) == 1 else str(name),
-        )
-        mesh.material = material or Material(base_color=_base(mesh))
-        mesh = mesh if len(parts) == 1 else _compact(mesh)
-        mesh.normals = _unit(mesh.normals, len(mesh.vertices))
-        out.append(mesh)
-    return out
-
-
-def _checked_obj(path: Path, data: bytes) -> bytes:
-    """The text with relative indices made absolute; InputError if one is out of range.
-
-    The parser wraps such an index round or drops the face without a word.
-    """
-    vertices = len(re.findall(rb"^v[ \t]", data, re.MULTILINE))
-    faces = re.findall(rb"^f[ \t]+(.*)$", data, re.MULTILINE)
-    corners = re.sub(rb"/\S*", b"", b" ".join(faces))
-    if re.search(rb"[^\d\s-]", corners):
-        raise InputError(f"{path}: a face is not made of vertex numbers")
-    index = np.array(corners.split(), dtype=np.int64)
-    bad = (index == 0) | (index > vertices) | (index < -vertices)
-    if bad.any():
-        raise InputError(f"{path}: a face names vertex {index[bad][0]}, expected 1 to {vertices}")
-    return _absolute(data) if (index < 0).any() else data
-
-
-def _absolute(data: bytes) -> bytes:
-    """OBJ text whose faces count from the first vertex (-1 is the last one before the face)."""
-    counts = {b"v": 0, b"vt": 0, b"vn": 0}
-    out = []
-    for line in data.splitlines():
-        words = line.split()
-        if words and words[0] in counts:
-            counts[words[0]] += 1
-        elif words and words[0] == b"f":
-            corners = [zip(w.split(b"/"), counts.values(), strict=False) for w in words[1:]]
-            line = b"f " + b" ".join(
-                b"/".join(b"%d" % (int(i) + n + 1) if i.startswith(b"-") else i for i, n in corner)
-                for corner in corners
-            )
-        out.append(line)
-    return b"\n".join(out)
-
-
-def read_ply(path: Path, notes: list[str]) -> list[Mesh]:
+def read_ply(path: Path, data: bytes, notes: list[str]) -> list[Mesh]:
     """The mesh of a PLY; colours are sRGB, `roughness` and `metallic` per vertex are ours.
 
     Raises:
         InputError: damaged or truncated, indices out of range.
     """
-    data = _read(path)
     end = data.find(b"end_header")
     if not data.startswith(b"ply") or end < 0:
         raise InputError(f"{path}: damaged or truncated, expected a PLY header")
@@ -187,14 +87,13 @@ def _ply_scalar(raw: Any, name: str, count: int) -> np.ndarray | None:
     return value if len(value) == count and np.isfinite(value).all() else None
 
 
-def read_stl(path: Path, notes: list[str]) -> list[Mesh]:
+def read_stl(path: Path, data: bytes, notes: list[str]) -> list[Mesh]:
     """The mesh of an STL, corners at the same position welded (the format repeats them).
 
     Raises:
         InputError: damaged or truncated.
     """
     del notes  # the format has nothing that could be left out
-    data = _read(path)
     binary = len(data) >= 84 and 84 + 50 * int.from_bytes(data[80:84], "little")
     if data[:5].lower() != b"solid" and binary != len(data):
         text = f"{len(data)} bytes, its header says {binary}" if binary else f"{len(data)} bytes"

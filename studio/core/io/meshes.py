@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from studio.core.errors import InputError
-from studio.core.io.files import check_readable
+from studio.core.io.files import check_readable, read_bytes
 from studio.core.io.gltf_read import read_gltf
-from studio.core.io.mesh_read import read_obj, read_ply, read_stl
+from studio.core.io.mesh_read import read_ply, read_stl
+from studio.core.io.obj_read import read_obj
 from studio.core.scene.mesh import Mesh
 from studio.core.scene.scene import Scene
 
@@ -44,7 +45,7 @@ def load_scene(path: Path | str, notes: list[str] | None = None) -> Scene:
         scene.meshes, scene.cameras = read_gltf(path, notes)
     else:
         reader = {".obj": read_obj, ".ply": read_ply, ".stl": read_stl}[suffix]
-        scene.meshes = reader(path, notes)
+        scene.meshes = reader(path, read_bytes(path, "a mesh"), notes)
     _check(path, scene.meshes)
     return scene
 
