@@ -178,6 +178,7 @@ class App:
     def _show_gui(self) -> None:
         if not self.first_frame_seconds:
             self.first_frame_seconds = time.perf_counter() - self._began
+        theme.keep_style()
         state = self.state
         if not imgui.is_any_item_active():
             state.gesture += 1

@@ -187,8 +187,7 @@ class Run:
         """The result becomes the document's, so that it can be edited, exported and undone."""
         document = self._state.document
         scene = document.scene
-        name = scene.meshes[0].name if scene.meshes else document.name
-        meshes = [replace(snapshot.mesh, name=name), *scene.meshes[1:]]
+        meshes = [replace(snapshot.mesh, name=document.name), *scene.meshes[1:]]
         new = replace(scene, meshes=meshes, lighting=self._state.lighting())
         if document.settings.enabled("background"):
             new.background = snapshot.background

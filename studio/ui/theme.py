@@ -12,6 +12,7 @@ from imgui_bundle import ImVec2, ImVec4, hello_imgui, icons_fontawesome_6, imgui
 
 FONT_SIZE = 15.0
 ICON_SIZE = 13.0
+FRAME_PADDING = (8, 4)
 LABEL_COLUMN = 108.0
 """Width of the label column, 7.2 em: the longest label of the panels fits."""
 
@@ -142,12 +143,22 @@ def apply_style() -> None:
         _apply_plot_style()
 
 
+def keep_style() -> None:
+    """Apply the style again if its scale is not ours; once a frame.
+
+    hello_imgui scales the style by the DPI factor after the first frame, which is already in
+    our figures, and the factor changes when the window moves to another display.
+    """
+    style = imgui.get_style()
+    if abs(style.frame_padding.x - FRAME_PADDING[0] * style.font_scale_dpi) > 0.01:
+        apply_style()
+
+
 def _apply_spacing(style: imgui.Style) -> None:
-    # hello_imgui lets ImGui scale fonts by DPI but not these: they are scaled here, every time from scratch.
     scale = style.font_scale_dpi
     pairs = {
         "window_padding": (10, 8),
-        "frame_padding": (8, 4),
+        "frame_padding": FRAME_PADDING,
         "item_spacing": (8, 6),
         "item_inner_spacing": (6, 4),
         "cell_padding": (4, 4),

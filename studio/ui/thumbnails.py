@@ -7,11 +7,17 @@ from typing import Any
 import numpy as np
 from imgui_bundle import ImVec2
 
-from studio.core.scene import PhotoSet
+from studio.core.scene import Photo, PhotoSet
 from studio.ui.jobs import Job, Jobs
 
 LONG_SIDE = 192
 """Pixels: enough for a tile at DPI factor 2."""
+
+CUT_OUT = 0.002
+"""Mean linear value outside the mask below which the background was removed, not photographed."""
+
+BEHIND = 0.018
+"""Linear grey behind objects that were cut out."""
 
 UPLOADS_PER_FRAME = 8
 """Keeps a frame short while hundreds of photos arrive."""
@@ -43,7 +49,7 @@ class Thumbnails:
             def work(job: Job) -> None:
                 for i, photo in enumerate(photos.photos):
                     job.progress(i / len(photos.photos))
-                    waiting.append((i, thumbnail(photo.image)))
+                    waiting.append((i, thumbnail(photo)))
 
             self._job = self._jobs.start("Making thumbnails", work, lambda _: None)
         for _ in range(min(UPLOADS_PER_FRAME, len(self._waiting))):
@@ -77,11 +83,22 @@ class Thumbnails:
         self._photos = None
 
 
-def thumbnail(image: np.ndarray) -> np.ndarray:
-    """[h, w, 3] uint8 sRGB of a linear [H, W, 3] image, by averaging whole blocks."""
-    block = max(1, max(image.shape[:2]) // LONG_SIDE)
-    height, width = image.shape[0] // block * block, image.shape[1] // block * block
-    small = image[:height, :width].reshape(height // block, block, width // block, block, 3).mean((1, 3))
+def thumbnail(photo: Photo) -> np.ndarray:
+    """[h, w, 3] uint8 sRGB, by averaging whole blocks; what was cut out stands before dark grey."""
+    block = max(1, max(photo.image.shape[:2]) // LONG_SIDE)
+    small = _blocks(photo.image, block)
+    if photo.mask is not None:
+        mask = _blocks(photo.mask[..., None], block)
+        outside = mask < 0.5
+        if float(np.mean(small, where=outside) if outside.any() else 1.0) < CUT_OUT:
+            small = small * mask + BEHIND * (1 - mask)
     small = np.clip(small, 0.0, 1.0)
     encoded = np.where(small <= 0.0031308, 12.92 * small, 1.055 * small ** (1 / 2.4) - 0.055)
     return np.ascontiguousarray((encoded * 255 + 0.5).astype(np.uint8))
+
+
+def _blocks(image: np.ndarray, block: int) -> np.ndarray:
+    """[H // block, W // block, C] means of square blocks."""
+    height, width = image.shape[0] // block * block, image.shape[1] // block * block
+    shape = (height // block, block, width // block, block, image.shape[2])
+    return np.asarray(image[:height, :width].reshape(shape).mean((1, 3)))

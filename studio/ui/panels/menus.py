@@ -113,5 +113,5 @@ def _document_name(state: AppState) -> None:
     name = state.document.name
     mark = "  •" if state.history.changed else ""
     width = imgui.calc_text_size(name + mark).x
-    imgui.same_line(imgui.get_window_width() - width - px(14))
+    imgui.set_cursor_pos_x(imgui.get_window_width() - width - px(14))
     w.muted(name + mark)

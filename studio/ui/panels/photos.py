@@ -9,7 +9,7 @@ from studio.ui.state import AppState
 from studio.ui.theme import Icon, mix, px, roles, u32
 from studio.ui.thumbnails import Thumbnails
 
-TILE = 96.0
+TILE = 84.0
 """Smallest width of a thumbnail; as many columns as fit."""
 
 BAD_ERROR = 0.06
