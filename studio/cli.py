@@ -250,7 +250,7 @@ def render(
     else:
         from studio.gl.offline import render_scene
 
-        image = render_scene(loaded, camera, effects)
+        image = render_scene(loaded, camera, effects, transparent=transparent)
     save = save_exr if out.suffix.lower() == ".exr" else save_png
     save(out, image if transparent else image[..., :3])
     click.echo(f"{out}: {camera.width}x{camera.height}, {loaded.triangle_count():,} triangles, {renderer}")
