@@ -17,7 +17,7 @@ from studio.core.scene import Mesh
 _MIN_COSINE = 0.3
 """Surfaces seen at a flatter angle say little: their pixels mix far apart points."""
 
-_CAMERA_GAIN = 0.1
+_CAMERA_GAIN = 0.13
 """Share of the views' disagreement that light fixed to the camera must explain to be chosen."""
 
 _MIN_VIEWS = 3

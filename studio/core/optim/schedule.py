@@ -7,7 +7,8 @@ from dataclasses import dataclass
 _COARSEST = 0.5
 """Images of the first stage relative to the last: half the size costs a quarter."""
 
-_MIN_RESOLUTION = 16
+_MIN_RESOLUTION = 64
+"""No stage has smaller images than this: below it thin parts are lost."""
 
 
 @dataclass(frozen=True)
