@@ -67,9 +67,10 @@ def duck(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     glint = np.linalg.norm(mirrored - np.array((0.20, 0.50, 0.615)), axis=-1) - 0.024
     chest = 0.5 + 0.5 * np.tanh((p[..., 1] + 0.33) / 0.03)  # a paler belly below the waterline
     albedo = chest[..., None] * np.array(YELLOW) + (1 - chest[..., None]) * np.array((0.88, 0.68, 0.28))
-    for other, color in ((beak, ORANGE), (eye, BLACK), (glint, WHITE)):
-        nearer = other < (body if other is not glint else 0.0)
-        albedo = np.where(nearer[..., None], np.array(color), albedo)
+    # Colours meet over 1.5 grid cells, which the vertices of the mesh can show without teeth.
+    for inside, color in ((body - beak, ORANGE), (body - eye, BLACK), (-glint, WHITE)):
+        share = np.clip(0.5 + inside / 0.02, 0.0, 1.0)[..., None]
+        albedo = (1 - share) * albedo + share * np.array(color)
     return distance, albedo
 
 
