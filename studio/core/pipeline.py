@@ -18,7 +18,7 @@ from torch import Tensor
 from studio.core.effects import get, registry
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
-from studio.core.ops import antialias, rasterize_interpolate
+from studio.core.ops import antialias, rasterize_interpolate, texture
 from studio.core.ops.compose import compose
 from studio.core.ops.normals import vertex_normals
 from studio.core.ops.packing import unpack
@@ -202,8 +202,6 @@ def _identify(frame: Frame, tensors: SceneTensors) -> None:
 
 def _apply_textures(frame: Frame, tensors: SceneTensors) -> None:
     """Multiply what textures say into the surface channels, part by part."""
-    from studio.core.ops import texture
-
     uv = frame["uv"].contiguous()
     number = _part_numbers(frame, tensors) if len(tensors.parts) > 1 else None
     for i, part in enumerate(tensors.parts):

@@ -68,6 +68,7 @@ void main() {
     vec2 ab = dfg(NoV, alpha);
     vec3 comp = compensation(f0, ab);
     vec3 reflectance = (f0 * ab.x + ab.y) * comp;
-    vec3 color = diffuse_color * (1.0 - reflectance) * diffuse + comp * (f0 * s0 + s1) + mirrored * reflectance;
+    float rest = 1.0 - dielectric_reflectance(u_specular_f0, ab);
+    vec3 color = rest * diffuse_color * diffuse + comp * (f0 * s0 + s1) + mirrored * reflectance;
     f_color = vec4(color, 1.0);
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warp as wp
 
 vec25 = wp.types.vector(length=25, dtype=wp.float32)
-mat25x3 = wp.types.matrix(shape=(25, 3), dtype=wp.float32)
+vec9 = wp.types.vector(length=9, dtype=wp.float32)
 
 # sqrt((2l+1)/(4 pi) ...) of each polynomial, Sloan 2008, "Stupid Spherical Harmonics Tricks", A2
 K0 = wp.constant(0.28209479)
@@ -126,3 +126,44 @@ def sh_band_scale(y: vec25, b1: float, b2: float, b3: float, b4: float) -> vec25
     for i in range(16, 25):
         out[i] = y[i] * b4
     return out
+
+
+# The cosine lobe over pi: 1, 2/3, 1/4 of bands 0, 1, 2; nothing of band 3. Band 4 would take
+# -1/24 and is left out, as its inventors do: irradiance is right to 1 % on average with nine
+# coefficients (Ramamoorthi and Hanrahan 2001, section 3).
+D1 = wp.constant(0.48860251 * 2.0 / 3.0)
+D2A = wp.constant(1.09254843 / 4.0)
+D2B = wp.constant(0.31539157 / 4.0)
+D2C = wp.constant(0.54627422 / 4.0)
+
+
+@wp.func
+def irradiance_basis(n: wp.vec3) -> vec9:
+    """The first nine basis functions at n, each times the cosine lobe's band."""
+    x = n[0]
+    y = n[1]
+    z = n[2]
+    return vec9(
+        K0,
+        D1 * y,
+        D1 * z,
+        D1 * x,
+        D2A * x * y,
+        D2A * y * z,
+        D2B * (3.0 * z * z - 1.0),
+        D2A * x * z,
+        D2C * (x * x - y * y),
+    )
+
+
+@wp.func
+def irradiance_gradient(n: wp.vec3, w: vec9) -> wp.vec3:
+    """sum_k w[k] * grad of irradiance_basis."""
+    x = n[0]
+    y = n[1]
+    z = n[2]
+    return wp.vec3(
+        D1 * w[3] + D2A * (y * w[4] + z * w[7]) + 2.0 * D2C * x * w[8],
+        D1 * w[1] + D2A * (x * w[4] + z * w[5]) - 2.0 * D2C * y * w[8],
+        D1 * w[2] + D2A * (y * w[5] + x * w[7]) + 6.0 * D2B * z * w[6],
+    )

@@ -20,17 +20,24 @@ from studio.core.kernels.brdf import (
     soft_clamp_slopes,
 )
 from studio.core.kernels.ggx import lobe, lobe_adjoint
-from studio.core.kernels.sh import mat25x3, sh_band_scale, sh_basis, sh_gradient, vec25
+from studio.core.kernels.sh import (
+    K0,
+    irradiance_basis,
+    irradiance_gradient,
+    sh_band_scale,
+    sh_basis,
+    sh_gradient,
+    vec9,
+    vec25,
+)
 
 wp.set_module_options({"enable_backward": False})
 
 POINT = wp.constant(1)
 MIN_DISTANCE2 = wp.constant(1.0e-4)
 """A point light closer than 0.01 units does not get brighter."""
-DIFFUSE_1 = wp.constant(2.0 / 3.0)
-DIFFUSE_2 = wp.constant(0.25)
-DIFFUSE_4 = wp.constant(-1.0 / 24.0)
-"""Cosine lobe over pi per band, Ramamoorthi and Hanrahan 2001, Eq. 8; band 3 is zero."""
+
+mat9x3 = wp.types.matrix(shape=(9, 3), dtype=wp.float32)
 
 
 @wp.struct
@@ -46,6 +53,7 @@ class Surface:
     raw_nov: float
     color: wp.vec3
     f0: wp.vec3
+    dielectric_f0: float
 
 
 @wp.struct
@@ -89,6 +97,7 @@ def surface(
     s.raw_nov = wp.dot(s.n, s.v)
     s.nov = wp.clamp(s.raw_nov, MIN_NOV, 1.0)
     s.color = albedo * (1.0 - metallic)
+    s.dielectric_f0 = specular_f0
     f0 = specular_f0 * (1.0 - metallic)
     s.f0 = wp.vec3(f0, f0, f0) + albedo * metallic
     return s
@@ -150,11 +159,6 @@ def reflected(s: Surface) -> wp.vec3:
 
 
 @wp.func
-def diffuse_basis(n: wp.vec3) -> vec25:
-    return sh_band_scale(sh_basis(n), DIFFUSE_1, DIFFUSE_2, 0.0, DIFFUSE_4)
-
-
-@wp.func
 def specular_basis(basis: vec25, alpha: float) -> vec25:
     b = wp.exp(-2.0 * lobe_blur(alpha))  # bands l(l+1) = 2, 6, 12, 20 are powers of it
     b3 = b * b * b
@@ -163,14 +167,32 @@ def specular_basis(basis: vec25, alpha: float) -> vec25:
 
 
 @wp.func
-def load_sh(sh: wp.array(dtype=wp.vec3)) -> mat25x3:
-    m = mat25x3()
-    for k in range(25):
-        c = sh[k]
-        m[k, 0] = c[0]
-        m[k, 1] = c[1]
-        m[k, 2] = c[2]
-    return m
+def dielectric_reflectance(f0: float, ab: wp.vec2) -> float:
+    """What a dielectric reflects without entering; the rest feeds the diffuse part.
+
+    The same for all directions of light: energy is conserved at grazing angles, where
+    weighting each light by 1 - F(LoH), as glTF's sample does, would return twice the light.
+    """
+    return (f0 * ab[0] + ab[1]) * (1.0 + f0 * (1.0 / (ab[0] + ab[1]) - 1.0))
+
+
+@wp.func
+def diffuse_environment(n: wp.vec3, sh: wp.array(dtype=wp.vec3)) -> wp.vec3:
+    """Irradiance over pi from direction n, before the soft clamp."""
+    y = irradiance_basis(n)
+    out = sh[0] * y[0]
+    for k in range(1, 9):
+        out += sh[k] * y[k]
+    return out
+
+
+@wp.func
+def specular_environment(y: vec25, sh: wp.array(dtype=wp.vec3)) -> wp.vec3:
+    """Radiance of the environment in basis y, before the soft clamp."""
+    out = sh[0] * y[0]
+    for k in range(1, 25):
+        out += sh[k] * y[k]
+    return out
 
 
 @wp.kernel
@@ -195,8 +217,7 @@ def shade_forward(
     color: wp.array(dtype=wp.vec3),
 ):
     first = (begin + wp.tid()) * run
-    m = load_sh(sh)
-    mean = sh[0] * 0.28209479
+    mean = sh[0] * K0
     f0 = specular_f0[0]
     for i in range(first, wp.min(first + run, rast.shape[0])):
         if rast[i][3] > 0.0:
@@ -213,12 +234,14 @@ def shade_forward(
                 f0,
             )
             light = direct(s, kind, vector, radiance)
-            env_d = soft_clamp(diffuse_basis(s.n) * m, mean)
-            env_s = soft_clamp(specular_basis(sh_basis(reflected(s)), s.alpha) * m, mean)
+            env_d = soft_clamp(diffuse_environment(s.n, sh), mean)
+            basis = specular_basis(sh_basis(reflected(s)), s.alpha)
+            env_s = soft_clamp(specular_environment(basis, sh), mean)
             ab = dfg(s.nov, s.alpha)
             comp = compensation(s.f0, ab)
             es = mul3(s.f0 * ab[0] + wp.vec3(ab[1], ab[1], ab[1]), comp)
-            diffuse = mul3(mul3(s.color, wp.vec3(1.0, 1.0, 1.0) - es), light.diffuse + env_d)
+            rest = 1.0 - dielectric_reflectance(f0, ab)
+            diffuse = rest * mul3(s.color, light.diffuse + env_d)
             specular = mul3(comp, mul3(s.f0, light.s0) + light.s1) + mul3(env_s, es)
             color[i] = diffuse + specular
 
@@ -233,6 +256,7 @@ class MaterialAdjoint:
     s1: wp.vec3
     color: wp.vec3
     f0: wp.vec3
+    dielectric_f0: float
     nov: float
     alpha: float
 
@@ -241,27 +265,33 @@ class MaterialAdjoint:
 def material_adjoint(
     s: Surface, light: Incoming, env_d: wp.vec3, env_s: wp.vec3, g: wp.vec3
 ) -> MaterialAdjoint:
-    """Adjoint of the last five lines of shade_forward for gradient g at the colour."""
+    """Adjoint of the last lines of shade_forward for gradient g at the colour."""
     ab = dfg(s.nov, s.alpha)
     e = ab[0] + ab[1]
+    more = 1.0 / e - 1.0
     comp = compensation(s.f0, ab)
     lobe_sum = s.f0 * ab[0] + wp.vec3(ab[1], ab[1], ab[1])
     es = mul3(lobe_sum, comp)
-    rest = wp.vec3(1.0, 1.0, 1.0) - es
+    fd = s.dielectric_f0
+    comp_d = 1.0 + fd * more
+    lobe_d = fd * ab[0] + ab[1]
+    rest = 1.0 - lobe_d * comp_d
     total = light.diffuse + env_d
     out = MaterialAdjoint()
-    out.diffuse = mul3(g, mul3(s.color, rest))
-    out.color = mul3(g, mul3(rest, total))
+    out.diffuse = rest * mul3(g, s.color)
+    out.color = rest * mul3(g, total)
     out.env_s = mul3(g, es)
-    g_es = mul3(g, env_s - mul3(s.color, total))
+    g_es = mul3(g, env_s)
     g_comp = mul3(g, mul3(s.f0, light.s0) + light.s1) + mul3(g_es, lobe_sum)
     out.s1 = mul3(g, comp)
     out.s0 = mul3(out.s1, s.f0)
     g_sum = mul3(g_es, comp)
-    out.f0 = mul3(out.s1, light.s0) + g_sum * ab[0] + g_comp * (1.0 / e - 1.0)
-    g_e = -wp.dot(g_comp, s.f0) / (e * e)
-    g_a = wp.dot(g_sum, s.f0) + g_e
-    g_b = g_sum[0] + g_sum[1] + g_sum[2] + g_e
+    out.f0 = mul3(out.s1, light.s0) + g_sum * ab[0] + g_comp * more
+    g_d = -wp.dot(mul3(g, s.color), total)
+    out.dielectric_f0 = g_d * (ab[0] * comp_d + lobe_d * more)
+    g_e = -(wp.dot(g_comp, s.f0) + g_d * lobe_d * fd) / (e * e)
+    g_a = wp.dot(g_sum, s.f0) + g_d * comp_d * fd + g_e
+    g_b = g_sum[0] + g_sum[1] + g_sum[2] + g_d * comp_d + g_e
     slopes = dfg_slopes(s.nov, s.alpha)
     out.nov = g_a * slopes[0] + g_b * slopes[1]
     out.alpha = g_a * slopes[2] + g_b * slopes[3]
@@ -380,10 +410,20 @@ def shade_backward(
     g_specular_f0: wp.array(dtype=float),
 ):
     first = (begin + wp.tid()) * run
-    m = load_sh(sh)
-    mean = sh[0] * 0.28209479
+    mean = sh[0] * K0
     f0 = specular_f0[0]
-    g_m = mat25x3()
+    # The environment by channel: long vectors are what the CPU's wide registers take.
+    red = vec25()
+    green = vec25()
+    blue = vec25()
+    for k in range(25):
+        red[k] = sh[k][0]
+        green[k] = sh[k][1]
+        blue[k] = sh[k][2]
+    g_red = vec25()
+    g_green = vec25()
+    g_blue = vec25()
+    g_nine = mat9x3()
     g_mean = wp.vec3()
     g_f0 = float(0.0)
     for i in range(first, wp.min(first + run, rast.shape[0])):
@@ -403,10 +443,9 @@ def shade_backward(
                 f0,
             )
             r = reflected(s)
-            basis_d = diffuse_basis(s.n)
             basis_s = specular_basis(sh_basis(r), s.alpha)
-            raw_d = basis_d * m
-            raw_s = basis_s * m
+            raw_d = diffuse_environment(s.n, sh)
+            raw_s = specular_environment(basis_s, sh)
             light = direct(s, kind, vector, radiance)
             a = material_adjoint(s, light, soft_clamp(raw_d, mean), soft_clamp(raw_s, mean), g)
             back = direct_adjoint(s, kind, vector, radiance, a, g_vector, g_radiance)
@@ -416,11 +455,16 @@ def shade_backward(
             g_s = soft_clamp_adjoint_x(raw_s, mean, a.env_s)
             g_mean += soft_clamp_adjoint_mean(raw_d, mean, a.diffuse)
             g_mean += soft_clamp_adjoint_mean(raw_s, mean, a.env_s)
-            g_m += wp.outer(basis_d, g_d) + wp.outer(basis_s, g_s)
-            w_d = m * g_d
-            w_s = m * g_s
+            g_red += basis_s * g_s[0]
+            g_green += basis_s * g_s[1]
+            g_blue += basis_s * g_s[2]
+            g_nine += wp.outer(irradiance_basis(s.n), g_d)
+            w_s = red * g_s[0] + green * g_s[1] + blue * g_s[2]
+            w_d = vec9()
+            for k in range(9):
+                w_d[k] = wp.dot(sh[k], g_d)
             g_r = sh_gradient(r, specular_basis(w_s, s.alpha))
-            g_n = back.n + sh_gradient(s.n, sh_band_scale(w_d, DIFFUSE_1, DIFFUSE_2, 0.0, DIFFUSE_4))
+            g_n = back.n + irradiance_gradient(s.n, w_d)
             n_r = wp.dot(s.n, g_r)
             g_n += 2.0 * s.raw_nov * g_r + 2.0 * n_r * s.v
             g_v = back.v + 2.0 * n_r * s.n - g_r
@@ -440,10 +484,12 @@ def shade_backward(
             c = albedo[i]
             g_albedo[i] = a.color * (1.0 - metallic[i]) + a.f0 * metallic[i]
             g_metallic[i] = wp.dot(a.f0, c - wp.vec3(f0, f0, f0)) - wp.dot(a.color, c)
-            g_f0 += (a.f0[0] + a.f0[1] + a.f0[2]) * (1.0 - metallic[i])
+            g_f0 += (a.f0[0] + a.f0[1] + a.f0[2]) * (1.0 - metallic[i]) + a.dielectric_f0
     for k in range(25):
-        row = wp.vec3(g_m[k, 0], g_m[k, 1], g_m[k, 2])
+        row = wp.vec3(g_red[k], g_green[k], g_blue[k])
         if k == 0:
-            row += g_mean * 0.28209479
+            row += g_mean * K0
+        if k < 9:
+            row += wp.vec3(g_nine[k, 0], g_nine[k, 1], g_nine[k, 2])
         wp.atomic_add(g_sh, k, row)
     wp.atomic_add(g_specular_f0, 0, g_f0)

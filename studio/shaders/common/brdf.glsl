@@ -45,3 +45,8 @@ vec2 dfg(float NoV, float alpha) {
 vec3 compensation(vec3 f0, vec2 ab) {
     return 1.0 + f0 * (1.0 / (ab.x + ab.y) - 1.0);
 }
+
+// What a dielectric reflects without entering; the rest feeds the diffuse part.
+float dielectric_reflectance(float f0, vec2 ab) {
+    return (f0 * ab.x + ab.y) * (1.0 + f0 * (1.0 / (ab.x + ab.y) - 1.0));
+}

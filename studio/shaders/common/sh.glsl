@@ -27,8 +27,8 @@ vec3 sh_radiance(vec3 d, float b1, float b2, float b3, float b4) {
     sum += (b1 * 0.48860251) * (y * u_sh[1] + z * u_sh[2] + x * u_sh[3]);
     sum += b2 * (1.09254843 * (xy * u_sh[4] + y * z * u_sh[5] + x * z * u_sh[7]) +
                  (0.31539157 * (3.0 * zz - 1.0)) * u_sh[6] + (0.54627422 * diff) * u_sh[8]);
-    if (b3 != 0.0)
-        sum += b3 * (0.59004359 * (y * y3 * u_sh[9] + x * x3 * u_sh[15]) + (2.89061144 * xy * z) * u_sh[10] +
+    if (b3 == 0.0) return sum;  // a constant: the two upper bands are not computed
+    sum += b3 * (0.59004359 * (y * y3 * u_sh[9] + x * x3 * u_sh[15]) + (2.89061144 * xy * z) * u_sh[10] +
                      (0.45704580 * five1) * (y * u_sh[11] + x * u_sh[13]) +
                      (0.37317633 * z * (5.0 * zz - 3.0)) * u_sh[12] + (1.44530572 * z * diff) * u_sh[14]);
     sum += b4 * ((2.50334294 * xy * diff) * u_sh[16] + (1.77013077 * z) * (y * y3 * u_sh[17] + x * x3 * u_sh[23]) +
@@ -39,9 +39,9 @@ vec3 sh_radiance(vec3 d, float b1, float b2, float b3, float b4) {
     return sum;
 }
 
-// Irradiance over pi: the cosine lobe's bands, Ramamoorthi and Hanrahan 2001, Eq. 8.
+// Irradiance over pi: the cosine lobe's bands 1, 2/3, 1/4; why not band 4 is told in sh.py.
 vec3 sh_diffuse(vec3 n) {
-    return sh_radiance(n, 2.0 / 3.0, 0.25, 0.0, -1.0 / 24.0);
+    return sh_radiance(n, 2.0 / 3.0, 0.25, 0.0, 0.0);
 }
 
 // The environment seen by a GGX lobe around unit vector r.
