@@ -19,6 +19,11 @@ COVERAGE_UNIT, PHOTO_UNIT, PART_UNIT, SHADOW_UNIT = 5, 6, 7, 8
 ACCENT = (0.102, 0.397, 1.0)
 """#5aa9ff in linear light: the interface's one accent."""
 OUTLINE_PIXELS = 2.5
+GRADIENT = {
+    "dark": ((0.0370, 0.0410, 0.0500), (0.0120, 0.0140, 0.0180)),
+    "light": ((0.80, 0.82, 0.84), (0.50, 0.52, 0.55)),
+}
+"""Linear colour of the studio background, middle and edge."""
 
 _MODE_NUMBER = {"render": 0, "target": 1, "wipe": 2, "split": 3, "difference": 4}
 _BACKGROUND_NUMBER = {"studio": 0, "scene": 1, "photo": 2}
@@ -78,6 +83,9 @@ class Compositor:
         program.set("u_coverage", COVERAGE_UNIT)
         known = "studio" if picture.background == "photo" and photo is None else picture.background
         program.set("u_background_kind", _BACKGROUND_NUMBER[known])
+        middle, edge = GRADIENT[options.theme]
+        program.set("u_gradient_middle", middle)
+        program.set("u_gradient_edge", edge)
         if photo:
             self._set_photo(program, photo, picture, mode, targets.size)
         if ground:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import moderngl
 import numpy as np
@@ -20,11 +21,17 @@ SHADOW_PIXELS = 128
 SHADOW_MARGIN = 0.6
 """The map reaches this share of the object's footprint beyond it, so the blur fades out inside."""
 
+SHADOW_SECONDS = 0.5
+"""A mesh that changes with every snapshot gets a new shadow this often, and one when it rests."""
+
 FADE_RADII = 9.0
 """The grid is gone at this many object radii."""
 
 CELLS_PER_RADIUS = 2.0
 """Fine lines per object radius, before rounding to 1, 2 or 5 times a power of ten."""
+
+GRID_COLOR = {"dark": (0.23, 0.26, 0.30), "light": (0.22, 0.24, 0.27)}
+"""Linear; over light grey the same lines are darker than the ground instead of lighter."""
 
 
 def grid_spacing(radius: float) -> float:
@@ -47,8 +54,9 @@ class Ground:
         self.height = 0.0
         self.radius = 1.0
         self._center = np.zeros(2)
-        self._box = (0.0, 0.0, 1.0, 1.0)
+        self._box = self._next_box = (0.0, 0.0, 1.0, 1.0)
         self._stale = True
+        self._drawn = -math.inf
 
     def place(self, low: np.ndarray, high: np.ndarray) -> None:
         """Put the ground under a box; the grid takes its scale from the box's size."""
@@ -56,24 +64,25 @@ class Ground:
         self.radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
         self._center = (low[[0, 2]] + high[[0, 2]]) / 2
         self.invalidate(low, high)
+        self._drawn = -math.inf
 
     def invalidate(self, low: np.ndarray, high: np.ndarray) -> None:
         """The shape changed inside a box: the shadow is drawn anew when next needed."""
         side = max(float((high - low)[[0, 2]].max()), 1e-6) * (1 + 2 * SHADOW_MARGIN)
         corner = (low[[0, 2]] + high[[0, 2]]) / 2 - side / 2
-        self._box = (float(corner[0]), float(corner[1]), 1 / side, 1 / side)
+        self._next_box = (float(corner[0]), float(corner[1]), 1 / side, 1 / side)
         self._stale = True
 
-    def draw_shadow(self, meshes: SceneMeshes) -> bool:
-        """Redraw the shadow map if the shape changed; True if it was.
+    def draw_shadow(self, meshes: SceneMeshes, now: bool) -> None:
+        """Redraw the shadow map if the shape changed: at once, or when the last is old enough.
 
         The object is looked at from below; what is nearer than half a radius darkens the
         ground, the nearer the more, and two blurs make it soft. Not a light's shadow but
         the missing sky light near the ground, which is what ties an object to it.
         """
-        if not self._stale:
-            return False
-        self._stale = False
+        if not self._stale or not (now or time.monotonic() - self._drawn > SHADOW_SECONDS):
+            return
+        self._stale, self._drawn, self._box = False, time.monotonic(), self._next_box
         ctx = self._resources.ctx
         reach = 0.5 * self.radius
         program = self._programs.get("shadow_blob.vert", "shadow_blob.frag")
@@ -93,7 +102,6 @@ class Ground:
             blur.set("u_map", 0)
             blur.set("u_step", (direction[0] / SHADOW_PIXELS, direction[1] / SHADOW_PIXELS))
             self._programs.draw_fullscreen(blur)
-        return True
 
     def set_uniforms(self, program: Program, camera: Camera, options: ViewOptions, unit: int) -> None:
         """Uniforms of common/ground.glsl."""
@@ -106,6 +114,7 @@ class Ground:
         program.set("u_fade", FADE_RADII * self.radius)
         program.set("u_center", tuple(self._center))
         program.set("u_line_width", options.ui_scale * options.resolution_scale)
+        program.set("u_grid_color", GRID_COLOR[options.theme])
         program.set("u_show_grid", int(options.grid))
         program.set("u_show_axes", int(options.axes))
         program.set("u_shadow_box", self._box)

@@ -20,8 +20,8 @@ ORBIT_RATE = math.radians(0.4)
 ZOOM_STEP = 0.88
 """Distance left after one notch of the wheel."""
 
-FRAME_MARGIN = 1.15
-"""Free space around a framed object, as a factor on its radius."""
+FRAME_MARGIN = 1.2
+"""Free space around a framed box, as a factor on its width and height."""
 
 TRANSITION_SECONDS = 0.28
 """Long enough to see where the camera goes, short enough not to wait for it."""
@@ -211,11 +211,15 @@ class OrbitCamera:
     def frame(self, low: np.ndarray, high: np.ndarray, aspect: float = 1.0, smooth: bool = True) -> None:
         """Show a whole box from the present direction."""
         pose = self._free()
-        radius = max(float(np.linalg.norm(np.asarray(high) - low)) / 2, 1e-6)
-        half = math.atan(math.tan(self.fov_y / 2) * min(1.0, aspect))
-        distance = FRAME_MARGIN * radius / math.sin(half)
-        center = (np.asarray(low, np.float64) + high) / 2
-        self._go(replace(pose, pivot=center, distance=distance), smooth)
+        low, high = np.asarray(low, np.float64), np.asarray(high, np.float64)
+        signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)])
+        corners = np.abs(signs * FRAME_MARGIN * (high - low) / 2 @ pose.rotation * (1, 1, 0))
+        corners[:, 2] = signs * (high - low) / 2 @ pose.rotation[:, 2]
+        # A corner at (x, y) and `back` before the pivot is in view from x / tan + back on.
+        tangent = math.tan(self.fov_y / 2)
+        across = np.maximum(corners[:, 0] / (tangent * aspect), corners[:, 1] / tangent)
+        distance = max(float((across + corners[:, 2]).max()), 1e-6)
+        self._go(replace(pose, pivot=(low + high) / 2, distance=distance), smooth)
 
     def set_view(self, name: str, smooth: bool = True) -> None:
         """Turn to a named view: front, back, right, left, top or bottom."""

@@ -46,6 +46,7 @@ class ViewOptions:
         normal_maps: bend normals by the material's normal texture (the differentiable
             renderer does not).
         exposure: stops, applied to the linear colour before the tone map.
+        theme: dark or light studio background and grid.
         resolution_scale: (0, 1]; the texture has that share of the pixels each way and is
             stretched with a linear filter when drawn. For moving cameras on slow machines.
         samples: jittered frames that a still picture accumulates, 1..64.
@@ -68,6 +69,7 @@ class ViewOptions:
     outline: bool = True
     normal_maps: bool = True
     exposure: float = 0.0
+    theme: Literal["dark", "light"] = "dark"
     resolution_scale: float = 1.0
     samples: int = 8
     ui_scale: float = 1.0

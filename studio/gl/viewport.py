@@ -245,7 +245,7 @@ class Viewport:
         photo = None if index is None else (self.photos.texture(index), self.photos.photos[index].camera)
         ground = self.ground if options.grid or options.axes else None
         if ground is not None:
-            ground.draw_shadow(self.meshes)
+            ground.draw_shadow(self.meshes, now=1 < options.samples <= self._samples)
         background = self._background_of(options)
         picture = Picture(color, coverage, camera, options, background, photo, self._selection, ground)
         self._compositor.draw(targets, picture)
@@ -274,12 +274,15 @@ class Viewport:
 
     @contextlib.contextmanager
     def _own_state(self) -> Iterator[None]:
-        """The framebuffer and switches of whoever draws around us come back afterwards."""
+        """Leave OpenGL as whoever draws around us expects it, also after a failed pass."""
         before = self.ctx.detect_framebuffer()
         self.ctx.enable_only(moderngl.NOTHING)
         try:
             yield
         finally:
+            self.ctx.enable_only(moderngl.NOTHING)
+            self.ctx.depth_func = "<"
+            self.ctx.wireframe = False
             before.use()
 
     # Reading back

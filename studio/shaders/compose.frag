@@ -43,11 +43,13 @@ float outline_strength(vec2 uv) {
 }
 #endif
 
+uniform vec3 u_gradient_middle, u_gradient_edge;
+
 // Soft grey, lightest a little above the middle, so that dark and light objects both stand out.
 vec3 studio_gradient(vec2 uv) {
     vec2 d = uv - vec2(0.5, 0.72);
     d *= vec2(0.75, d.y > 0.0 ? 1.7 : 0.85);
-    return mix(vec3(0.0370, 0.0410, 0.0500), vec3(0.0120, 0.0140, 0.0180), smoothstep(0.05, 0.85, length(d)));
+    return mix(u_gradient_middle, u_gradient_edge, smoothstep(0.05, 0.85, length(d)));
 }
 
 #ifdef PHOTO

@@ -1,4 +1,4 @@
-"""The viewport on a headless context: geometry, comparison, refinement, reading back, leaks."""
+"""The viewport on a headless context: geometry, refinement, reading back, updates, leaks."""
 
 from __future__ import annotations
 
@@ -7,77 +7,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from studio.core.errors import InputError
-from studio.core.scene import (
-    Camera,
-    Light,
-    Lighting,
-    Material,
-    Mesh,
-    Photo,
-    PhotoSet,
-    Scene,
-    Similarity,
-    look_at,
-)
+from studio.core.errors import InputError, WorkError
+from studio.core.scene import Camera, Light, Lighting, Material, Mesh, Scene, look_at
 from studio.core.scene.shapes import cube, icosphere
-from studio.gl.navigation import OrbitCamera, fit_camera
 from studio.gl.options import PARITY, ViewOptions
-from tests.needs import need
+from tests.unit.gl_common import PLAIN, H, W, camera, context, photo_set, screen, settle, triangle, viewport
 
-W, H = 96, 64
-PLAIN = ViewOptions(grid=False, axes=False, frusta=False)
-
-
-@pytest.fixture(scope="module")
-def context():
-    need("gl")
-    from studio.gl.context import create_headless_context
-
-    ctx = create_headless_context()
-    yield ctx
-    ctx.release()
-
-
-@pytest.fixture
-def viewport(context):
-    from studio.gl.viewport import Viewport
-
-    with context:
-        made = Viewport(context)
-        yield made
-        assert context.error == "GL_NO_ERROR"
-        made.release()
-        assert made.resources.count == 0
-
-
-def camera(width: int = W, height: int = H, eye=(0.4, 0.5, 3.0)) -> Camera:
-    focal = 1.2 * height
-    pose = look_at(np.array(eye), np.zeros(3))
-    return Camera(width, height, focal, focal, width / 2, height / 2, pose, near=0.1, far=20)
-
-
-def triangle(points, color=(1.0, 1.0, 1.0)) -> Mesh:
-    material = Material(base_color=color)
-    return Mesh(np.array(points, np.float32), np.array([[0, 1, 2]], np.int32), material=material)
-
-
-def photo_set(cameras: list[Camera], color=(0.5, 0.5, 0.5), mask=None) -> PhotoSet:
-    def image(c: Camera) -> np.ndarray:
-        return np.full((c.height, c.width, 3), color, np.float32)
-
-    photos = [Photo(str(i), image(c), c, mask=mask) for i, c in enumerate(cameras)]
-    return PhotoSet(photos, Similarity())
-
-
-def settle(viewport, cam: Camera, options: ViewOptions) -> np.ndarray:
-    """[H, W, 3] sRGB values 0..255 of the finished picture, row 0 at the bottom."""
-    for _ in range(options.samples + 2):
-        texture = viewport.render(cam, options)
-    assert viewport.settled
-    data = np.frombuffer(texture.read(alignment=1), np.uint8).reshape(texture.height, texture.width, 4)
-    assert (data[..., 3] == 255).all()
-    return data[..., :3].astype(int)
+__all__ = ["context", "viewport"]  # fixtures
 
 
 # Geometry
@@ -262,114 +198,6 @@ def test_moving_resolution(viewport):
     assert texture.size == (W, H)
 
 
-# Comparison with photos
-
-
-def test_target_wipe_and_split(viewport):
-    cam = camera()
-    viewport.set_scene(Scene(meshes=[triangle([(-9, -9, 0), (9, -9, 0), (0, 9, 0)], (1, 0, 0))]))
-    viewport.set_photos(photo_set([cam], color=(0, 0, 1)))
-    options = replace(PLAIN, photo=0, samples=1)
-    target = settle(viewport, cam, replace(options, mode="target"))
-    assert (target[..., 2] > 250).all()
-    assert (target[..., 0] < 5).all()
-    wipe = settle(viewport, cam, replace(options, mode="wipe", wipe=0.25))
-    assert (wipe[:, : W // 4 - 3, 0] > 250).all()
-    assert (wipe[:, W // 4 + 3 :, 2] > 250).all()
-    assert (wipe[:, W // 4, :].min(axis=-1) > 60).all()  # the handle
-    split = settle(viewport, cam, replace(options, mode="split"))
-    assert (split[:, : W // 2 - 3, 0] > 250).all()
-    assert (split[:, W // 2 + 3 :, 2] > 250).all()
-    flicker = replace(options, mode="flicker")
-    assert (settle(viewport, cam, replace(flicker, flicker=0.2))[..., 0] > 250).all()
-    assert (settle(viewport, cam, replace(flicker, flicker=0.7))[..., 2] > 250).all()
-
-
-def test_without_a_photo_every_mode_renders(viewport):
-    viewport.set_scene(Scene(meshes=[icosphere(2)]))
-    plain = settle(viewport, camera(), replace(PLAIN, samples=1))
-    for mode in ("target", "wipe", "split", "difference", "flicker"):
-        assert np.array_equal(
-            settle(viewport, camera(), replace(PLAIN, samples=1, mode=mode, photo=3)), plain
-        )
-
-
-def test_difference_is_black_where_equal_and_its_mean_is_right(viewport):
-    cam = camera()
-    grey = 0.2  # linear; sRGB 0.4845
-    viewport.set_scene(Scene(meshes=[triangle([(-9, -9, 0), (9, -9, 0), (0, 9, 0)], (grey,) * 3)]))
-    viewport.set_photos(photo_set([cam], color=(grey,) * 3))
-    options = replace(PLAIN, mode="difference", photo=0, samples=1)
-    assert settle(viewport, cam, options).max() <= 4  # inferno begins at (0, 0, 3)
-    assert viewport.mean_error() < 1e-3  # half floats hold the photo
-    viewport.set_photos(photo_set([cam], color=(1.0, 1.0, 1.0)))
-    assert settle(viewport, cam, options).max() > 200
-    assert viewport.mean_error() == pytest.approx(1 - 0.4845, abs=2e-3)
-
-
-def test_difference_counts_object_and_mask_only(viewport):
-    cam = camera()
-    viewport.set_scene(Scene(meshes=[icosphere(3, radius=0.5)]))
-    covered = viewport.gbuffer(cam)["covered"][..., 0]
-    photos = photo_set([cam], color=(1.0, 1.0, 1.0), mask=np.zeros((H, W), np.float32))
-    viewport.set_photos(photos)
-    options = replace(PLAIN, mode="difference", photo=0, samples=1)
-    image = settle(viewport, cam, options)
-    assert (image[covered == 0] <= 4).all()
-    assert image[covered > 0].max() > 100
-
-
-def test_a_photo_is_aligned_with_the_view_through_its_camera(viewport):
-    """The render of a scene, taken as a photo, is its own target in any window shape."""
-    photo_camera = Camera(80, 100, 120, 110, 37, 55, look_at(np.array([1, 0.6, 2.5]), np.zeros(3)), 0.1, 20)
-    scene = Scene(meshes=[cube(0.9)], background=(0.3, 0.3, 0.3))
-    viewport.set_scene(scene)
-    image = viewport.render_offline(photo_camera, samples=32)[..., :3]
-    viewport.set_photos(PhotoSet([Photo("p", image.copy(), photo_camera)], Similarity()))
-    orbit = OrbitCamera()
-    orbit.look_through(photo_camera, smooth=False)
-    options = replace(PLAIN, mode="difference", photo=0)
-    for size in ((200, 100), (80, 160), (160, 200)):
-        settle(viewport, orbit.camera(*size), options)
-        assert viewport.mean_error() < 0.01  # edges resampled; misaligned by a pixel it is 0.02
-        wrong = fit_camera(replace(photo_camera, cx=photo_camera.cx + 3), *size)
-        settle(viewport, wrong, replace(options, mode="render"))
-
-
-# Channels
-
-
-@pytest.mark.parametrize(
-    "aov", ["albedo", "normal", "depth", "position", "roughness", "metallic", "uv", "id"]
-)
-def test_channels_show_something_of_their_own(viewport, aov):
-    ball = icosphere(3, radius=0.4)
-    left = ball.with_vertices(ball.vertices - np.float32((0.5, 0, 0)))
-    left = replace(left, uvs=left.vertices[:, :2] + 1)
-    right = ball.with_vertices(ball.vertices + np.float32((0.5, 0, 0)))
-    right = replace(right, material=Material(perceptual_roughness=1.0, metallic=1.0, base_color=(1, 0, 0)))
-    viewport.set_scene(Scene(meshes=[left, right]))
-    cam = camera(eye=(0, 0, 3))
-    options = replace(PLAIN, samples=1)
-    image = settle(viewport, cam, replace(options, aov=aov))
-    info = viewport.pixel(int(W * 0.33), H // 2 - 1)  # row H // 2 from below
-    at = image[H // 2, int(W * 0.33)]
-    other = image[H // 2, int(W * 0.67)]
-    assert info is not None
-    if aov == "normal":
-        assert at == pytest.approx(np.round(255 * (info.normal * 0.5 + 0.5)), abs=2)
-    elif aov == "roughness":
-        assert at == pytest.approx([153] * 3, abs=1)
-        assert other == pytest.approx([255] * 3, abs=1)
-    elif aov == "metallic":
-        assert at == pytest.approx([0] * 3, abs=1)
-        assert other == pytest.approx([255] * 3, abs=1)
-    elif aov == "depth":
-        assert np.ptp(image[H // 2, 25:40].sum(-1)) > 20
-    else:
-        assert np.abs(at - other).max() > 30
-
-
 # Reading back
 
 
@@ -393,7 +221,7 @@ def test_pixel_and_pick_count_from_the_upper_left(viewport):
             assert info.depth == pytest.approx(3, abs=1e-4)
         assert viewport.pixel(2, 2) is None
         assert viewport.pick(-5, 1e4) is None
-    info = viewport.pixel(*_screen(cam, (-0.6, -0.63, 0)), triangle=True)
+    info = viewport.pixel(*screen(cam, (-0.6, -0.63, 0)), triangle=True)
     assert info.triangle == 0
     assert info.part == 0
     assert info.albedo == pytest.approx((0.5, 0.25, 1.0))
@@ -412,12 +240,6 @@ def test_the_triangle_under_a_pixel(viewport):
         assert abs((info.position - corners[0]) @ normal) < 1e-4
         assert np.linalg.norm(corners.mean(axis=0) - info.position) < 0.15
         assert info.position == pytest.approx(viewport.pixel(x, y).position, abs=1e-4)
-
-
-def _screen(cam: Camera, point) -> tuple[float, float]:
-    clip = cam.world_to_clip @ np.array([*point, 1.0])
-    x, y = (clip[:2] / clip[3] + 1) / 2 * (cam.width, cam.height)
-    return x, cam.height - y
 
 
 def test_offline_backgrounds(viewport):
@@ -439,21 +261,6 @@ def test_read_image_is_linear(viewport):
         viewport.read_image()
     settle(viewport, camera(), replace(PLAIN, samples=1))
     assert viewport.read_image()[H // 2, W // 2, :3] == pytest.approx([0.2] * 3, abs=0.005)  # 8 bits
-
-
-def test_outline_and_wireframe_mark_their_place(viewport):
-    viewport.set_scene(Scene(meshes=[icosphere(2, radius=0.5)]))
-    plain = settle(viewport, camera(), replace(PLAIN, samples=2))
-    wires = settle(viewport, camera(), replace(PLAIN, samples=2, wireframe=True))
-    center = np.s_[H // 2 - 5 : H // 2 + 5, W // 2 - 5 : W // 2 + 5]
-    assert (wires[center] < plain[center] - 20).any()
-    viewport.set_selection(0)
-    outlined = settle(viewport, camera(), replace(PLAIN, samples=2))
-    changed = np.abs(outlined - plain).max(-1) > 30
-    covered = viewport.gbuffer(camera())["covered"][..., 0] > 0
-    assert changed.any()
-    assert not changed[center].any()
-    assert (changed & ~covered).sum() > 0.8 * changed.sum()
 
 
 # Updates and leaks
@@ -528,3 +335,26 @@ def test_effects_run_and_unknown_ones_are_named(viewport):
     viewport.set_effects(effects)  # the same values: nothing to draw
     settle(viewport, camera(), replace(PARITY, samples=1))
     assert viewport.frames_drawn == drawn + 1
+
+
+def test_a_shader_that_fails_leaves_opengl_as_it_was(viewport, tmp_path):
+    import shutil
+
+    from studio.core.effects import registry
+    from studio.core.params import ParamSet
+    from studio.gl.program import SHADERS, ProgramCache
+
+    shutil.copytree(SHADERS, tmp_path / "shaders")
+    effect = next(e for e in registry().values() if e.stage == "shade")
+    (tmp_path / "shaders" / f"{effect.name}.frag").write_text("void main() { broken }\n")
+    viewport.set_scene(Scene(meshes=[icosphere(2)]))
+    good = settle(viewport, camera(), replace(PLAIN, samples=1))
+    sound, broken = viewport.programs, ProgramCache(viewport.resources, tmp_path / "shaders")
+    viewport.chain._programs = broken
+    viewport.set_effects({effect.name: ParamSet(effect.name, effect.params)})
+    with pytest.raises(WorkError, match=rf"{effect.name}\.frag:1"):
+        viewport.render(camera(), PLAIN)
+    broken.release()
+    viewport.chain._programs = sound
+    viewport.set_effects({})
+    assert np.array_equal(settle(viewport, camera(), replace(PLAIN, samples=1)), good)

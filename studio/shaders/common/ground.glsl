@@ -9,6 +9,7 @@ uniform float u_spacing;     // of the fine lines; every tenth is strong
 uniform float u_fade;        // distance from the centre at which the grid is gone
 uniform vec2 u_center;       // xz that the fade is around
 uniform float u_line_width;  // pixels
+uniform vec3 u_grid_color;
 uniform int u_show_grid;
 uniform int u_show_axes;
 uniform sampler2D u_shadow;  // r: how much light from above is missing, over the box below
@@ -39,9 +40,8 @@ vec4 ground_layer(vec2 uv) {
         vec2 fine = line_coverage(p / u_spacing, width / u_spacing, u_line_width);
         vec2 strong = line_coverage(p / (10.0 * u_spacing), width / (10.0 * u_spacing), u_line_width);
         float grid = max(0.30 * max(fine.x, fine.y), 0.60 * max(strong.x, strong.y)) * distance_fade;
-        layer.rgb = mix(layer.rgb, vec3(0.23, 0.26, 0.30), grid);
-        layer.a = mix(layer.a, 1.0, grid);
-        layer.rgb = layer.a > 0.0 ? vec3(0.23, 0.26, 0.30) * grid / max(layer.a, 1e-4) : layer.rgb;
+        layer.a = mix(layer.a, 1.0, grid);  // the line over the shadow, which is black
+        layer.rgb = u_grid_color * grid / max(layer.a, 1e-4);
     }
     if (u_show_axes != 0) {
         vec2 pixels = abs(p) / width;

@@ -9,6 +9,6 @@ float overlay_opacity(float closest) {
     float depth = 1.0 / gl_FragCoord.w;
     float surface = texture(u_position, gl_FragCoord.xy / u_size).w;
     float hidden = surface > 0.0 && depth > surface ? 0.0 : 1.0;
-    float far = 1.0 - 0.75 * smoothstep(u_fade.x, u_fade.y, depth);
+    float far = 1.0 - 0.65 * smoothstep(u_fade.x, u_fade.y, depth);
     return hidden * far * smoothstep(0.3, 1.0, depth / closest);
 }
