@@ -25,6 +25,7 @@ _PLACE_ERRORS = {
     errno.EROFS: "the disk is read-only",
     errno.ENOENT: "there is no such folder",
     errno.ENOTDIR: "a part of its path is a file",
+    errno.EEXIST: "a part of its path is a file",
     errno.EISDIR: "it is a folder",
     errno.ENAMETOOLONG: "the name is too long",
     errno.EINVAL: "the name is not possible here",

@@ -39,7 +39,7 @@ def read_middlebury(path: Path) -> FrameSet:
         lines = [line for line in path.read_text("utf-8", errors="replace").splitlines() if line.strip()]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({describe(error)})") from None
-    if len(lines[0].split()) == 1:
+    if lines and len(lines[0].split()) == 1:
         count = lines.pop(0).strip()
         if not count.isdigit() or int(count) != len(lines):
             raise InputError(f"{path}: line 1 says {count[:20]!r} photos, but {len(lines)} lines follow")
