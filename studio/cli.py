@@ -270,6 +270,7 @@ def open_scene(path: Path) -> Scene:
 def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, ParamSet]:
     """Parameters of the effects that are on, after --effects and the effects' own flags."""
     from studio.core.effects import get, registry
+    from studio.core.params import ParamSet
 
     if names is None:
         chosen = [effect for effect in registry().values() if effect.enabled]
