@@ -62,7 +62,7 @@ class App:
     ) -> None:
         self._files = list(files or [])
         self._demo = demo
-        jobs = Jobs(self._job_failed, hello_imgui.request_refresh)
+        jobs = Jobs(self._job_failed, lambda: self.state.wake())
         self.state = AppState(jobs, Document(Scene(name="untitled")), device)
         self.control = Controller(self.state, native_dialogs=preferences)
         self.viewport: ViewportPanel | None = None
@@ -105,7 +105,7 @@ class App:
         window.show_status_bar = True
         window.show_status_fps = False
         window.remember_status_bar_settings = window.remember_theme = False
-        window.background_color = theme.vec(theme.DARK.window)
+        window.background_color = theme.vec(theme.DARK.border)
         self._fill_callbacks(params.callbacks)
         bodies = self._bodies()
         default, *others = layouts(bodies)
@@ -126,10 +126,9 @@ class App:
 
     def _bodies(self) -> dict[str, Callable[[], None]]:
         state = self.state
-        return {
+        panels = {
             "Scene": lambda: scene_tree.draw(state),
             "Photos": lambda: photos.draw(state, self._thumbnails) if self._thumbnails else None,
-            "Viewport": lambda: self.viewport.draw() if self.viewport else None,
             "Optimize": lambda: optimize.draw(state),
             "Effects": lambda: effects.draw(state, self.control.effects),
             "Material": lambda: material.draw(state),
@@ -137,10 +136,14 @@ class App:
             "Progress": lambda: progress.draw(state),
             "Log": lambda: log.draw(state),
         }
+        bodies: dict[str, Callable[[], None]] = {title: _on_panel(body) for title, body in panels.items()}
+        bodies["Viewport"] = lambda: self.viewport.draw() if self.viewport else None
+        return bodies
 
     # Life
 
     def _post_init(self) -> None:
+        self.state.window_open = True
         ctx = adopt_context()
         facts = describe_context(ctx)
         self.state.renderer = facts.short
@@ -156,7 +159,7 @@ class App:
 
     def _on_drop(self, window: Any, paths: list[str]) -> None:
         self.state.act("open_files", [Path(path) for path in paths])
-        hello_imgui.request_refresh()
+        self.state.wake()
 
     def _before_frame(self) -> None:
         """Carry out what the last frame asked for, and take what the threads brought."""
@@ -190,6 +193,7 @@ class App:
             self.on_frame()
 
     def _before_exit(self) -> None:
+        self.state.window_open = False
         self.control.close()
         if self._thumbnails is not None:
             self._thumbnails.release()
@@ -198,6 +202,16 @@ class App:
 
     def _job_failed(self, title: str, line: str) -> None:
         self.state.notify(line, "fail", self.control.advice(title))
+
+
+def _on_panel(body: Callable[[], Any]) -> Callable[[], None]:
+    """The body of a panel with its background."""
+
+    def draw() -> None:
+        theme.fill_panel()
+        body()
+
+    return draw
 
 
 def _configure() -> None:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imgui_bundle import hello_imgui
-
 from studio.core.optim import messages as m
 from studio.core.scene import Material
 from studio.ui.commands import Edits, Set
@@ -133,7 +131,7 @@ class Run:
         """On the worker's thread. Beside software OpenGL each wake-up costs the fit a frame."""
         worker = self.worker
         if worker is None or not self._state.software or worker.status.phase != "running":
-            hello_imgui.request_refresh()
+            self._state.wake()
 
     def take(self, snapshot_due: bool) -> None:
         """Once a frame, before drawing."""

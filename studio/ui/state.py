@@ -7,6 +7,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from imgui_bundle import hello_imgui
+
 from studio.core.optim.messages import HistoryRow, Snapshot, Status
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
@@ -151,7 +153,7 @@ class AppState:
         self.hovered: dict[str, Any] | None = None
         self.fps = 0.0
         self.idle = False
-        self.output_folder = ""
+        self.window_open = False
 
     # What panels call
 
@@ -167,7 +169,12 @@ class AppState:
         """Post an action, e.g. act("start")."""
         self.commands.append(Act(name, args))
 
-    # What the app calls
+    # What the app and its threads call
+
+    def wake(self) -> None:
+        """Draw a frame soon; from any thread, and harmless once the window is gone."""
+        if self.window_open:
+            hello_imgui.request_refresh()
 
     def say(self, text: str, level: Level = "info") -> None:
         """A line for the log."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from imgui_bundle import ImVec2, hello_imgui, imgui
+from imgui_bundle import ImVec2, imgui
 
 from studio.core.errors import StudioError
 from studio.core.scene import Camera
@@ -174,7 +174,7 @@ class ViewportPanel:
         draw = imgui.get_window_draw_list()
         draw.add_image(imgui.ImTextureRef(texture.glo), self._low, high, ImVec2(0, 1), ImVec2(1, 0))
         if moving or options.mode == "flicker" or (self.resolution_scale == 1.0 and not self.gl.settled):
-            hello_imgui.request_refresh()
+            self.state.wake()
         self._canvas(width, height)
         self._tools(camera)
 
@@ -248,7 +248,7 @@ class ViewportPanel:
             if dx or dy:
                 self._leave_photo_view()
                 self.camera.look(dx, dy)
-            hello_imgui.request_refresh()
+            self.state.wake()
         elif (dx or dy) and (imgui.is_mouse_down(2) or (imgui.is_mouse_down(0) and io.key_shift)):
             self._leave_photo_view()
             self.camera.pan(dx, dy, round(self._size.y))

@@ -1,0 +1,193 @@
+"""The window's parts that need no window: history, jobs, numbers on axes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from studio.core.errors import InputError, WorkError
+from studio.core.optim.messages import HistoryRow
+from studio.core.optim.settings import FitSettings
+from studio.core.params import Param, ParamSet
+from studio.core.scene import Camera, Light, Lighting, Photo
+from studio.ui.autopanel import digits
+from studio.ui.commands import Edits, History, Set
+from studio.ui.jobs import Job, Jobs
+from studio.ui.panels.light import angles, direction
+from studio.ui.panels.optimize import message_for
+from studio.ui.panels.progress import linear_ticks, log_ticks, thin
+from studio.ui.panels.scene_tree import count
+from studio.ui.panels.status import duration
+from studio.ui.thumbnails import LONG_SIDE, thumbnail
+
+
+@dataclass
+class _Document:
+    lighting: Lighting = field(default_factory=Lighting)
+    values: dict[str, ParamSet] = field(
+        default_factory=lambda: {"glow": ParamSet("glow", (Param("size", 0.5, low=0.0, high=1.0),))}
+    )
+    name: str = "one"
+
+
+def _history() -> tuple[_Document, History, list]:
+    document, changes = _Document(), []
+    return document, History(document, changes.append), changes
+
+
+def test_edits_of_attributes_lists_and_parameters_are_undone() -> None:
+    document, history, changes = _history()
+    history.apply(Set(("lighting", "lights", 0, "intensity"), 2.5, "Change intensity"))
+    history.apply(Set(("values", "glow", "size"), 0.9, "Change size"))
+    assert document.lighting.lights[0].intensity == 2.5
+    assert document.values["glow"]["size"] == 0.9
+    assert history.undo_label == "Change size"
+    assert [history.undo(), history.undo(), history.undo()] == ["Change size", "Change intensity", ""]
+    assert document.lighting.lights[0].intensity == Lighting().lights[0].intensity
+    assert document.values["glow"]["size"] == 0.5
+    assert history.redo() == "Change intensity"
+    assert document.lighting.lights[0].intensity == 2.5
+    assert changes[-1] == ("lighting", "lights", 0, "intensity")
+
+
+def test_one_drag_is_one_entry() -> None:
+    document, history, _ = _history()
+    path = ("values", "glow", "size")
+    for value in (0.6, 0.7, 0.8):
+        history.apply(Set(path, value, "Change size"), gesture=4)
+    history.apply(Set(path, 0.2, "Change size"), gesture=5)
+    history.undo()
+    assert document.values["glow"]["size"] == 0.8
+    history.undo()
+    assert document.values["glow"]["size"] == 0.5
+    assert history.undo_label == ""
+    history.redo()
+    assert document.values["glow"]["size"] == 0.8
+
+
+def test_an_edit_after_undo_drops_what_was_undone() -> None:
+    _, history, _ = _history()
+    history.apply(Set(("name",), "two", "Rename"))
+    history.undo()
+    history.apply(Set(("name",), "three", "Rename"))
+    assert history.redo() == ""
+
+
+def test_a_refused_value_changes_nothing() -> None:
+    document, history, changes = _history()
+    sets = (Set(("name",), "two", ""), Set(("values", "glow", "size"), 7.0, ""))
+    with pytest.raises(InputError, match=r"glow: size must be in \[0, 1\]"):
+        history.apply(Edits(sets, "Both"))
+    assert document.name == "one"
+    assert document.values["glow"]["size"] == 0.5
+    assert history.undo_label == ""
+    assert changes == []
+
+
+def _until(jobs: Jobs, condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        jobs.poll()
+        time.sleep(0.002)
+
+
+def test_jobs_deliver_on_the_polling_thread() -> None:
+    errors, results, threads = [], [], []
+    jobs = Jobs(lambda title, line: errors.append((title, line)), lambda: None)
+
+    def take(result: int) -> None:
+        results.append(result)
+        threads.append(threading.current_thread())
+
+    jobs.start("Adding", lambda job: 1 + 1, take)
+
+    def fail(job: Job) -> None:
+        raise WorkError("disk: full")
+
+    jobs.start("Writing", fail, take)
+    _until(jobs, lambda: not jobs.running)
+    assert results == [2]
+    assert threads == [threading.main_thread()]
+    assert errors == [("Writing", "disk: full")]
+
+
+def test_a_cancelled_job_delivers_nothing() -> None:
+    results: list[None] = []
+    jobs = Jobs(lambda title, line: results.append(None), lambda: None)
+    started = threading.Event()
+
+    def work(job: Job) -> None:
+        started.set()
+        while True:
+            job.progress(0.5)
+            time.sleep(0.001)
+
+    job = jobs.start("Waiting", work, results.append)
+    assert started.wait(10)
+    job.cancel()
+    _until(jobs, lambda: not jobs.running)
+    assert results == []
+    jobs.close()
+
+
+@pytest.mark.parametrize(
+    ("step", "value", "expected"),
+    [(0.01, 1.0, 2), (0.01, 0.0, 2), (0.001, 0.02, 3), (0.001, 0.005, 4), (1.0, 45.0, 0), (0.1, 3.0, 1)],
+)
+def test_digits_show_a_step_and_two_digits_of_small_values(step: float, value: float, expected: int) -> None:
+    assert digits(step, value) == expected
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert linear_ticks(0.0, 400.0) == [0.0, 100.0, 200.0, 300.0, 400.0]
+    assert linear_ticks(11.8, 24.2) == [15.0, 20.0]
+    assert log_ticks(0.009, 0.4) == pytest.approx([0.01, 0.03, 0.1, 0.3])
+    assert all(0.02 <= tick <= 0.06 for tick in log_ticks(0.02, 0.06))
+    assert log_ticks(0.02, 0.06), "a short log axis still has labels"
+
+
+def test_curves_are_thinned_but_keep_the_last_row() -> None:
+    rows = [HistoryRow(step, {"total": 1.0}, 10.0, 0.0) for step in range(5000)]
+    kept = thin(rows)
+    assert len(kept) < 700
+    assert kept[-1].step == 4999
+    assert thin([]) == []
+
+
+def test_words_for_numbers() -> None:
+    assert [count(n) for n in (12, 5120, 40_000, 2_500_000)] == ["12", "5.1 k", "40 k", "2.5 M"]
+    assert [duration(s) for s in (8, 74, 3700)] == ["8 s", "1 min 14 s", "1 h 01 min"]
+
+
+def test_light_angles_are_inverse_to_direction() -> None:
+    for turn, height in ((0.0, 0.0), (41.0, 53.0), (-170.0, -80.0)):
+        vector = direction(turn, height)
+        assert np.linalg.norm(vector) == pytest.approx(1.0)
+        assert angles(vector) == pytest.approx((turn, height))
+    assert angles(Light().direction)[1] > 0
+
+
+def test_settings_that_act_at_once_become_messages() -> None:
+    settings = FitSettings()
+    settings.set("albedo_rate", 0.05)
+    assert message_for("albedo_rate", settings) == ("rate", "albedo", 0.05)
+    assert message_for("ssim_weight", settings) == ("weight", "ssim", 0.0)
+    assert message_for("light_enabled", settings) == ("group", "light", 1.0)
+    assert message_for("resolution", settings) is None
+
+
+def test_thumbnails_are_small_and_cut_outs_stand_on_grey() -> None:
+    camera = Camera(800, 600, 700, 700, 400, 300, np.eye(4))
+    image = np.zeros((600, 800, 3), np.float32)
+    image[200:400, 300:500] = 1.0
+    mask = (image[..., 0] > 0).astype(np.float32)
+    small = thumbnail(Photo("a", image, camera, mask))
+    assert max(small.shape[:2]) <= LONG_SIDE + 8
+    assert small[small.shape[0] // 2, small.shape[1] // 2].tolist() == [255, 255, 255]
+    assert 20 < small[0, 0, 0] < 60, "a removed background shows as dark grey, not as a black photo"
+    assert thumbnail(Photo("b", image, camera))[0, 0].tolist() == [0, 0, 0]
