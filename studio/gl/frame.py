@@ -158,6 +158,27 @@ class FrameRenderer:
             source = targets.color[target]
         return self._chain.post(source, targets, view, self.lights, settings.background)
 
+    def finished(
+        self,
+        targets: Targets,
+        camera: Camera,
+        settings: FrameSettings,
+        samples: int,
+        transparent: bool,
+        exposure: float,
+    ) -> np.ndarray:
+        """[H, W, 4] float32 linear after all stages: `samples` frames averaged, alpha is coverage."""
+        for index, offset in enumerate(jitter(samples)):
+            view = jittered_view(camera, offset)
+            self.draw_gbuffer(targets, view, settings)
+            color = self.shade(targets, view, settings)
+            self.accumulate(targets, color, first=index == 0)
+        linear = self.resolve(targets, samples, unpremultiply=transparent)
+        still = jittered_view(camera, (0.0, 0.0))
+        image = read_texture(targets, self.post(targets, linear, still, settings, exposure))
+        image[..., 3] = read_texture(targets, linear)[..., 3]
+        return image
+
 
 def read_texture(targets: Targets, texture: moderngl.Texture) -> np.ndarray:
     """[H, W, 4] float32 of a colour image, row 0 at the bottom."""

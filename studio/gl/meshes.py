@@ -55,8 +55,8 @@ class MaterialTextures:
         """The texture of a linear float image, row 0 at the bottom; half floats, repeating."""
         entry = self._shared.get(id(array))
         if entry is None:
-            height, width, channels = array.shape
-            data = np.ascontiguousarray(array, np.float16)
+            data = np.ascontiguousarray(self._resources.fitting(array), np.float16)
+            height, width, channels = data.shape
             texture = self._resources.texture(
                 (width, height), channels, data.tobytes(), dtype="f2", nearest=False, repeat=True
             )

@@ -39,13 +39,14 @@ class PhotoTextures:
             self._cache.move_to_end(index)
             return self._cache[index]
         photo = self.photos[index]
-        height, width = photo.image.shape[:2]
+        image = self._resources.fitting(photo.image)
+        height, width = image.shape[:2]
         data = np.ones((height, width, 4), np.float16)
-        data[..., :3] = photo.image[..., :3]
+        data[..., :3] = image[..., :3]
         if photo.mask is not None:
-            data[..., 3] = photo.mask
+            data[..., 3] = self._resources.fitting(photo.mask)
         if photo.ignore is not None:
-            data[..., 3][photo.ignore] = IGNORED
+            data[..., 3][self._resources.fitting(photo.ignore)] = IGNORED
         texture = self._resources.texture((width, height), 4, data.tobytes(), dtype="f2", nearest=False)
         self._cache[index] = texture
         while len(self._cache) > CACHED_PHOTOS:

@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 import moderngl
 import numpy as np
 
+from studio.core.errors import WorkError
+
 T = TypeVar("T")
 
 
@@ -19,10 +21,12 @@ class Resources:
 
     Attributes:
         ctx: the context; everything here runs on its thread.
+        limit: largest width and height of a texture.
     """
 
     def __init__(self, ctx: moderngl.Context):
         self.ctx = ctx
+        self.limit = int(ctx.info["GL_MAX_TEXTURE_SIZE"])
         self._live: dict[int, Any] = {}
 
     def _own(self, thing: T) -> T:
@@ -40,11 +44,20 @@ class Resources:
         """A 2D texture; rows are tightly packed (alignment 1). Default: nearest, clamped."""
         nearest = kw.pop("nearest", True)
         repeat = kw.pop("repeat", False)
+        if max(size) > self.limit:  # OpenGL itself would only set a flag
+            raise WorkError(
+                f"an image of {size[0]}x{size[1]} is too large for OpenGL, which takes {self.limit}"
+            )
         texture = self._own(self.ctx.texture(size, components, data, alignment=1, **kw))
         mode = self.ctx.NEAREST if nearest else self.ctx.LINEAR
         texture.filter = (mode, mode)
         texture.repeat_x = texture.repeat_y = repeat
         return texture
+
+    def fitting(self, image: np.ndarray) -> np.ndarray:
+        """An [H, W, C] image, thinned to every n-th pixel if it is too large for a texture."""
+        step = -(-max(image.shape[:2]) // self.limit)  # rounded up
+        return image[::step, ::step]
 
     def texture_array(self, size: tuple[int, int, int], components: int, data: Any) -> moderngl.TextureArray:
         texture = self._own(self.ctx.texture_array(size, components, data, alignment=1))

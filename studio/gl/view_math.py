@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import numpy as np
 
 from studio.core.scene import Camera
@@ -30,3 +33,16 @@ def orthographic_up(box: tuple[float, float, float, float], bottom: float, depth
     out[2, 1], out[2, 3] = 2 / depth, -2 * bottom / depth - 1
     out[3, 3] = 1
     return out
+
+
+def tiles(camera: Camera, size: int) -> Iterator[tuple[int, int, Camera]]:
+    """The picture cut into pieces of at most `size` pixels each way.
+
+    Yields:
+        x, y: of the tile's lower left pixel; the camera that sees just that tile.
+    """
+    for y in range(0, camera.height, size):
+        for x in range(0, camera.width, size):
+            width, height = min(size, camera.width - x), min(size, camera.height - y)
+            top = camera.height - y - height
+            yield x, y, replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - top)

@@ -28,7 +28,6 @@ from studio.gl.frame import (
     depth_range,
     jitter,
     jittered_view,
-    read_texture,
 )
 from studio.gl.ground import Ground
 from studio.gl.meshes import SceneMeshes
@@ -40,8 +39,13 @@ from studio.gl.program import ProgramCache
 from studio.gl.resources import Resources
 from studio.gl.shading import EffectChain, LightUniforms
 from studio.gl.targets import Targets
+from studio.gl.view_math import tiles
 
 Key = tuple[Any, ...]
+
+TILE = 2048
+"""Offline pictures larger than this each way are drawn in tiles: the targets of one take about
+150 bytes a pixel, which a poster would not leave free. Screen effects see one tile at a time."""
 
 
 def _camera_key(camera: Camera) -> Key:
@@ -371,17 +375,13 @@ class Viewport:
             background=(0.0, 0.0, 0.0) if transparent else self._background,
             mips=False,
         )
-        with self._scratch(camera) as targets:
-            for index, offset in enumerate(jitter(max(1, samples))):
-                view = jittered_view(camera, offset)
-                self.frame.draw_gbuffer(targets, view, settings)
-                color = self.frame.shade(targets, view, settings)
-                self.frame.accumulate(targets, color, first=index == 0)
-            linear = self.frame.resolve(targets, max(1, samples), transparent)
-            still = jittered_view(camera, (0.0, 0.0))
-            color = self.frame.post(targets, linear, still, settings, options.exposure)
-            image = read_texture(targets, color)
-            image[..., 3] = read_texture(targets, linear)[..., 3]
+        image = np.empty((camera.height, camera.width, 4), np.float32)
+        for x, y, part in tiles(camera, TILE):
+            with self._scratch(part) as targets:
+                drawn = self.frame.finished(
+                    targets, part, settings, max(1, samples), transparent, options.exposure
+                )
+            image[y : y + part.height, x : x + part.width] = drawn
         return image
 
     def gbuffer(self, camera: Camera, normal_maps: bool = False) -> dict[str, np.ndarray]:

@@ -242,6 +242,29 @@ def test_the_triangle_under_a_pixel(viewport):
         assert info.position == pytest.approx(viewport.pixel(x, y).position, abs=1e-4)
 
 
+def test_large_pictures_are_drawn_in_tiles_without_seams(viewport, monkeypatch):
+    from studio.gl import viewport as module
+
+    viewport.set_scene(Scene(meshes=[icosphere(3)]))
+    for channel in ("shaded", "depth"):
+        options = replace(PARITY, aov=channel)
+        whole = viewport.render_offline(camera(), samples=2, options=options)
+        monkeypatch.setattr(module, "TILE", 40)
+        tiled = viewport.render_offline(camera(), samples=2, options=options)
+        monkeypatch.undo()
+        # An edge through a pixel centre may round to the other side with another projection.
+        assert (np.abs(whole - tiled).max(-1) > 1e-4).sum() <= 2
+
+
+def test_images_beyond_the_texture_limit_are_thinned(viewport):
+    limit = viewport.resources.limit
+    image = np.zeros((1, 2 * limit + 1, 3), np.float32)
+    assert viewport.resources.fitting(image).shape == (1, -(-(2 * limit + 1) // 3), 3)
+    assert viewport.resources.fitting(image[:, :limit]).shape == (1, limit, 3)
+    with pytest.raises(WorkError, match=f"{4 * limit}x1"):
+        viewport.resources.texture((4 * limit, 1), 4, dtype="f4")
+
+
 def test_offline_backgrounds(viewport):
     viewport.set_scene(Scene(meshes=[icosphere(3, radius=0.5)], background=(0.2, 0.4, 0.8)))
     over = viewport.render_offline(camera(), samples=8)
