@@ -7,12 +7,12 @@ import binascii
 import struct
 import urllib.parse
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from studio.core.errors import InputError, describe
-from studio.core.io.files import MAX_JSON_BYTES, inside, parse_json, read_bytes
+from studio.core.io.files import MAX_JSON_BYTES, check_readable, inside, parse_json
 from studio.core.io.images import decode_image
 
 _WHAT = "a glTF 2.0 file"
@@ -37,13 +37,19 @@ class Document:
     """
 
     def __init__(self, path: Path, notes: list[str]):
+        check_readable(path, _WHAT)
         self.path = path
         self.notes = notes
-        self._binary: bytes | None = None
-        data = read_bytes(path, _WHAT)
-        text = self._unpack(data) if data[:4] == b"glTF" else data
+        self._binary: tuple[int, int] | None = None  # offset and size in the file
+        try:
+            with path.open("rb") as file:
+                head = file.read(20)
+                glb = head[:4] == b"glTF"
+                text = self._unpack(file, head) if glb else head + file.read(MAX_JSON_BYTES)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({describe(error)})") from None
         if len(text) > MAX_JSON_BYTES:
-            raise InputError(f"{path}: {len(text) / 2**20:.0f} MB of JSON, expected {_WHAT} below 64 MB")
+            raise InputError(f"{path}: more than {MAX_JSON_BYTES // 2**20} MB of JSON, expected {_WHAT}")
         self.json = parse_json(text, str(path), _WHAT)
         version = str((self.json.get("asset") or {}).get("version", "none"))
         if not version.startswith("2"):
@@ -57,27 +63,38 @@ class Document:
         self._buffers: dict[int, bytes] = {}
         self._pictures: dict[tuple[int, bool], np.ndarray | None] = {}
 
-    def _unpack(self, data: bytes) -> bytes:
-        """The JSON chunk of a GLB; keeps its binary chunk."""
-        if len(data) < 20:
+    def _unpack(self, file: BinaryIO, head: bytes) -> bytes:
+        """The JSON chunk of a GLB; notes where its binary chunk lies, which is read when needed."""
+        actual = self.path.stat().st_size
+        if len(head) < 20:
             raise InputError(f"{self.path}: the file is truncated, expected {_WHAT}")
-        version, length = struct.unpack_from("<II", data, 4)
+        version, length = struct.unpack_from("<II", head, 4)
         if version != 2:
             raise InputError(f"{self.path}: GLB version {version}, expected 2")
-        if length > len(data):
-            raise InputError(f"{self.path}: the file is truncated ({len(data)} of {length} bytes)")
-        chunks: dict[int, bytes] = {}
-        at = 12
+        if length > actual:
+            raise InputError(f"{self.path}: the file is truncated ({actual} of {length} bytes)")
+        text, at = None, 12
         while at + 8 <= length:
-            size, kind = struct.unpack_from("<II", data, at)
+            file.seek(at)
+            size, kind = struct.unpack("<I4s", file.read(8))
             if at + 8 + size > length:
                 raise InputError(f"{self.path}: the file is truncated or damaged (a chunk passes its end)")
-            chunks.setdefault(kind, data[at + 8 : at + 8 + size])
+            if kind == b"JSON" and text is None:
+                text = file.read(min(size, MAX_JSON_BYTES + 1))
+            elif kind == b"BIN\0" and self._binary is None:
+                self._binary = (at + 8, size)
             at += 8 + size
-        if 0x4E4F534A not in chunks:  # "JSON"
+        if text is None:
             raise InputError(f"{self.path}: no JSON chunk, expected {_WHAT}")
-        self._binary = chunks.get(0x004E4942)  # "BIN"
-        return chunks[0x4E4F534A]
+        return text
+
+    def _binary_chunk(self, place: tuple[int, int]) -> bytes:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(place[0])
+                return file.read(place[1])
+        except OSError as error:
+            raise InputError(f"{self.path}: cannot be read ({describe(error)})") from None
 
     def items_of(self, key: str, kind: type = dict) -> list[Any]:
         """The list under a top-level key; InputError if it is not a list of `kind`."""
@@ -117,7 +134,7 @@ class Document:
             buffer = self.item("buffers", index)
             uri = buffer.get("uri")
             if uri is None and index == 0 and self._binary is not None:
-                data = self._binary
+                data = self._binary_chunk(self._binary)
             elif isinstance(uri, str):
                 data = self._resource(uri)
             else:

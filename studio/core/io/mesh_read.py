@@ -16,7 +16,7 @@ from trimesh.geometry import triangulate_quads
 from studio.core.errors import InputError, describe
 from studio.core.io.files import inside
 from studio.core.io.images import load_image, srgb_to_linear
-from studio.core.io.limits import check_triangles
+from studio.core.io.limits import binary_stl_size, check_triangles
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh, weld
 
@@ -43,13 +43,11 @@ def read_ply(path: Path, data: bytes, notes: list[str]) -> list[Mesh]:
     if not data.startswith(b"ply") or end < 0:
         raise InputError(f"{path}: damaged or truncated, expected a PLY header")
     header = data[:end].decode("ascii", "replace")
-    counts = {m[1]: int(m[2]) for m in re.finditer(r"^element (\w+) (\d{1,15})\s*$", header, re.MULTILINE)}
-    check_triangles(path, max(counts.get("face", 0), counts.get("vertex", 0) // 2))
     wedges = "texcoord" in header  # uv per corner: vertices must be split
     parsed = _parsed(path, load_ply, data, fix_texture=wedges, skip_materials=True)
     if parsed.get("faces") is None or parsed.get("vertices") is None:
-        if counts.get("face", 0):
-            raise InputError(f"{path}: the file is truncated or damaged, expected {counts['face']} faces")
+        if re.search(r"^element face [1-9]", header, re.MULTILINE):
+            raise InputError(f"{path}: the file is truncated or damaged, its faces are missing")
         raise InputError(f"{path}: mesh has no faces, expected at least one triangle")
     count = len(parsed["vertices"])
     raw = ((parsed.get("metadata") or {}).get("_ply_raw") or {}).get("vertex", {}).get("data")
@@ -94,12 +92,12 @@ def read_stl(path: Path, data: bytes, notes: list[str]) -> list[Mesh]:
         InputError: damaged or truncated.
     """
     del notes  # the format has nothing that could be left out
-    binary = len(data) >= 84 and 84 + 50 * int.from_bytes(data[80:84], "little")
+    binary = binary_stl_size(data) if len(data) >= 84 else 0
     if data[:5].lower() != b"solid" and binary != len(data):
         text = f"{len(data)} bytes, its header says {binary}" if binary else f"{len(data)} bytes"
         raise InputError(f"{path}: the STL is truncated or damaged ({text})")
-    count = int.from_bytes(data[80:84], "little") if binary == len(data) else data.count(b"endfacet")
-    check_triangles(path, count)
+    if binary != len(data):
+        check_triangles(path, data.count(b"endfacet"))
     parsed = _parsed(path, load_stl, data)
     parts = (
         [parsed] if "faces" in parsed else [p for p in parsed.get("geometry", {}).values() if "faces" in p]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from studio.core.errors import InputError
+from studio.core.errors import InputError, describe
 from studio.core.io.files import check_readable, read_bytes
 from studio.core.io.gltf_read import read_gltf
+from studio.core.io.limits import check_before_reading
 from studio.core.io.mesh_read import read_ply, read_stl
 from studio.core.io.obj_read import read_obj
 from studio.core.scene.mesh import Mesh
@@ -40,6 +41,10 @@ def load_scene(path: Path | str, notes: list[str] | None = None) -> Scene:
             f"{path}: unknown kind of mesh {suffix or 'without suffix'!r}, expected {', '.join(SUFFIXES)}"
         )
     check_readable(path, "a mesh")
+    try:
+        check_before_reading(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({describe(error)})") from None
     scene = Scene(name=path.stem)
     if suffix in (".glb", ".gltf"):
         scene.meshes, scene.cameras = read_gltf(path, notes)
