@@ -345,6 +345,10 @@ GLTF_CASES: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
         lambda e: e["materials"][0]["pbrMetallicRoughness"].update(metallicFactor="x"),
         "not 2 numbers",
     ),
+    "wrong structure": (
+        lambda e: e["materials"][0].update(pbrMetallicRoughness=[1]),
+        "description is damaged",
+    ),
     "compressed": (
         lambda e: e.update(extensionsRequired=["KHR_draco_mesh_compression"]),
         "KHR_draco_mesh_compression, which is not supported",

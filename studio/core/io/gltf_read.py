@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from studio.core.errors import InputError
+from studio.core.errors import InputError, describe
 from studio.core.io.gltf_document import Document
 from studio.core.io.limits import check_triangles
 from studio.core.scene.camera import Camera, check_rigid
@@ -18,6 +18,10 @@ from studio.core.scene.mesh import Mesh
 
 _CAMERA_HEIGHT = 720
 """glTF cameras have no pixels; this many rows give them some."""
+
+_STRUCTURE = (AttributeError, TypeError, KeyError, IndexError, ValueError, OverflowError)
+"""What a description raises that has a list where an object belongs, or text for a number. The
+values that matter are checked by name; this is for the hundred places that do not."""
 
 _INTEGER = (np.uint8, np.uint16, np.uint32)
 
@@ -32,6 +36,13 @@ def read_gltf(path: Path, notes: list[str]) -> tuple[list[Mesh], list[Camera]]:
     Raises:
         InputError: damaged, truncated, out of range, or needs an unsupported extension.
     """
+    try:
+        return _read(path, notes)
+    except _STRUCTURE as error:
+        raise InputError(f"{path}: the glTF description is damaged ({describe(error)})") from None
+
+
+def _read(path: Path, notes: list[str]) -> tuple[list[Mesh], list[Camera]]:
     document = Document(path, notes)
     total = 0
     for mesh in document.items_of("meshes"):
