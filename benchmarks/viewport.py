@@ -45,7 +45,7 @@ def torus_knot(triangles: int) -> Mesh:
     i1, j1 = (i + 1) % along, (j + 1) % across
     quad = [i * across + j, i1 * across + j, i1 * across + j1, i * across + j1]
     faces = np.concatenate(
-        [np.stack([quad[k] for k in tri], -1).reshape(-1, 3) for tri in ((0, 2, 1), (0, 3, 2))]
+        [np.stack([quad[k] for k in tri], -1).reshape(-1, 3) for tri in ((0, 1, 2), (0, 2, 3))]
     )
     count = along * across
     return Mesh(

@@ -56,6 +56,7 @@ class FrameSettings:
     mips: bool
     wireframe: bool = False
     triangle_ids: bool = False
+    cull: bool = False
     low: Color = (0.0, 0.0, 0.0)
     high: Color = (1.0, 1.0, 1.0)
 
@@ -74,10 +75,11 @@ class FrameRenderer:
         """Geometry into the four G-buffer targets."""
         targets.gbuffer_fbo.use()
         targets.gbuffer_fbo.clear(depth=1.0)
-        self._ctx.enable_only(moderngl.DEPTH_TEST)
         self._meshes.textures.set_mips(settings.mips)
         extra = ("SHOW_UV",) * (settings.aov == "uv") + ("TRIANGLE_ID",) * settings.triangle_ids
-        self._meshes.draw_gbuffer(view.world_to_clip, settings.normal_maps, extra)
+        self._meshes.draw_gbuffer(
+            view.world_to_clip, settings.normal_maps, extra, view.position if settings.cull else None
+        )
         self._ctx.enable_only(moderngl.NOTHING)
 
     def shade(self, targets: Targets, view: View, settings: FrameSettings) -> moderngl.Texture:

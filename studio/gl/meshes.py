@@ -8,6 +8,7 @@ import moderngl
 import numpy as np
 
 from studio.core.scene import Material, Mesh
+from studio.core.scene.mesh import weld
 from studio.gl.program import Program, ProgramCache
 from studio.gl.resources import Resources
 
@@ -33,6 +34,22 @@ def _images(material: Material) -> dict[str, np.ndarray]:
     """Name -> image of the textures that the material has."""
     found = {name: getattr(material, f"{name}_texture") for name in _TEXTURES}
     return {name: image for name, image in found.items() if image is not None}
+
+
+def encloses(mesh: Mesh) -> bool:
+    """Whether the mesh is a closed surface whose faces look outwards: its backs are never seen.
+
+    Every edge, after joining vertices at one position (UV seams), has one neighbour that
+    runs the other way, and the enclosed volume is positive.
+    """
+    joined = weld(mesh.vertices)[mesh.faces].astype(np.int64)
+    start, end = joined.ravel(), np.roll(joined, -1, axis=1).ravel()
+    count = len(mesh.vertices)
+    forward, backward = np.sort(start * count + end), np.sort(end * count + start)
+    if not np.array_equal(forward, backward) or (forward[1:] == forward[:-1]).any():
+        return False
+    a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64), 1, 0)
+    return bool(np.einsum("ij,ij->", a, np.cross(b, c)) > 0)
 
 
 @dataclass
@@ -84,19 +101,29 @@ class GpuMesh:
 
     Attributes:
         mesh: what was uploaded last.
+        encloses: back faces can be left out without a difference (see `encloses`).
     """
 
     def __init__(self, resources: Resources, textures: MaterialTextures, mesh: Mesh):
         self._resources = resources
         self._textures = textures
         self.mesh = mesh
+        self.encloses = encloses(mesh)
         attributes = _attributes(mesh)
         self._kinds = {name: kind for name, (kind, _) in attributes.items()}
         self._buffers = {name: resources.buffer(data) for name, (_, data) in attributes.items()}
         self._index = resources.buffer(np.ascontiguousarray(mesh.faces, np.int32))
         self._arrays: dict[int, moderngl.VertexArray] = {}
+        self._bounds: tuple[np.ndarray, np.ndarray] | None = None
         self._images = {} if mesh.uvs is None else _images(mesh.material)
         self._bound = {name: textures.acquire(image) for name, image in self._images.items()}
+
+    @property
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """(low, high) of what was uploaded last."""
+        if self._bounds is None:
+            self._bounds = self.mesh.bounds()
+        return self._bounds
 
     def update(self, mesh: Mesh) -> bool:
         """Rewrite the buffers in place where counts and kinds of attributes are the same.
@@ -114,9 +141,10 @@ class GpuMesh:
             return False
         for name, (_, data) in attributes.items():
             self._buffers[name].write(data)
-        if mesh.faces is not self.mesh.faces:
+        if mesh.faces is not self.mesh.faces and not np.array_equal(mesh.faces, self.mesh.faces):
             self._index.write(np.ascontiguousarray(mesh.faces, np.int32))
-        self.mesh = mesh
+            self.encloses = encloses(mesh)
+        self.mesh, self._bounds = mesh, None
         return True
 
     def defines(self, normal_maps: bool) -> tuple[str, ...]:
@@ -155,6 +183,14 @@ class GpuMesh:
         self._images.clear()
 
 
+def _culling(part: GpuMesh, eye: np.ndarray | None) -> int:
+    """moderngl.CULL_FACE where back faces cannot be seen from `eye`, else no flag."""
+    if eye is None or not part.encloses:
+        return moderngl.NOTHING
+    low, high = part.bounds
+    return moderngl.NOTHING if ((eye > low) & (eye < high)).all() else moderngl.CULL_FACE
+
+
 class SceneMeshes:
     """All parts of the scene on the GPU."""
 
@@ -177,10 +213,18 @@ class SceneMeshes:
             self.parts[index].release()
             self.parts[index] = fresh
 
-    def draw_gbuffer(self, world_to_clip: np.ndarray, normal_maps: bool, extra: tuple[str, ...] = ()) -> None:
+    def draw_gbuffer(
+        self,
+        world_to_clip: np.ndarray,
+        normal_maps: bool,
+        extra: tuple[str, ...] = (),
+        eye: np.ndarray | None = None,
+    ) -> None:
         """All parts into the framebuffer in use, with the G-buffer program.
 
         Args:
+            eye: if given, the back faces of closed parts that it is outside of are left
+                out: nearly half the time of this pass on software GL.
             extra: SHOW_UV writes uv as albedo; TRIANGLE_ID the face's index, which costs
                 half as much again on software GL (vertices are no longer shared).
         """
@@ -189,6 +233,7 @@ class SceneMeshes:
             program = self._programs.get("gbuffer.vert", "gbuffer.frag", defines)
             program.set_matrix("u_world_to_clip", world_to_clip)
             part.set_material(program, number)
+            self._resources.ctx.enable_only(moderngl.DEPTH_TEST | _culling(part, eye))
             part.draw(program)
 
     def draw_plain(self, program: Program) -> None:

@@ -113,7 +113,7 @@ class Viewport:
         if not 0 <= index < len(self.meshes.parts):
             raise InputError(f"viewport: no mesh {index}, the scene has {len(self.meshes.parts)}")
         self.meshes.update(index, mesh)
-        boxes = [part.mesh.bounds() for part in self.meshes.parts]
+        boxes = [part.bounds for part in self.meshes.parts]
         self._bounds = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
         self.ground.invalidate(*self._bounds)
         self._version += 1
@@ -206,6 +206,7 @@ class Viewport:
             background=self._background if own else (0.0, 0.0, 0.0),
             normal_maps=options.normal_maps,
             mips=True,
+            cull=True,
             wireframe=options.wireframe,
             low=low,
             high=high,
@@ -374,6 +375,7 @@ class Viewport:
             self._settings(camera, options),
             background=(0.0, 0.0, 0.0) if transparent else self._background,
             mips=False,
+            cull=False,
         )
         image = np.empty((camera.height, camera.width, 4), np.float32)
         for x, y, part in tiles(camera, TILE):
@@ -386,7 +388,7 @@ class Viewport:
 
     def gbuffer(self, camera: Camera, normal_maps: bool = False) -> dict[str, np.ndarray]:
         """Every channel as float32 [H, W, C], unjittered (see `read_gbuffer` for the names)."""
-        settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, mips=False)
+        settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, mips=False, cull=False)
         settings = replace(settings, triangle_ids=True)
         with self._scratch(camera) as targets:
             self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)

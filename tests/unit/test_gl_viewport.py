@@ -124,6 +124,35 @@ def test_textures_are_bilinear_with_texel_centres_and_wrap(viewport):
     assert np.abs(albedo - expected).max() < 1 / 256 + 1e-3
 
 
+def test_only_closed_outward_surfaces_enclose():
+    from studio.gl.meshes import encloses
+
+    ball = icosphere(2)
+    assert encloses(ball)
+    assert not encloses(replace(ball, faces=ball.faces[:, ::-1].copy()))  # inside out
+    assert not encloses(replace(ball, faces=ball.faces[:-1]))  # a hole
+    flipped = ball.faces.copy()
+    flipped[0] = flipped[0, ::-1]
+    assert not encloses(replace(ball, faces=flipped))
+    apart = replace(ball, vertices=ball.vertices[ball.faces].reshape(-1, 3))  # seams everywhere
+    assert encloses(replace(apart, faces=np.arange(ball.faces.size, dtype=np.int32).reshape(-1, 3)))
+
+
+def test_leaving_out_back_faces_changes_nothing(viewport):
+    """Live frames cull closed parts, offline ones never do; open parts and insides are kept."""
+    ball = icosphere(3, radius=0.6)
+    bowl = replace(ball, faces=ball.faces[ball.vertices[ball.faces][..., 1].max(1) < 0.2])
+    options = replace(PLAIN, samples=1, aov="normal", background="scene")
+    for mesh, eye in ((ball, (0.4, 0.5, 3.0)), (bowl, (0.4, 2.0, 2.0)), (ball, (0.1, 0.0, 0.2))):
+        viewport.set_scene(Scene(meshes=[mesh]))
+        settle(viewport, camera(eye=eye), options)
+        live = viewport.read_image()[..., :3]
+        offline = viewport.render_offline(camera(eye=eye), samples=1, options=options)[..., :3]
+        assert (offline.sum(-1) > 0).any()
+        # 8 bits of sRGB; a back face at the very silhouette may own a pixel of its own.
+        assert (np.abs(live - offline).max(-1) > 0.01).sum() <= 4
+
+
 # Refinement and the dirty flag
 
 
