@@ -1,7 +1,7 @@
-"""Interpolation kernels, one Warp module per channel count, and the fused rasterize + interpolate.
+"""Interpolation kernels, alone and fused with the resolve pass; Warp modules per channel count.
 
-A vertex's attributes are read as one vector (Warp vectors of that length), which is about
-three times as fast as a loop over channels; hence a module of its own per count. Counts above
+A vertex's attributes are read as one vector, which is far faster than a loop over channels, so
+there is a module per channel count, compiled when first asked for. Counts above
 MAX_CHANNELS are worked off in groups.
 """
 
@@ -20,14 +20,14 @@ from studio.core.kernels.rasterize import (
     to_clip,
 )
 
-MAX_CHANNELS = 16
-"""Longest vector: more than this no longer fits the CPU's registers."""
+MAX_CHANNELS = 13
+"""Longest vector: what a full G-buffer holds (position, normal, albedo, two factors, uv)."""
 
-PRELOAD = (3, 6, 9)
-"""Counts compiled ahead: colour alone; with normals; with material."""
+PRELOAD = (4, 11)
+"""Counts of the fused kernels compiled ahead: colour and coverage; a G-buffer without uv."""
 
 _lock = threading.Lock()
-_variants: dict[int, SimpleNamespace] = {}
+_variants: dict[tuple[str, int], SimpleNamespace] = {}
 
 
 def groups(channels: int) -> list[tuple[int, int]]:
@@ -35,26 +35,29 @@ def groups(channels: int) -> list[tuple[int, int]]:
     return [(c, min(MAX_CHANNELS, channels - c)) for c in range(0, channels, MAX_CHANNELS)]
 
 
-def variant(channels: int) -> SimpleNamespace:
-    """Kernels for `channels` (1..MAX_CHANNELS): interpolate, interpolate_backward, fused, fused_backward."""
-    with _lock:
-        if channels not in _variants:
-            _variants[channels] = _make(channels)
-        return _variants[channels]
+def plain(channels: int) -> SimpleNamespace:
+    """Kernels `forward` and `backward` of interpolate for 1..MAX_CHANNELS channels."""
+    return _variant("plain", channels, _make_plain)
+
+
+def fused(channels: int) -> SimpleNamespace:
+    """Kernels `forward` and `backward` of rasterize_interpolate for 1..MAX_CHANNELS channels."""
+    return _variant("fused", channels, _make_fused)
 
 
 def warp_modules() -> list:
     """The Warp modules of the channel counts worth compiling ahead."""
-    return [variant(channels).module for channels in PRELOAD]
+    return [fused(channels).module for channels in PRELOAD]
 
 
-def _make(channels: int) -> SimpleNamespace:
-    module = wp.get_module(f"{__name__}_{channels}")
-    module.options["enable_backward"] = False
-    vec = wp.types.vector(length=channels, dtype=wp.float32)
-    plain = _make_plain(module, vec)
-    fused = _make_fused(module, vec)
-    return SimpleNamespace(module=module, **plain, **fused)
+def _variant(kind: str, channels: int, make) -> SimpleNamespace:
+    with _lock:
+        if (kind, channels) not in _variants:
+            module = wp.get_module(f"{__name__}_{kind}_{channels}")
+            module.options["enable_backward"] = False
+            vec = wp.types.vector(length=channels, dtype=wp.float32)
+            _variants[kind, channels] = SimpleNamespace(module=module, **make(module, vec))
+        return _variants[kind, channels]
 
 
 def _make_plain(module, vec) -> dict:
@@ -168,7 +171,7 @@ def _make_plain(module, vec) -> dict:
             wp.atomic_add(grad_attr, n, t[1], s1)
             wp.atomic_add(grad_attr, n, t[2], s2)
 
-    return {"interpolate": interpolate, "interpolate_backward": interpolate_backward}
+    return {"forward": interpolate, "backward": interpolate_backward}
 
 
 def _make_fused(module, vec) -> dict:
@@ -317,4 +320,4 @@ def _make_fused(module, vec) -> dict:
                 wp.atomic_add(grad_pos, n, t[1], d1)
                 wp.atomic_add(grad_pos, n, t[2], d2)
 
-    return {"fused": fused, "fused_backward": fused_backward}
+    return {"forward": fused, "backward": fused_backward}

@@ -30,7 +30,7 @@ class _RasterizeInterpolate(torch.autograd.Function):
             part = out if whole else torch.empty(n, height, width, count, device=device)
             values = attr if whole else attr[..., first : first + count].contiguous()
             launcher.launch(
-                kernels.variant(count).fused,
+                kernels.fused(count).forward,
                 n * height * width // run,
                 [
                     launcher.BEGIN,
@@ -74,7 +74,7 @@ class _RasterizeInterpolate(torch.autograd.Function):
             target = grad_attr if whole or not with_attr else torch.zeros_like(values)
             pixel = grad_out if whole else grad_out[..., span]
             launcher.launch(
-                kernels.variant(count).fused_backward,
+                kernels.fused(count).backward,
                 n * rows,
                 [
                     launcher.BEGIN,

@@ -28,7 +28,7 @@ def _launch_forward(
     dx = torch.empty(shape if mode == DERIVATIVES else (0, count), device=rast.device)
     dy = torch.empty_like(dx)
     launcher.launch(
-        kernels.variant(count).interpolate,
+        kernels.plain(count).forward,
         n * height * width // run,
         [
             launcher.BEGIN,
@@ -82,7 +82,7 @@ class _Interpolate(torch.autograd.Function):
             dx = gradient[..., 0].contiguous()
             dy = gradient[..., -1].contiguous()
             launcher.launch(
-                kernels.variant(count).interpolate_backward,
+                kernels.plain(count).backward,
                 n * rows,
                 [
                     launcher.BEGIN,

@@ -59,7 +59,7 @@ class _Rasterize(torch.autograd.Function):
         if not ctx.grad_db:
             grad_db = None
         if grad_rast is None and grad_db is None:
-            return (None, *none)
+            return (torch.zeros_like(pos), *none)
         _, height, width, _ = rast.shape
         grad_rast = torch.zeros_like(rast) if grad_rast is None else grad_rast.contiguous()
         derivatives = grad_rast if grad_db is None else grad_db.contiguous()

@@ -1,0 +1,218 @@
+"""antialias and its topology: what is blended, by how much, and what is left alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from studio.core.errors import ShapeError
+from studio.core.ops import (
+    Topology,
+    antialias,
+    antialias_construct_topology_hash,
+    rasterize,
+    rasterize_interpolate,
+)
+from tests import ops_reference as reference
+
+
+@pytest.fixture
+def device() -> torch.device:
+    return torch.device("cpu")
+
+
+QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+
+
+def quad(left: float, right: float, low: float, high: float, z: float = 0.0) -> Tensor:
+    """[1, 4, 4] clip positions of a rectangle given in pixels of an 8 x 8 image."""
+    x0, x1, y0, y1 = (v / 4 - 1 for v in (left, right, low, high))
+    corners = [[x0, y0, z, 1], [x1, y0, z, 1], [x1, y1, z, 1], [x0, y1, z, 1]]
+    return torch.tensor([corners], dtype=torch.float32)
+
+
+def draw(pos: Tensor, tri: Tensor, topology: Topology | None = None, size: int = 8) -> Tensor:
+    """[size, size] antialiased coverage."""
+    white = torch.ones(1, pos.shape[1], 1, device=pos.device)
+    image, rast = rasterize_interpolate(pos, tri, white, (size, size))
+    return antialias(image, rast, pos, tri, topology)[0, ..., 0]
+
+
+@pytest.mark.parametrize("shift", [-0.4, -0.1, 0.2, 0.45])
+def test_straight_edges_give_exact_coverage(device, shift) -> None:
+    # An edge 3.5 + shift pixels from the border: pixel 3 is covered by that fraction.
+    for vertical in (False, True):
+        for near_side in (False, True):
+            edge = 3.5 + shift
+            span = (-2.0, edge) if near_side else (edge, 10.0)
+            pos = quad(*span, -2, 10) if not vertical else quad(-2, 10, *span)
+            covered = draw(pos.to(device), QUAD.to(device))
+            row = covered[:, 4] if vertical else covered[4]
+            pixels = torch.arange(8, device=device)
+            expected = (edge - pixels).clamp(0, 1)
+            if not near_side:
+                expected = 1 - expected
+            torch.testing.assert_close(row, expected, rtol=0, atol=1e-5)
+
+
+def test_gradient_of_a_straight_edge(device) -> None:
+    pos = quad(-2, 3.3, -2, 10).to(device).requires_grad_()
+    (gradient,) = torch.autograd.grad(draw(pos, QUAD.to(device)).sum(), pos)
+    # Eight rows, each gains 4 pixels of width per unit of x; shared by the two right corners.
+    torch.testing.assert_close(gradient[0, 1:3, 0].sum().cpu(), torch.tensor(32.0), rtol=1e-5, atol=0)
+    # What moves in x by scaling w moves the other way: d/dw = -x/w d/dx - y/w d/dy.
+    xyw = gradient[0, 1:3]
+    expected = -(pos.detach()[0, 1:3, 0] * xyw[:, 0] + pos.detach()[0, 1:3, 1] * xyw[:, 1])
+    torch.testing.assert_close(xyw[:, 3], expected, rtol=1e-4, atol=1e-4)
+    assert (gradient[..., 2] == 0).all()
+
+
+def test_pos_gradient_boost(device) -> None:
+    results = []
+    for boost in (1.0, 3.0):
+        pos = quad(-2, 3.3, -2, 10).to(device).requires_grad_()
+        rast = rasterize(None, pos, QUAD.to(device), (8, 8))[0]
+        color = (rast[..., 3:] > 0).float()
+        out = antialias(color, rast, pos, QUAD.to(device), pos_gradient_boost=boost)
+        results.append(torch.autograd.grad(out.sum(), pos)[0])
+    torch.testing.assert_close(results[1], 3 * results[0])
+
+
+def test_hidden_edges_change_nothing(device) -> None:
+    # A small square behind a large one.
+    pos = torch.cat([quad(0, 8, 0, 8, z=-0.5), quad(2.3, 5.6, 2.2, 5.7, z=0.5)], dim=1).to(device)
+    tri = torch.cat([QUAD, QUAD + 4]).to(device)
+    rast = rasterize(None, pos, tri, (8, 8))[0]
+    color = torch.rand(1, 8, 8, 3, device=device)
+    out = antialias(color, rast, pos, tri)
+    assert torch.equal(out[0, 2:6, 2:6], color[0, 2:6, 2:6])
+
+
+def test_inner_edges_change_nothing(device) -> None:
+    vertices, tri = reference.sphere(3)
+    pos = reference.perspective(vertices, [(0.0, 0.0)]).to(device)
+    tri = tri.to(device)
+    rast = rasterize(None, pos, tri, (64, 64))[0]
+    color = torch.rand(1, 64, 64, 3, device=device)
+    changed = (antialias(color, rast, pos, tri) != color).any(-1)[0]
+    covered = rast[0, ..., 3] > 0
+    border = torch.nn.functional.max_pool2d(covered[None].float(), 3, 1, 1)[0] > 0
+    inner = torch.nn.functional.max_pool2d((~covered)[None].float(), 3, 1, 1)[0] == 0
+    assert not changed[inner].any()
+    assert not changed[~border].any()
+    # And the outline is: one pixel of each pair across it, out of a band three pixels wide.
+    assert changed.sum() > 0.3 * (border & ~inner).sum()
+
+
+@pytest.mark.parametrize("subdivisions", [2, 4, 6])
+def test_coverage_of_a_sphere_is_smooth(device, subdivisions) -> None:
+    """Triangles at the outline own no pixel on the finest; no pixel may stay unblended."""
+    vertices, tri = reference.sphere(subdivisions)
+    pos = reference.perspective(vertices, [(0.02, -0.03)]).to(device)
+    tri = tri.to(device)
+    topology = Topology.build(tri, vertices)
+    soft = draw(pos, tri, topology, size=64)
+    fine = rasterize_interpolate(pos, tri, torch.ones(1, len(vertices), 1, device=device), (1024, 1024))[0]
+    exact = fine[0, ..., 0].view(64, 16, 64, 16).mean((1, 3))
+    error = (soft - exact).abs()
+    # Linear blending against area: 0.125 is the worst case of a diagonal edge.
+    assert error.max() < 0.15
+    band = (exact > 0) & (exact < 1)
+    assert error[band].mean() < 0.03
+    hard = (rasterize(None, pos, tri, (64, 64))[0][0, ..., 3] > 0).float()
+    assert (hard - exact).abs()[band].mean() > 0.15  # what it was before
+
+
+def test_seams_are_not_silhouettes_once_welded(device) -> None:
+    # Two quads side by side with their own vertices, as along a UV seam.
+    pos = torch.cat([quad(-2, 4.3, -2, 10), quad(4.3, 10, -2, 10)], dim=1).to(device)
+    tri = torch.cat([QUAD, QUAD + 4]).to(device)
+    plain, welded = Topology.build(tri), Topology.build(tri, pos[0, :, :3])
+    assert len(plain.edges) == 10
+    assert len(welded.edges) == 9
+    # A step in depth makes the seam count where it is an outline.
+    pos[0, 4:, 2] = 0.5
+    color = torch.rand(1, 8, 8, 3, device=device)
+    rast = rasterize(None, pos, tri, (8, 8))[0]
+    assert not torch.equal(antialias(color, rast, pos, tri, plain), color)
+    assert torch.equal(antialias(color, rast, pos, tri, welded), color)
+
+
+def test_edges_through_the_camera_plane(device) -> None:
+    # A strip running under the camera to behind it: its two long edges must be antialiased.
+    width = 0.3
+    w = torch.tensor([4.0, 4.0, -2.0, -2.0])
+    x = torch.tensor([-width, width, width, -width])
+    corners = torch.stack([x, torch.full((4,), -0.5), w - 0.2, w], dim=-1)
+    pos = corners[None].to(device).requires_grad_()
+    covered = draw(pos, QUAD.to(device), size=64)
+    exact = draw(pos.detach(), QUAD.to(device), size=1024).view(64, 16, 64, 16).mean((1, 3))
+    rows = slice(0, 24)  # below the far end
+    error = (covered - exact)[rows].abs()
+    assert error.max() < 0.15
+    (gradient,) = torch.autograd.grad(covered.sum(), pos)
+    assert torch.isfinite(gradient).all()
+    # Widening the strip at its invisible end widens the picture.
+    assert gradient[0, 2, 0] > 0
+    assert gradient[0, 3, 0] < 0
+
+
+def test_mixed_winding_has_no_false_outline(device) -> None:
+    """A triangle wound the other way round is no silhouette in itself."""
+    pos = quad(-2, 10, -2, 10).to(device)
+    pos[0, :, 2] = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    tri = torch.tensor([[0, 1, 2], [0, 3, 2]], dtype=torch.int32, device=device)
+    rast = rasterize(None, pos, tri, (8, 8))[0]
+    color = torch.rand(1, 8, 8, 2, device=device)
+    assert torch.equal(antialias(color, rast, pos, tri), color)
+
+
+def test_topology_of_a_closed_mesh(device) -> None:
+    _, tri = reference.sphere(3)
+    topology = antialias_construct_topology_hash(tri.to(device))
+    edges = topology.edges.cpu().numpy()
+    assert len(edges) == 3 * len(tri) // 2
+    assert (edges[:, 3] >= 0).all()
+    faces = tri.numpy()
+    for a, b, first, second in edges[::17]:
+        assert {a, b} <= set(faces[first]) and {a, b} <= set(faces[second])
+        assert [a, b] in [[faces[first][i], faces[first][(i + 1) % 3]] for i in range(3)]
+
+
+def test_topology_of_odd_meshes() -> None:
+    fan = np.array([[0, 1, 2], [1, 0, 3], [0, 1, 4], [5, 5, 6]], dtype=np.int32)
+    edges = Topology.build(fan).edges.numpy()
+    shared = edges[(np.sort(edges[:, :2], axis=1) == [0, 1]).all(1)]
+    # Three triangles on one edge: one pair and one boundary; the degenerate one has no edges.
+    assert sorted(shared[:, 3].tolist()) == [-1, 1]
+    assert not (edges[:, :2] >= 5).any()
+    assert len(Topology.build(fan[:0]).edges) == 0
+
+
+def test_batch_gradients_go_to_their_image(device) -> None:
+    pos = torch.cat([quad(-2, 3.3, -2, 10), quad(-2, 5.2, -2, 10)]).to(device).requires_grad_()
+    tri = QUAD.to(device)
+    white = torch.ones(1, 4, 1, device=device)
+    image, rast = rasterize_interpolate(pos, tri, white, (8, 8))
+    out = antialias(image, rast, pos, tri)
+    (gradient,) = torch.autograd.grad(out[1].sum(), pos)
+    assert (gradient[0] == 0).all()
+    assert gradient[1, 1:3, 0].sum() > 31
+
+
+def test_errors_name_what_is_wrong() -> None:
+    pos = quad(1, 5, 1, 5)
+    rast = rasterize(None, pos, QUAD, (8, 8))[0]
+    color = torch.rand(1, 8, 8, 3)
+    with pytest.raises(ShapeError, match=r"antialias: rast must have shape \[1, 8, 8, 4\]"):
+        antialias(color, rast[:, :4], pos, QUAD)
+    with pytest.raises(ShapeError, match="antialias: pos must have a batch of 1, got 2"):
+        antialias(color, rast, pos.repeat(2, 1, 1), QUAD)
+    with pytest.raises(ShapeError, match="topology_hash was built from 1 triangles, tri has 2"):
+        antialias(color, rast, pos, QUAD, Topology.build(QUAD[:1]))
+    with pytest.raises(ShapeError, match="topology_hash must be a Topology, got str"):
+        antialias(color, rast, pos, QUAD, "hash")
+    with pytest.raises(ShapeError, match="topology: tri names a vertex outside 0 to 1"):
+        Topology.build(QUAD, torch.zeros(2, 3))
