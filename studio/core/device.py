@@ -106,10 +106,11 @@ def start_warp() -> None:
             wp.config.log_level = wp.LOG_WARNING
         else:
             wp.config.quiet = True  # type: ignore[attr-defined]  # the name of older releases
-        if getattr(wp.config, "cpu_compiler_flags", None):
+        flags = getattr(wp.config, "cpu_compiler_flags", None)
+        if flags:
             # Fused multiply-add, as CUDA has it: 5 to 20 % off the rasterizing kernels. Kept as an
             # addition, since the setting replaces Warp's own flags.
-            wp.config.cpu_compiler_flags += " -ffp-contract=fast"
+            wp.config.cpu_compiler_flags = flags + " -ffp-contract=fast"
         # Without a driver Warp's compiled part prints a warning that no setting silences.
         with contextlib.nullcontext() if cuda_available() else _native_stderr_hidden():
             wp.init()

@@ -177,7 +177,8 @@ def test_topology_of_a_closed_mesh(device) -> None:
     assert (edges[:, 3] >= 0).all()
     faces = tri.numpy()
     for a, b, first, second in edges[::17]:
-        assert {a, b} <= set(faces[first]) and {a, b} <= set(faces[second])
+        assert {a, b} <= set(faces[first])
+        assert {a, b} <= set(faces[second])
         assert [a, b] in [[faces[first][i], faces[first][(i + 1) % 3]] for i in range(3)]
 
 
