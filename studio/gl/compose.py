@@ -36,6 +36,7 @@ class Picture:
     Attributes:
         color: linear, not premultiplied. coverage: texture whose alpha is coverage.
         photo: texture and camera of the target, or None.
+        cutout: the photo has no background of its own.
         selected: part with an outline, or None.
     """
 
@@ -45,6 +46,7 @@ class Picture:
     options: ViewOptions
     background: str = "studio"
     photo: tuple[moderngl.Texture, Camera] | None = None
+    cutout: bool = False
     selected: int | None = None
     ground: Ground | None = field(default=None)
 
@@ -107,6 +109,7 @@ class Compositor:
         texture.use(PHOTO_UNIT)
         program.set("u_photo", PHOTO_UNIT)
         program.set("u_photo_placement", placement(picture.camera, camera))
+        program.set("u_photo_cutout", int(picture.cutout))
         program.set("u_mode", _MODE_NUMBER[mode])
         program.set("u_wipe", float(options.wipe))
         program.set("u_overlay", float(options.overlay))

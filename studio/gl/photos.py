@@ -24,6 +24,7 @@ class PhotoTextures:
         self._resources = resources
         self._photos: PhotoSet | None = None
         self._cache: OrderedDict[int, moderngl.Texture] = OrderedDict()
+        self._cutout: dict[int, bool] = {}
 
     @property
     def photos(self) -> list[Photo]:
@@ -31,7 +32,16 @@ class PhotoTextures:
 
     def set(self, photos: PhotoSet | None) -> None:
         self.release()
+        self._cutout.clear()
         self._photos = photos
+
+    def cutout(self, index: int) -> bool:
+        """Whether the photo was cut out of its background: black wherever the mask is 0."""
+        if index not in self._cutout:
+            photo = self.photos[index]
+            outside = None if photo.mask is None else photo.image[photo.mask == 0]
+            self._cutout[index] = outside is not None and outside.size > 0 and not outside.any()
+        return self._cutout[index]
 
     def texture(self, index: int) -> moderngl.Texture:
         """RGBA half floats: linear colour, and the mask (1 where there is none, -1 ignored)."""

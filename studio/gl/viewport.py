@@ -252,7 +252,17 @@ class Viewport:
         if ground is not None:
             ground.draw_shadow(self.meshes, now=1 < options.samples <= self._samples)
         background = self._background_of(options)
-        picture = Picture(color, coverage, camera, options, background, photo, self._selection, ground)
+        picture = Picture(
+            color,
+            coverage,
+            camera,
+            options,
+            background,
+            photo,
+            cutout=index is not None and self.photos.cutout(index),
+            selected=self._selection,
+            ground=ground,
+        )
         self._compositor.draw(targets, picture)
         self._linear = color
         if options.frusta and effective_mode(options, photo is not None) in ("render", "wipe", "split"):

@@ -14,6 +14,7 @@ uniform int u_background_kind; // 0 studio gradient, 1 already in u_color, 2 pho
 #include "common/difference.glsl"
 uniform sampler2D u_photo;      // linear rgb; a mask, -1 where the photo says nothing
 uniform vec4 u_photo_placement; // photo uv = uv * xy + zw
+uniform int u_photo_cutout;     // the photo has no background of its own
 uniform int u_mode;             // 0 render, 1 target, 2 wipe, 3 split, 4 difference
 uniform float u_wipe;
 uniform float u_overlay;
@@ -59,6 +60,13 @@ vec4 photo_at(vec2 uv) {
     vec4 photo = texture(u_photo, at);
     return inside ? photo : vec4(studio_gradient(uv) * 0.6, -2.0);  // -2: outside the photo
 }
+
+// What is seen of the photo, and how much of it there is.
+vec4 photo_layer(vec2 uv) {
+    vec4 photo = photo_at(uv);
+    float there = photo.a < -1.5 ? 0.0 : u_photo_cutout != 0 ? clamp(photo.a, 0.0, 1.0) : 1.0;
+    return vec4(photo.a < -1.5 ? photo.rgb : mix(studio_gradient(uv), photo.rgb, there), there);
+}
 #endif
 
 vec3 render_at(vec2 uv) {
@@ -67,7 +75,7 @@ vec3 render_at(vec2 uv) {
     vec3 base = color;
     if (u_background_kind == 0) base = mix(studio_gradient(uv), color, coverage);
 #ifdef PHOTO
-    if (u_background_kind == 2) base = mix(photo_at(uv).rgb, color, coverage);
+    if (u_background_kind == 2) base = mix(photo_layer(uv).rgb, color, coverage);
 #endif
 #ifdef GROUND
     vec4 ground = ground_layer(uv);
@@ -87,12 +95,13 @@ void main() {
 #endif
     vec3 encoded;
 #ifdef PHOTO
-    vec4 photo = photo_at(uv);
     if (u_mode == 4) {
+        vec4 photo = photo_at(uv);
         float error = photo_error(texture(u_color, uv).rgb, texture(u_coverage, uv).a, photo).x;
         encoded = photo.a < -0.5 ? display_encode(studio_gradient(uv) * 0.6) : colormap(error * u_difference_gain);
     } else {
-        vec3 render = mix(render_at(uv), photo.rgb, photo.a > -1.5 ? u_overlay : 0.0);
+        vec4 photo = photo_layer(uv);
+        vec3 render = mix(render_at(uv), photo.rgb, photo.a * u_overlay);
         bool target = u_mode == 1 || (u_mode == 2 && v_uv.x > u_wipe) || (u_mode == 3 && v_uv.x > 0.5);
         encoded = display_encode(target ? photo.rgb : render);
         if (u_mode == 2 || u_mode == 3) {

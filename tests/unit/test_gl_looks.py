@@ -73,6 +73,24 @@ def test_difference_counts_object_and_mask_only(viewport):
     assert image[covered > 0].max() > 100
 
 
+def test_a_cut_out_photo_stands_before_the_studio(viewport):
+    cam = camera()
+    mask = np.zeros((H, W), np.float32)
+    mask[: H // 2] = 1
+    whole = photo_set([cam], color=(0, 1, 0), mask=mask)
+    black = photo_set([cam], color=(0, 1, 0), mask=mask)
+    black.photos[0].image[H // 2 :] = 0
+    viewport.set_scene(Scene(meshes=[icosphere(1, radius=0.1)]))
+    options = replace(PLAIN, mode="target", photo=0, samples=1)
+    viewport.set_photos(whole)
+    assert (settle(viewport, cam, options)[..., 1] > 250).all()
+    viewport.set_photos(black)
+    image = settle(viewport, cam, options)
+    assert (image[: H // 2 - 1, :, 1] > 250).all()
+    assert np.ptp(image[H // 2 + 1 :].reshape(-1, 3).mean(0)) < 20  # the grey gradient
+    assert image[H // 2 + 1 :].min() > 20
+
+
 def test_a_photo_is_aligned_with_the_view_through_its_camera(viewport):
     """The render of a scene, taken as a photo, is its own target in any window shape."""
     photo_camera = Camera(80, 100, 120, 110, 37, 55, look_at(np.array([1, 0.6, 2.5]), np.zeros(3)), 0.1, 20)
