@@ -23,7 +23,7 @@ from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import FitProblem, own_material, start_lighting, start_mesh
-from studio.core.optim.targets import Targets, split_holdout
+from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables, box_of
 from studio.core.scene import Mesh, Photo, PhotoSet, Scene
 
@@ -108,7 +108,7 @@ class Fit:
             Cancelled: `cancel` said so.
         """
         configure_threads()
-        torch.manual_seed(int(self.settings["seed"]))
+        check_formats(self.problem.photos.photos)
         schedule = self._schedule()
         photos = PhotoSet(
             self.training,
@@ -234,7 +234,8 @@ class Fit:
             targets = self._current_targets()
             views = self._draw_views()
             result, loss = self._measure(targets, views)
-            loss.backward()
+            if loss.requires_grad:  # not if every group is held
+                loss.backward()
             self._update()
         except (MemoryError, RuntimeError) as error:
             if isinstance(error, StudioError):

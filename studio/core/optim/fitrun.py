@@ -181,7 +181,7 @@ def _finish(
 
     tell(0.0, "Writing: mesh.glb")
     scene = fit.result()
-    export_scene(scene, out / "mesh.glb", photos.input_to_world)
+    export_scene(scene, out / "mesh.glb", photos.input_to_world.inverse())
     write_json(out / "metrics.json", metrics)
     tell(0.4, "Writing: pictures")
     shown = _shown(fit)

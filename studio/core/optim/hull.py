@@ -136,6 +136,8 @@ def visual_hull(
     carver = _Carver(silhouettes, misses, progress, cancel)
     low, high = carver.find_box(np.asarray(center, np.float64), float(radius))
     field, spacing = carver.carve(low, high, resolution, 0.4, 0.95)
+    if not (field > 0).any():
+        raise InputError(carver.why_nothing(0.5 * (low + high), 0.5 * float((high - low).max())))
     vertices, faces = _surface(field, low, spacing)
     vertices = smooth_vertices(vertices, faces, smooth)
     if progress is not None:
@@ -164,7 +166,7 @@ class _Carver:
                 break
             half *= 1.6
         if len(inside) == 0:
-            raise InputError(self._why_nothing(center, radius))
+            raise InputError(self.why_nothing(center, radius))
         low = center - half + (inside.min(axis=0) - 2) * spacing
         high = center - half + (inside.max(axis=0) + 2) * spacing
         return low, high
@@ -204,7 +206,7 @@ class _Carver:
             lowest[rank, alive] = torch.minimum(kept, value)
             value = torch.maximum(kept, value)
 
-    def _why_nothing(self, center: np.ndarray, radius: float) -> str:
+    def why_nothing(self, center: np.ndarray, radius: float) -> str:
         """Names the photos that disagree with the others most."""
         axis = torch.linspace(-radius, radius, 24)
         grid = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).reshape(-1, 3)
@@ -213,6 +215,8 @@ class _Carver:
         best = outside[:, outside.sum(dim=0).argmin()]  # the point that fewest photos refuse
         blank = [s.name for s in self.silhouettes if s.empty]
         names = blank or [s.name for s, bad in zip(self.silhouettes, best) if bad]
+        if not names:
+            return "visual hull: the object is thinner than a voxel; raise hull_resolution or allow misses"
         listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         reason = "empty masks" if blank else "the photos that disagree with the others"
         return (
@@ -224,10 +228,6 @@ class _Carver:
 def _surface(field: np.ndarray, low: np.ndarray, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     """Zero level of the field as (vertices [V, 3], faces [T, 3]) without its small pieces."""
     inside = field > 0
-    if not inside.any():
-        raise InputError(
-            "visual hull: the object is thinner than a voxel; raise hull_resolution or allow misses"
-        )
     field = np.where(inside & ~_large_pieces(inside), -1e-3 * spacing, field)
     # Exact zeros would give triangles without area.
     field = np.where(np.abs(field) < 1e-4 * spacing, np.float32(-1e-4 * spacing), field)

@@ -111,8 +111,8 @@ def _factorise(matrix: sp.coo_matrix, device: torch.device) -> Any:
 def smooth_vertices(vertices: np.ndarray, faces: np.ndarray, smoothness: float) -> np.ndarray:
     """[V, 3] float32: one implicit smoothing step, (I + lambda L)^-1 v.
 
-    It shrinks little: a closed surface's lowest frequencies pass unchanged (Desbrun et
-    al. 1999, "Implicit Fairing").
+    Desbrun et al. 1999, "Implicit Fairing". It also shrinks, the more the coarser the mesh:
+    a ball of 7,000 vertices by 0.5 % with lambda 1.
     """
     if smoothness <= 0 or len(faces) == 0:
         return vertices.astype(np.float32)

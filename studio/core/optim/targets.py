@@ -44,15 +44,9 @@ class Targets:
 
     @classmethod
     def build(cls, photos: list[Photo], resolution: int, device: torch.device | str = "cpu") -> Targets:
-        """Shrink photos to `resolution` pixels on the long side; none is enlarged.
-
-        Raises:
-            InputError: the photos are not all of one format.
-        """
+        """Shrink photos of one format to `resolution` pixels on the long side; none is enlarged."""
         full_height, full_width = photos[0].image.shape[:2]
         height, width = fitted_size(full_height, full_width, resolution)
-        for photo in photos:
-            _check_format(photo, photos[0])
         masked = all(photo.mask is not None for photo in photos)
         pictures = [_shrunk(photo, height, width, masked) for photo in photos]
 
@@ -89,14 +83,16 @@ class Targets:
         return self.cameras.height, self.cameras.width
 
 
-def _check_format(photo: Photo, first: Photo) -> None:
-    height, width = photo.image.shape[:2]
-    first_height, first_width = first.image.shape[:2]
-    if abs(width / height - first_width / first_height) > _SAME_SHAPE * first_width / first_height:
-        raise InputError(
-            f"{photo.name}: is {width}x{height} but {first.name} is {first_width}x{first_height}; "
-            "expected photos of one format"
-        )
+def check_formats(photos: list[Photo]) -> None:
+    """InputError naming the first photo whose aspect ratio is not that of the first."""
+    height, width = photos[0].image.shape[:2]
+    for photo in photos:
+        own_height, own_width = photo.image.shape[:2]
+        if abs(own_width / own_height - width / height) > _SAME_SHAPE * width / height:
+            raise InputError(
+                f"{photo.name}: is {own_width}x{own_height} but {photos[0].name} is {width}x{height}; "
+                "expected photos of one format"
+            )
 
 
 def _shrunk(photo: Photo, height: int, width: int, masked: bool) -> tuple[np.ndarray, np.ndarray | None]:

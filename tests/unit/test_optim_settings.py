@@ -1,0 +1,121 @@
+"""Settings, presets, schedule, and which photos are held out."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from studio.core.errors import InputError
+from studio.core.optim.messages import GROUPS
+from studio.core.optim.schedule import Schedule
+from studio.core.optim.settings import PARAMS, PRESETS, SECTIONS, TERMS, FitSettings, load_preset
+from studio.core.optim.targets import split_holdout
+from tests.unit.optim_scenes import coloured_ball, photograph
+
+
+@pytest.mark.parametrize("param", PARAMS, ids=lambda p: p.name)
+def test_every_setting_has_range_and_help(param):
+    assert param.help
+    assert param.check(param.default) == param.default
+    if param.kind in ("int", "float"):
+        assert math.isfinite(param.low)
+        assert math.isfinite(param.high)
+    if param.kind == "choice":
+        assert param.default in param.choices
+
+
+def test_sections_hold_every_setting_once():
+    names = [param.name for section in SECTIONS.values() for param in section]
+    assert sorted(names) == sorted({param.name for param in PARAMS})
+
+
+def test_groups_and_terms_have_settings():
+    settings = FitSettings()
+    for group in GROUPS:
+        assert isinstance(settings.enabled(group), bool)
+        assert settings.rate(group) > 0
+    for term in TERMS:
+        assert settings.weight(term) >= 0
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_load(name):
+    settings = load_preset(name)
+    assert settings.preset == name
+    assert settings.help
+    assert settings["steps"] > 0
+    assert settings.enabled("vertices")
+    assert settings["edge_fine"] <= settings["edge_coarse"]
+
+
+def test_presets_grow():
+    quick, standard, fine = (load_preset(name) for name in PRESETS)
+    assert quick["steps"] < standard["steps"] < fine["steps"]
+    assert quick["edge_fine"] > standard["edge_fine"] > fine["edge_fine"]
+
+
+def test_unknown_preset_lists_the_known():
+    with pytest.raises(InputError, match="quick, standard, fine"):
+        load_preset("best")
+
+
+def test_a_preset_file_of_ones_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('help = "mine"\n[run]\nsteps = 7\n[groups]\nalbedo = { rate = 0.5 }\n')
+    settings = load_preset(str(path))
+    assert settings["steps"] == 7
+    assert settings.rate("albedo") == 0.5
+    assert settings.preset == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[run]\nsteps = -1", "steps must be in"),
+        ("[run]\nspeed = 3", "no parameter 'speed'"),
+        ("steps = 3", "outside a"),
+        ("[run", "mine.toml"),
+    ],
+)
+def test_a_broken_preset_says_what_is_wrong(tmp_path, text, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        load_preset(str(path))
+
+
+def test_optimize_enables_exactly_the_named():
+    settings = FitSettings()
+    settings.optimize("albedo, light")
+    assert [group for group in GROUPS if settings.enabled(group)] == ["albedo", "light"]
+    with pytest.raises(InputError, match="no group 'colour'"):
+        settings.optimize("vertices,colour")
+
+
+def test_copies_are_independent():
+    settings = load_preset("quick")
+    copy = settings.copy()
+    copy.set("steps", 3)
+    assert settings["steps"] != 3
+    assert copy.preset == "quick"
+
+
+def test_every_kth_photo_is_held_out():
+    photos = photograph(coloured_ball(), count=10, size=16).photos
+    train, held = split_holdout(photos, 4)
+    assert [photo.name for photo in held] == ["v00", "v04", "v08"]
+    assert len(train) == 7
+    assert split_holdout(photos, 0) == (photos, [])
+    with pytest.raises(InputError, match="none to train"):
+        split_holdout(photos, 1)
+
+
+def test_schedule_goes_from_coarse_to_fine():
+    schedule = Schedule(600, 3, 256, 0.04, 0.02)
+    assert [schedule.stage(step) for step in (0, 149, 150, 349, 350, 599)] == [0, 0, 1, 1, 2, 2]
+    assert [schedule.resolution(stage) for stage in range(3)] == [128, 181, 256]
+    assert schedule.edge_length(0) == pytest.approx(0.04)
+    assert schedule.edge_length(2) == pytest.approx(0.02)
+    assert Schedule(10, 1, 48, 0.04, 0.02).edge_length(0) == pytest.approx(0.02)
+    assert Schedule(10, 3, 48, 0.04, 0.02).resolution(0) == 48
