@@ -10,8 +10,10 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 from skimage.draw import polygon
 
+from studio.core.io.consensus import fill_false_holes
 from studio.core.io.frames import FrameSet
 from studio.core.io.masks import extract, find_background
+from studio.core.io.normalize import object_sphere
 from studio.core.io.resample import shrink
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
@@ -44,24 +46,33 @@ def mask_plain_background(
         return ["no masks: the photos have neither alpha, nor mask files, nor a plain background"]
     corners = None if frames.box is None else to_world.apply(box_corners(*frames.box))
 
-    def one(item: tuple[Photo, np.ndarray]) -> float:
+    def find(item: tuple[Photo, np.ndarray]) -> np.ndarray:
         photo, picture = item
-        height, width = picture.shape[:2]
         region = None
         if corners is not None:
-            region = box_region(photo.camera.resized(width, height), corners)
-        photo.mask = _resized(extract(picture, background, region), *photo.image.shape[:2])
-        return float(photo.mask.mean())
+            region = box_region(_at(photo.camera, picture), corners)
+        mask = extract(picture, background, region)
+        photo.mask = _resized(mask, *photo.image.shape[:2])
+        return mask
 
-    covered = run(one, list(zip(photos, pictures, strict=True)))
+    found = run(find, list(zip(photos, pictures, strict=True)))
+    cameras = [_at(photo.camera, mask) for photo, mask in zip(photos, found, strict=True)]
+    if fill_false_holes(found, cameras, *object_sphere(photos)):
+        for photo, mask in zip(photos, found, strict=True):
+            photo.mask = _resized(mask, *photo.image.shape[:2])
     shown = ", ".join(f"{v:.2f}" for v in background.color)
     notes = [f"masks from the plain background, sRGB ({shown}), threshold {background.threshold:.2f}"]
     if corners is not None:
         notes.append("masks cropped to the object's box from the README")
-    empty = [p.name for p, share in zip(photos, covered, strict=True) if share == 0]
+    empty = [p.name for p, mask in zip(photos, found, strict=True) if not mask.any()]
     if empty:
         notes.append(f"no object found in {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")
     return notes
+
+
+def _at(camera: Camera, picture: np.ndarray) -> Camera:
+    """The camera at the size of a picture or mask."""
+    return camera.resized(picture.shape[1], picture.shape[0])
 
 
 def box_corners(low: np.ndarray, high: np.ndarray) -> np.ndarray:

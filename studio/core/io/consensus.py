@@ -1,0 +1,113 @@
+"""Telling dark spots of an object from gaps in it, by asking the other photos."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from studio.core.scene.camera import Camera
+
+_VOXELS = 64
+"""Grid over the object's sphere: fine enough for holes of its 1/60."""
+
+_MAX_AREA = 0.003
+"""Holes up to this share of the picture are in doubt. On the Middlebury sets dark spots reach
+0.0027; the true gaps that the other views cannot see into begin at 0.004."""
+
+_COVERED = 0.9
+"""Share of a hole that the others' hull must cover. There dark spots reach 1.0, gaps 0.77."""
+
+
+def fill_false_holes(
+    masks: list[np.ndarray], cameras: list[Camera], center: np.ndarray, radius: float
+) -> int:
+    """Fill enclosed holes of masks, in place, that all other views take for the object.
+
+    A dark spot on the object looks like the background, but the hull carved by the other views
+    lies behind all of it. Through a true gap some other view sees too.
+
+    Args:
+        masks: [H, W] bool each, row 0 at the bottom.
+        cameras: of the masks' sizes.
+        center, radius: sphere around the object, world units.
+    Returns:
+        How many holes were filled.
+    """
+    holes = [_holes(mask) for mask in masks]
+    if len(masks) < 3 or not any(found.any() for found in holes):
+        return 0
+    axes = [np.linspace(center[i] - radius, center[i] + radius, _VOXELS) for i in range(3)]
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+    points, missed_by = _with_one_miss_at_most(points.astype(np.float32), masks, cameras)
+    step = 2 * radius / (_VOXELS - 1)
+    filled = 0
+    for index, (mask, camera) in enumerate(zip(masks, cameras, strict=True)):
+        if not holes[index].any():
+            continue
+        others = _shown(points[(missed_by < 0) | (missed_by == index)], camera, step)
+        labels, count = ndimage.label(holes[index])
+        covered = ndimage.mean(others, labels, np.arange(1, count + 1))
+        wanted = np.flatnonzero(np.asarray(covered) >= _COVERED) + 1
+        mask |= np.isin(labels, wanted)
+        filled += len(wanted)
+    return filled
+
+
+def _holes(mask: np.ndarray) -> np.ndarray:
+    """[H, W] bool, the small parts of the background that the object encloses."""
+    labels, count = ndimage.label(~mask)
+    area = np.bincount(labels.ravel(), minlength=count + 1)
+    edge = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    keep = area <= _MAX_AREA * mask.size
+    keep[edge] = False
+    keep[0] = False
+    return np.asarray(keep[labels])
+
+
+def _with_one_miss_at_most(
+    points: np.ndarray, masks: list[np.ndarray], cameras: list[Camera]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(points that at most one view takes for background, [N] that view or -1)."""
+    missed_by = np.full(len(points), -1)
+    for index, (mask, camera) in enumerate(zip(masks, cameras, strict=True)):
+        missed = _misses(mask, camera, points)
+        keep = ~(missed & (missed_by >= 0))
+        missed_by[missed] = index
+        points, missed_by = points[keep], missed_by[keep]
+    return points, missed_by
+
+
+def _pixels(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixel positions of world points, from the bottom left; far outside if behind the camera."""
+    matrix = camera.world_to_view.astype(points.dtype)
+    view = points @ matrix[:3, :3].T + matrix[:3, 3]
+    depth = np.where(view[:, 2] < 0, -view[:, 2], np.nan)
+    x = camera.cx + camera.fx * view[:, 0] / depth
+    y = camera.height - camera.cy + camera.fy * view[:, 1] / depth
+    return np.nan_to_num(x, nan=-1.0), np.nan_to_num(y, nan=-1.0)
+
+
+def _misses(mask: np.ndarray, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """[N] bool: the view shows background at the point. Outside the frame it says nothing."""
+    column, row = (np.floor(v).astype(np.int64) for v in _pixels(camera, points))
+    height, width = mask.shape
+    inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    out = np.zeros(len(points), bool)
+    out[inside] = ~mask[row[inside], column[inside]]
+    return out
+
+
+def _shown(points: np.ndarray, camera: Camera, step: float) -> np.ndarray:
+    """[H, W] bool: pixels that voxels of size `step` at these points cover, about."""
+    shape = (camera.height, camera.width)
+    if len(points) == 0:
+        return np.zeros(shape, bool)
+    depth = float(np.linalg.norm(points.mean(axis=0) - camera.position))
+    pixels = max(1.0, camera.fx * step / depth)  # of a voxel: its picture at 1/pixels has no gaps
+    x, y = _pixels(camera, points)
+    inside = (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+    small = np.zeros((int(camera.height / pixels) + 1, int(camera.width / pixels) + 1), bool)
+    small[(y[inside] / pixels).astype(int), (x[inside] / pixels).astype(int)] = True
+    small = ndimage.binary_closing(small)  # neighbours that fell into one pixel leave one empty
+    rows, columns = ((np.arange(n) / pixels).astype(int) for n in shape)
+    return np.asarray(small[rows][:, columns])
