@@ -172,6 +172,7 @@ class App:
         self.control.take_updates(self._pacing.snapshot_due())
         if self.viewport is not None:
             self.viewport.resolution_scale = self._pacing.resolution_scale
+            self.viewport.samples = self._pacing.samples
         state.idle = bool(self.params.fps_idling.is_idling)
         state.fps = hello_imgui.frame_rate()
         visible = not state.view.picture_only

@@ -289,6 +289,9 @@ class Controller:
 
     def _act_layout(self, name: str) -> None:
         hello_imgui.switch_layout(name)
+        params = hello_imgui.get_runner_params().docking_params
+        for title in {"Edit": ("Material",), "Optimize": ("Progress", "Optimize")}.get(name, ()):
+            params.dockable_window_of_name(title).focus_window_at_next_frame = True
 
     def _act_palette(self) -> None:
         self.state.view.palette_open = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ class Request:
     """What is asked for.
 
     Attributes:
+        start: suggested file name; the dialog opens in the folder used last.
         filters: (what, extensions with dot), e.g. ("Meshes", (".obj", ".glb")).
     """
 
@@ -43,6 +44,7 @@ class FileDialogs:
         self._native = native and has_native_dialogs()
         self._request: Request | None = None
         self._dialog: Any = None
+        self._folder = str(Path.home())
 
     @property
     def open(self) -> bool:
@@ -52,6 +54,7 @@ class FileDialogs:
         """Open a dialog; a second one while the first is open is ignored."""
         if self._request is not None:
             return
+        request = replace(request, start=str(Path(self._folder) / request.start))
         self._request = request
         if self._native:
             self._dialog = _native(request)
@@ -78,6 +81,7 @@ class FileDialogs:
             dialog.close()
         self._request = None
         if answer:
+            self._folder = str(Path(answer).parent)
             request.then(Path(answer))
 
     def close(self) -> None:
@@ -109,7 +113,7 @@ def _native(request: Request) -> Any:
 
 def _drawn(request: Request) -> None:
     dialog = im_file_dialog.FileDialog.instance()
-    parts = [f"{what} ({','.join(ext)}){{{','.join(ext)}}}" for what, ext in request.filters]
+    parts = [f"{what}{{{','.join(extensions)}}}" for what, extensions in request.filters]
     pattern = "" if request.kind == "folder" else ",".join([*parts, ".*"])
     folder = str(Path(request.start).parent if request.kind == "save" else Path(request.start or "."))
     if request.kind == "save":

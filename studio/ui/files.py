@@ -144,7 +144,7 @@ class Files:
 
     def ask_export(self) -> None:
         filters = (("glTF binary", (".glb",)), ("Wavefront", (".obj",)), ("Stanford", (".ply",)))
-        start = str(Path.home() / f"{self._state.document.name}.glb")
+        start = f"{self._state.document.name}.glb"
         self._dialogs.ask(Request("save", "Export mesh", self.export, filters, start))
 
     def export(self, path: Path) -> None:

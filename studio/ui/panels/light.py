@@ -8,7 +8,7 @@ import numpy as np
 from imgui_bundle import imgui
 
 from studio.core.params import Param
-from studio.core.scene import Light
+from studio.core.scene import Light, Lighting
 from studio.core.scene.light import MAX_LIGHTS, SH_Y00, ambient_sh
 from studio.ui import autopanel
 from studio.ui import widgets as w
@@ -65,7 +65,7 @@ def draw(state: AppState) -> None:
 
 def _light(state: AppState, index: int, light: Light) -> None:
     path = ("scene", "lighting", "lights", index)
-    base = Light()
+    base = Lighting().lights[0] if index == 0 else Light()
     autopanel.row(state, COLOR, light.color, (*path, "color"), base.color)
     autopanel.row(state, INTENSITY, light.intensity, (*path, "intensity"), base.intensity)
     if light.kind == "point":

@@ -11,7 +11,10 @@ from studio.ui import widgets as w
 from studio.ui.actions import Action
 from studio.ui.panels import optimize
 from studio.ui.state import AppState
-from studio.ui.theme import px, roles
+from studio.ui.theme import px, roles, u32
+
+INDENT = " " * 8
+"""Room for an icon before every title."""
 
 LAYOUTS = ("Optimize", "Edit", "Compare")
 
@@ -52,7 +55,7 @@ def _items(state: AppState, title: str, items: tuple[Action, ...]) -> None:
         imgui.separator()
         for name in PRESETS:
             chosen = state.document.settings.preset == name
-            if imgui.menu_item(f"    Preset {name}", "", chosen)[0]:
+            if imgui.menu_item(f"{INDENT}Preset {name}", "", chosen)[0]:
                 state.set(("settings",), optimize.preset(name).copy(), f"Use preset {name}")
 
 
@@ -63,29 +66,19 @@ def _item(state: AppState, action: Action) -> None:
     if action.name == "redo" and state.history.redo_label:
         title = f"Redo: {state.history.redo_label}###Redo"
     checked = action.checked(state) if action.checked is not None else False
-    # The icon stands in a column of its own; the label is what tests and screen readers see.
     start = imgui.get_cursor_screen_pos()
-    imgui.set_cursor_pos_x(imgui.get_cursor_pos_x())
-    indent = "      "
     id = title if "###" in title else f"{title}###{title}"
-    pressed = imgui.menu_item(indent + id, action.shown, checked, action.possible(state))[0]
+    possible = action.possible(state)
+    pressed = imgui.menu_item(INDENT + id, action.shown, checked, possible)[0]
     if action.icon:
-        color = roles().muted
-        imgui.get_window_draw_list().add_text(
-            ImVec2(start.x + px(1), start.y), theme_color(color), action.icon
-        )
+        color = u32(roles().muted, 1.0 if possible else 0.45)
+        imgui.get_window_draw_list().add_text(ImVec2(start.x + px(2), start.y), color, action.icon)
     if pressed:
         state.act(action.name, *action.args)
 
 
-def theme_color(color: int) -> int:
-    from studio.ui.theme import u32
-
-    return u32(color)
-
-
 def _aov_menu(state: AppState) -> None:
-    if imgui.begin_menu("      Channel###Channel"):
+    if imgui.begin_menu(f"{INDENT}Channel###Channel"):
         for i, aov in enumerate(AOVS):
             shown = str(i + 1) if i < 8 else ""
             if imgui.menu_item(aov.capitalize(), shown, state.view.aov == aov)[0]:

@@ -50,6 +50,8 @@ class ViewportPanel:
 
     Attributes:
         resolution_scale: share of the pixels drawn each way, set by the pacing.
+        samples: jittered frames that a still picture averages, set by the pacing. At a
+            reduced scale they are drawn at once, since the next snapshot is about to come.
         exposure_open: the exposure popup opens in the next frame.
     """
 
@@ -58,6 +60,7 @@ class ViewportPanel:
         self.camera = OrbitCamera()
         self.state = state
         self.resolution_scale = 1.0
+        self.samples = 8
         self.exposure_open = False
         self._lens: int | None = None
         self._dragging_wipe = False
@@ -166,6 +169,8 @@ class ViewportPanel:
         self.gl.set_selection(self._selection())
         try:
             texture = self.gl.render(camera, options)
+            for _ in range(options.samples - 1 if options.resolution_scale < 1.0 else 0):
+                texture = self.gl.render(camera, options)
         except StudioError as error:  # a shader this driver refuses: say so once, keep the window alive
             if not any(notice.text == str(error) for notice in self.state.notices):
                 self.state.notify(str(error), "fail", "Run `main.py doctor` to see what this machine has.")
@@ -199,7 +204,7 @@ class ViewportPanel:
             frusta=view.cameras and view.photo is None,
             exposure=view.exposure,
             resolution_scale=scale,
-            samples=1 if scale < 1.0 else 8,
+            samples=1 if scale < self.resolution_scale else self.samples,
             ui_scale=px(1),
         )
 
