@@ -16,7 +16,7 @@ from studio.core.errors import InputError, WorkError
 from studio.core.io import files, images, radiance
 from studio.core.io.images import load_environment, load_image, save_exr, save_png
 from tests.io.helpers import png16, snapshot
-from tests.needs import data
+from tests.needs import data, need
 
 
 def test_row_zero_is_at_the_bottom_and_srgb_is_decoded(tmp_path: Path) -> None:
