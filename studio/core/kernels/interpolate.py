@@ -15,9 +15,7 @@ from studio.core.kernels.rasterize import (
     edge_functions,
     key_depth,
     key_triangle,
-    pull_barycentrics,
     relative,
-    to_clip,
 )
 
 MAX_CHANNELS = 13
@@ -174,6 +172,67 @@ def _make_plain(module, vec) -> dict:
     return {"forward": interpolate, "backward": interpolate_backward}
 
 
+# Along a row the three edge functions are linear: e(d) = e - d * slope, with d the distance in
+# NDC from the pixel where the thread met the triangle. Starting there, and not at the image's
+# centre, keeps the precision of small triangles. For the same reason the gradient of a run of
+# pixels needs only the sums of g and d * g, with g the gradient of the edge functions.
+
+
+@wp.func
+def edge_slopes(q0: wp.vec3, q1: wp.vec3, q2: wp.vec3) -> wp.vec3:
+    """By how much each edge function falls per unit of x."""
+    return wp.vec3(
+        q1[2] * q2[1] - q2[2] * q1[1],
+        q2[2] * q0[1] - q0[2] * q2[1],
+        q0[2] * q1[1] - q1[2] * q0[1],
+    )
+
+
+@wp.func
+def reciprocal(value: wp.float32) -> wp.float32:
+    """1 / value, 0 for 0."""
+    return wp.where(value == 0.0, 0.0, 1.0 / value)
+
+
+@wp.func
+def add_run(
+    grad_pos: wp.array2d(dtype=wp.vec4),
+    n: wp.int32,
+    t: wp.vec3i,
+    q0: wp.vec3,
+    q1: wp.vec3,
+    q2: wp.vec3,
+    fx: wp.float32,
+    fy: wp.float32,
+    g: wp.vec3,
+    m: wp.vec3,
+):
+    """Add a run's gradient to the three vertices; fx is where d = 0, g and m sum g and d * g.
+
+    e_0 = x_1 y_2 - y_1 x_2 gives (g_2 y_1 - g_1 y_2) to x_0 and (g_1 x_2 - g_2 x_1) to y_0,
+    where x_i = q_i.x - d w_i; w_i = q_i.z gets -X and -Y times those.
+    """
+    # Sums of x_i g_j for the six pairs that occur.
+    x0g1 = q0[0] * g[1] - q0[2] * m[1]
+    x0g2 = q0[0] * g[2] - q0[2] * m[2]
+    x1g0 = q1[0] * g[0] - q1[2] * m[0]
+    x1g2 = q1[0] * g[2] - q1[2] * m[2]
+    x2g0 = q2[0] * g[0] - q2[2] * m[0]
+    x2g1 = q2[0] * g[1] - q2[2] * m[1]
+    dx0 = q1[1] * g[2] - q2[1] * g[1]
+    dx1 = q2[1] * g[0] - q0[1] * g[2]
+    dx2 = q0[1] * g[1] - q1[1] * g[0]
+    dy0 = x2g1 - x1g2
+    dy1 = x0g2 - x2g0
+    dy2 = x1g0 - x0g1
+    dw0 = -fx * dx0 - fy * dy0 - (q1[1] * m[2] - q2[1] * m[1])
+    dw1 = -fx * dx1 - fy * dy1 - (q2[1] * m[0] - q0[1] * m[2])
+    dw2 = -fx * dx2 - fy * dy2 - (q0[1] * m[1] - q1[1] * m[0])
+    wp.atomic_add(grad_pos, n, t[0], wp.vec4(dx0, dy0, 0.0, dw0))
+    wp.atomic_add(grad_pos, n, t[1], wp.vec4(dx1, dy1, 0.0, dw1))
+    wp.atomic_add(grad_pos, n, t[2], wp.vec4(dx2, dy2, 0.0, dw2))
+
+
 def _make_fused(module, vec) -> dict:
     @wp.kernel(enable_backward=False, module=module)
     def fused(
@@ -198,9 +257,9 @@ def _make_fused(module, vec) -> dict:
         step_x = 2.0 / wp.float32(width)
         fy = (wp.float32(y) + 0.5) * (2.0 / wp.float32(height)) - 1.0
         last = wp.int32(-1)
-        p0 = wp.vec4(0.0)
-        p1 = wp.vec4(0.0)
-        p2 = wp.vec4(0.0)
+        met = wp.int32(0)
+        e = wp.vec3(0.0)
+        slope = wp.vec3(0.0)
         a0 = vec(0.0)
         a1 = vec(0.0)
         a2 = vec(0.0)
@@ -210,17 +269,18 @@ def _make_fused(module, vec) -> dict:
             if triangle >= 0:
                 if triangle != last:
                     t = tri[triangle]
-                    p0 = pos[n, t[0]]
-                    p1 = pos[n, t[1]]
-                    p2 = pos[n, t[2]]
+                    fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
+                    q0 = relative(pos[n, t[0]], fx, fy)
+                    q1 = relative(pos[n, t[1]], fx, fy)
+                    q2 = relative(pos[n, t[2]], fx, fy)
+                    e = edge_functions(q0, q1, q2)
+                    slope = edge_slopes(q0, q1, q2)
                     a2 = attr[m, t[2]]
                     a0 = attr[m, t[0]] - a2
                     a1 = attr[m, t[1]] - a2
+                    met = k
                     last = triangle
-                fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
-                b = barycentrics(
-                    edge_functions(relative(p0, fx, fy), relative(p1, fx, fy), relative(p2, fx, fy))
-                )
+                b = barycentrics(e - slope * (wp.float32(k - met) * step_x))
                 out[first + k] = a0 * b[0] + a1 * b[1] + a2
                 if with_rast != 0:
                     rast[first + k] = wp.vec4(b[0], b[1], key_depth(key), wp.float32(triangle + 1))
@@ -254,18 +314,21 @@ def _make_fused(module, vec) -> dict:
         step_x = 2.0 / wp.float32(width)
         fy = (wp.float32(y) + 0.5) * (2.0 / wp.float32(height)) - 1.0
         last = wp.int32(-1)
+        met = wp.int32(0)
+        fx = wp.float32(0.0)
         t = wp.vec3i(0)
-        p0 = wp.vec4(0.0)
-        p1 = wp.vec4(0.0)
-        p2 = wp.vec4(0.0)
+        q0 = wp.vec3(0.0)
+        q1 = wp.vec3(0.0)
+        q2 = wp.vec3(0.0)
+        total = wp.float32(0.0)
+        total_slope = wp.float32(0.0)
         a0 = vec(0.0)
         a1 = vec(0.0)
         s0 = vec(0.0)
         s1 = vec(0.0)
         s2 = vec(0.0)
-        d0 = wp.vec4(0.0)
-        d1 = wp.vec4(0.0)
-        d2 = wp.vec4(0.0)
+        sum_g = wp.vec3(0.0)
+        sum_dg = wp.vec3(0.0)
         for k in range(run):
             r = rast[first + k]
             triangle = wp.int32(r[3]) - 1
@@ -277,22 +340,25 @@ def _make_fused(module, vec) -> dict:
                             wp.atomic_add(grad_attr, m, t[1], s1)
                             wp.atomic_add(grad_attr, m, t[2], s2)
                         if with_pos != 0:
-                            wp.atomic_add(grad_pos, n, t[0], d0)
-                            wp.atomic_add(grad_pos, n, t[1], d1)
-                            wp.atomic_add(grad_pos, n, t[2], d2)
+                            add_run(grad_pos, n, t, q0, q1, q2, fx, fy, sum_g, sum_dg)
                     t = tri[triangle]
-                    p0 = pos[n, t[0]]
-                    p1 = pos[n, t[1]]
-                    p2 = pos[n, t[2]]
+                    fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
+                    q0 = relative(pos[n, t[0]], fx, fy)
+                    q1 = relative(pos[n, t[1]], fx, fy)
+                    q2 = relative(pos[n, t[2]], fx, fy)
+                    e = edge_functions(q0, q1, q2)
+                    slope = edge_slopes(q0, q1, q2)
+                    total = e[0] + e[1] + e[2]
+                    total_slope = slope[0] + slope[1] + slope[2]
                     a2 = attr[m, t[2]]
                     a0 = attr[m, t[0]] - a2
                     a1 = attr[m, t[1]] - a2
                     s0 = vec(0.0)
                     s1 = vec(0.0)
                     s2 = vec(0.0)
-                    d0 = wp.vec4(0.0)
-                    d1 = wp.vec4(0.0)
-                    d2 = wp.vec4(0.0)
+                    sum_g = wp.vec3(0.0)
+                    sum_dg = wp.vec3(0.0)
+                    met = k
                     last = triangle
                 g = grad_out[first + k]
                 if with_attr != 0:
@@ -300,24 +366,20 @@ def _make_fused(module, vec) -> dict:
                     s1 += g * r[1]
                     s2 += g * (1.0 - r[0] - r[1])
                 if with_pos != 0:
-                    fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
-                    q0 = relative(p0, fx, fy)
-                    q1 = relative(p1, fx, fy)
-                    q2 = relative(p2, fx, fy)
-                    d = pull_barycentrics(
-                        q0, q1, q2, edge_functions(q0, q1, q2), wp.dot(g, a0), wp.dot(g, a1)
-                    )
-                    d0 += to_clip(d[0], fx, fy)
-                    d1 += to_clip(d[1], fx, fy)
-                    d2 += to_clip(d[2], fx, fy)
+                    d = wp.float32(k - met) * step_x
+                    inverse = reciprocal(total - d * total_slope)
+                    gu = wp.dot(g, a0)
+                    gv = wp.dot(g, a1)
+                    shared = gu * r[0] + gv * r[1]
+                    pulled = wp.vec3((gu - shared) * inverse, (gv - shared) * inverse, -shared * inverse)
+                    sum_g += pulled
+                    sum_dg += pulled * d
         if last >= 0:
             if with_attr != 0:
                 wp.atomic_add(grad_attr, m, t[0], s0)
                 wp.atomic_add(grad_attr, m, t[1], s1)
                 wp.atomic_add(grad_attr, m, t[2], s2)
             if with_pos != 0:
-                wp.atomic_add(grad_pos, n, t[0], d0)
-                wp.atomic_add(grad_pos, n, t[1], d1)
-                wp.atomic_add(grad_pos, n, t[2], d2)
+                add_run(grad_pos, n, t, q0, q1, q2, fx, fy, sum_g, sum_dg)
 
     return {"forward": fused, "backward": fused_backward}

@@ -26,10 +26,6 @@ EMPTY = wp.constant(wp.int64(EMPTY_KEY))
 FAR_PIXEL = wp.constant(1.0e6)
 
 
-# Smallest normal float32, so that a division by a vanishing area stays finite.
-SMALLEST = wp.constant(1.1754944e-38)
-
-
 @wp.func
 def depth_key(z: wp.float32, triangle: wp.int32) -> wp.int64:
     """Depth and id in one number that sorts by depth, then by id: atomic_min keeps the nearest."""
@@ -414,14 +410,11 @@ def edge_functions(q0: wp.vec3, q1: wp.vec3, q2: wp.vec3) -> wp.vec3:
 @wp.func
 def barycentrics(e: wp.vec3) -> wp.vec3:
     """Normalised and clamped to [0, 1]: a pixel on an edge may be outside by a rounding error."""
-    s = wp.where(e[0] + e[1] + e[2] < 0.0, -1.0, 1.0)
-    u = most(e[0] * s, 0.0)
-    v = most(e[1] * s, 0.0)
-    total = u + v + most(e[2] * s, 0.0)
+    total = e[0] + e[1] + e[2]
     # No branch around a vector: it would go through memory and cost more than the arithmetic.
-    r = 1.0 / most(total, SMALLEST)
-    u = least(u * r, 1.0)
-    v = least(v * r, 1.0 - u)
+    r = wp.where(total == 0.0, 0.0, 1.0 / total)
+    u = most(least(e[0] * r, 1.0), 0.0)
+    v = most(least(e[1] * r, 1.0 - u), 0.0)
     return wp.vec3(u, v, 1.0 - u - v)
 
 

@@ -1,0 +1,83 @@
+"""The append-only record of measurements: one JSON object per line in history.jsonl."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+HISTORY = Path(__file__).resolve().parent / "history.jsonl"
+
+
+def milliseconds(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int) -> dict[str, list[float]]:
+    """Times of several calls, taken in turn so that all see the same weather on the machine."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for i in range(warm_up + rounds):
+        for name, call in calls.items():
+            begin = time.perf_counter()
+            call()
+            if i >= warm_up:
+                times[name].append(1e3 * (time.perf_counter() - begin))
+    return times
+
+
+def spread(values: list[float]) -> float:
+    """Half the distance between the quartiles."""
+    low, _, high = statistics.quantiles(values, n=4)
+    return (high - low) / 2
+
+
+def peak_memory_mb() -> float:
+    """Largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 if sys.platform != "darwin" else 1024 * 1024)
+
+
+def machine() -> str:
+    """Processor and number of cores, without the machine's name."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """Short hash of the checked-out commit, or "unknown" outside a repository."""
+    try:
+        result = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], cwd=HISTORY.parent, capture_output=True, text=True
+        )
+    except OSError:
+        return "unknown"
+    return result.stdout.strip() or "unknown"
+
+
+def record(case: str, values: list[float], warm_up: int, unit: str = "ms", **more: object) -> None:
+    """Append one measurement."""
+    entry = {
+        "commit": commit(),
+        "when": time.strftime("%Y-%m-%dT%H:%MZ", time.gmtime()),
+        "machine": machine(),
+        "case": case,
+        "unit": unit,
+        "warm_up": warm_up,
+        "runs": len(values),
+        "median": round(statistics.median(values), 3),
+        "spread": round(spread(values), 3),
+        "best": round(min(values), 3),
+        "peak_memory_mb": round(peak_memory_mb()),
+        **more,
+    }
+    with HISTORY.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
