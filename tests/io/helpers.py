@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,33 @@ def tetrahedron(**fields: Any) -> Mesh:
     vertices = np.array([[0, 0, 0], [1, 0, 0], [0, 1.5, 0], [0, 0, 2.25]], np.float32)
     faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]], np.int32)
     return Mesh(vertices, faces, **fields)
+
+
+def gltf_triangle(folder: Path, change: Callable[[dict[str, Any]], Any] | None = None) -> Path:
+    """A triangle as .gltf with an external buffer; `change` edits the JSON before it is written."""
+    positions = np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32).tobytes()
+    (folder / "a.bin").write_bytes(positions + struct.pack("<3H", 0, 1, 2))
+    entry: dict[str, Any] = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1, "material": 0}]}],
+        "materials": [{"pbrMetallicRoughness": {}}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5123, "count": 3, "type": "SCALAR"},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteLength": 36},
+            {"buffer": 0, "byteOffset": 36, "byteLength": 6},
+        ],
+        "buffers": [{"uri": "a.bin", "byteLength": 42}],
+    }
+    if change is not None:
+        change(entry)
+    write_json(folder / "a.gltf", entry)
+    return folder / "a.gltf"
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import InputError
+from studio.core.io import photo_reader
 from studio.core.io.photos import load_photos
 from tests.io.helpers import nerf_capture, write_json
 from tests.io.test_photos import llff_capture
@@ -220,3 +221,11 @@ def test_bad_middlebury(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "set_par.txt").write_text(text)
     with pytest.raises(InputError, match=says):
         load_photos(tmp_path)
+
+
+def test_more_photos_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nerf_capture(tmp_path, count=3)
+    monkeypatch.setattr(photo_reader, "_memory", lambda: 100_000)
+    with pytest.raises(InputError, match=r"3 photos, 0 megapixels in all, need .* load them smaller"):
+        load_photos(tmp_path)
+    assert len(load_photos(tmp_path, max_size=16).photos) == 3

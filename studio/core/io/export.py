@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 import studio
+from studio.core.color import linear_to_srgb
 from studio.core.errors import InputError
 from studio.core.io.files import write_bytes
 from studio.core.io.gltf_write import encode_glb
-from studio.core.io.images import linear_to_srgb, save_png
+from studio.core.io.images import save_png
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
 from studio.core.scene.scene import Scene, Similarity

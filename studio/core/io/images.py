@@ -14,6 +14,7 @@ import numpy as np
 import OpenEXR
 from PIL import Image, ImageOps
 
+from studio.core.color import linear_to_srgb, srgb_to_linear
 from studio.core.errors import InputError, describe
 from studio.core.io import radiance
 from studio.core.io.files import atomic_path, check_readable, write_bytes
@@ -38,18 +39,6 @@ _DAMAGE = (
 )
 
 _EXR_DAMAGE = (RuntimeError, OSError, ValueError, KeyError, TypeError, MemoryError)
-
-
-def srgb_to_linear(x: np.ndarray) -> np.ndarray:
-    """Linear light of sRGB coded values (IEC 61966-2-1)."""
-    x = np.asarray(x)
-    return np.where(x <= 0.04045, x / 12.92, ((np.maximum(x, 0) + 0.055) / 1.055) ** 2.4)
-
-
-def linear_to_srgb(x: np.ndarray) -> np.ndarray:
-    """sRGB coded values of linear light (IEC 61966-2-1)."""
-    x = np.asarray(x)
-    return np.where(x <= 0.0031308, x * 12.92, 1.055 * np.maximum(x, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 @cache

@@ -13,9 +13,10 @@ from trimesh.exchange.ply import load_ply
 from trimesh.exchange.stl import load_stl
 from trimesh.geometry import triangulate_quads
 
+from studio.core.color import srgb_to_linear
 from studio.core.errors import InputError, describe
 from studio.core.io.files import inside
-from studio.core.io.images import load_image, srgb_to_linear
+from studio.core.io.images import load_image
 from studio.core.io.limits import binary_stl_size, check_triangles
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh, weld

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from studio.core.color import srgb_to_linear
 from studio.core.errors import InputError, describe
 from studio.core.io.files import inside
-from studio.core.io.images import load_image, srgb_to_linear
+from studio.core.io.images import load_image
 from studio.core.scene.material import Material
 
 _MAX_BYTES = 16 * 2**20

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from studio.core.color import srgb_to_linear
 from studio.core.errors import InputError
-from studio.core.io.images import srgb_to_linear
 from studio.core.io.limits import check_triangles
 from studio.core.io.mtl import read_mtl
 from studio.core.scene.material import Material

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,18 @@ MaskUse = Literal["object", "ignore"]
 
 _PROBES = 3
 """Photos looked at to tell premultiplied alpha from straight alpha."""
+
+
+_BYTES_PER_PIXEL = 16
+"""Three channels and a mask in float32."""
+
+
+def _memory() -> int:
+    """Bytes of memory of this machine, 0 if it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 0
 
 
 class PhotoReader:
@@ -44,12 +57,15 @@ class PhotoReader:
         self._premultiplied = _is_premultiplied(frames[:_PROBES])
 
     def _check_sizes(self, frames: list[Frame]) -> None:
-        """InputError for sizes that differ; only headers are read."""
+        """InputError for sizes that differ, or too much in all; only headers are read."""
         first: tuple[tuple[int, int], str] | None = None
+        pixels = 0
         for frame in frames:
             if not frame.image.is_file():
                 raise InputError(f"{frame.where}: photo {frame.image} does not exist")
             size = image_size(frame.image)
+            height, width = fitted_size(size[1], size[0], self._max_size)
+            pixels += height * width
             if frame.intrinsics.own:
                 continue
             if first is None:
@@ -59,6 +75,17 @@ class PhotoReader:
                     f"{frame.where}: {frame.image.name} has {size[0]}x{size[1]} pixels, {first[1]} has "
                     f"{first[0][0]}x{first[0][1]}; expected one size, or w and h for each frame"
                 )
+
+        self._check_memory(frames, pixels)
+
+    def _check_memory(self, frames: list[Frame], pixels: int) -> None:
+        """InputError if the photos alone would take more than half of the machine's memory."""
+        needed, memory = pixels * _BYTES_PER_PIXEL, _memory()
+        if memory and needed > memory / 2:
+            raise InputError(
+                f"{frames[0].image.parent}: {len(frames)} photos, {pixels / 1e6:.0f} megapixels in all, need "
+                f"{needed / 2**30:.1f} GB, this machine has {memory / 2**30:.1f} GB; load them smaller"
+            )
 
     def read(self, frame: Frame) -> Photo:
         """The photo at its final size, camera in the normalised world, clip range not yet set."""
