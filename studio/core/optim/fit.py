@@ -18,7 +18,7 @@ from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import measure
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.regularizers import SurfaceTerms
-from studio.core.optim.remesh import SurfacePoints, mean_edge_length, remesh, transfer
+from studio.core.optim.remesh import SurfacePoints, mean_edge_length, mean_thickness, remesh, transfer
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import TERMS, FitSettings
@@ -31,6 +31,9 @@ __all__ = ["Fit", "FitProblem", "StepResult"]
 
 _BAKE_RESOLUTION = 160
 """Photos this large say the first colours and where the light is fixed; more only costs time."""
+
+_THICK = 0.25
+"""Mean thickness, of the box, from which on large_steps holds as set; a head has 0.22."""
 
 _REMESH_LIMIT = 1.1
 """A start mesh within 10 % of the wished edge length is left as it is."""
@@ -133,9 +136,10 @@ class Fit:
             mesh.material if self.settings["start"] == "mesh" else self.problem.material
         )
         self._mesh = mesh
+        self._thickness = mean_thickness(mesh.vertices, mesh.faces) / scale
         self._start = Variables.create(
             mesh, center, scale, start_lighting(self.problem), self._fixed_to, self.problem.background,
-            len(self.training), self.settings["large_steps"], self.device,
+            len(self.training), self._smoothness(), self.device,
         )  # fmt: skip
         self.reset()
         self._report(1.0, "Ready")
@@ -178,6 +182,17 @@ class Fit:
             vertices, faces, colors=carry(mesh.colors), roughness=carry(mesh.roughness),
             metallic=carry(mesh.metallic), material=mesh.material, name=mesh.name,
         )  # fmt: skip
+
+    def _smoothness(self) -> float:
+        """Lambda of large steps for this object.
+
+        It smooths over sqrt(lambda) edges; what is thin must not be smoothed over its own
+        thickness, so the reach shrinks with it.
+        """
+        smoothness = float(self.settings["large_steps"])
+        if self.settings["thin_parts"]:
+            smoothness *= min(1.0, (self._thickness / _THICK) ** 2)
+        return smoothness
 
     def _part(self, begin: float, end: float) -> Progress:
         return lambda fraction, note: self._report(begin + (end - begin) * fraction, note)
@@ -323,7 +338,7 @@ class Fit:
         if self._can_remesh(mesh):
             mesh = self._remeshed(mesh, schedule.edge_length(stage) * v.scale)
             self._topology += 1
-        self._adopt(v.on_mesh(mesh, self.settings["large_steps"]))
+        self._adopt(v.on_mesh(mesh, self._smoothness()))
 
     # Live settings
 

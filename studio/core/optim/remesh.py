@@ -385,3 +385,18 @@ def transfer(values: np.ndarray, source: SurfacePoints, points: np.ndarray) -> n
 def mean_edge_length(vertices: np.ndarray, faces: np.ndarray) -> float:
     edges = edges_of(faces)
     return float(np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1).mean())
+
+
+def mean_thickness(vertices: np.ndarray, faces: np.ndarray) -> float:
+    """Twice the volume per area of a closed mesh: about the thickness of its parts.
+
+    A plate gives its thickness, a ball a third of its diameter. inf for open meshes, which
+    have no volume.
+    """
+    topology = _Topology(faces.astype(np.int64), len(vertices))
+    if not topology.paired.all():
+        return float("inf")
+    corner = vertices[faces].astype(np.float64)
+    cross = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])
+    volume = abs(float((corner[:, 0] * cross).sum())) / 6
+    return 4 * volume / max(float(np.linalg.norm(cross, axis=1).sum()), 1e-30)

@@ -36,7 +36,7 @@ _RUN = (
 )
 _START = (
     Param("start", "hull", "choice", choices=("hull", "sphere", "mesh"), help="Shape at step 0"),
-    Param("hull_resolution", 56, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
+    Param("hull_resolution", 80, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
     Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),
     Param(
         "start_smooth", 1.0, low=0.0, high=100.0, step=0.5, help="Implicit smoothing of the hull; 0 is off"
@@ -45,12 +45,15 @@ _START = (
 )
 _MESH = (
     Param("remesh", True, "bool", help="Even out the triangles between the stages (closed meshes)"),
-    Param("edge_coarse", 0.04, low=0.002, high=0.5, step=0.005, help="Edge length at first, of the box"),
+    Param("edge_coarse", 0.025, low=0.002, high=0.5, step=0.005, help="Edge length at first, of the box"),
     Param(
-        "edge_fine", 0.02, low=0.002, high=0.5, step=0.005, help="Edge length in the last stage, of the box"
+        "edge_fine", 0.013, low=0.002, high=0.5, step=0.005, help="Edge length in the last stage, of the box"
     ),
     Param(
-        "large_steps", 5.0, low=0.0, high=200.0, step=1.0, help="Preconditioner lambda; larger is smoother"
+        "large_steps", 5.0, low=0.0, high=200.0, step=0.5, help="Preconditioner lambda; larger is smoother"
+    ),
+    Param(
+        "thin_parts", True, "bool", help="Lower lambda where the start shape is thin, so that parts survive"
     ),
 )
 _SHADING = (
@@ -89,8 +92,8 @@ _RATES = {
     "vertices": (True, 2e-2),
     "albedo": (True, 4e-2),
     "roughness": (True, 1e-2),
-    "metallic": (False, 1e-2),
-    "light": (True, 1e-2),
+    "metallic": (True, 1e-2),
+    "light": (True, 3e-2),
     "background": (False, 1e-2),
     "exposure": (True, 5e-3),
 }
