@@ -193,6 +193,13 @@ def test_text_meshes_are_counted_before_they_are_parsed(
         load_scene(tmp_path / "a.obj")
 
 
+def test_text_meshes_are_weighed_against_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\n" + "f 1 2 3\n" * 30)
+    monkeypatch.setattr(limits, "machine_memory", lambda: 30 * 800)
+    with pytest.raises(InputError, match=r"need .* GB, this machine has .* save it as \.glb"):
+        load_scene(tmp_path / "a.obj")
+
+
 def test_a_file_of_gigabytes_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "a.ply").open("wb") as file:
         file.truncate(3 * 2**30)  # sparse: takes no disk

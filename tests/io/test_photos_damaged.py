@@ -225,7 +225,7 @@ def test_bad_middlebury(tmp_path: Path, text: str, says: str) -> None:
 
 def test_more_photos_than_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nerf_capture(tmp_path, count=3)
-    monkeypatch.setattr(photo_reader, "_memory", lambda: 100_000)
+    monkeypatch.setattr(photo_reader, "machine_memory", lambda: 100_000)
     with pytest.raises(InputError, match=r"3 photos, 0 megapixels in all, need .* load them smaller"):
         load_photos(tmp_path)
     assert len(load_photos(tmp_path, max_size=16).photos) == 3

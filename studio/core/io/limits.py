@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from studio.core.errors import InputError
 
 MAX_TRIANGLES = 5_000_000
-"""Reading a text mesh takes about 700 bytes per triangle at its peak, so this is 3.5 GB; fits and
-the viewport are meant for up to a million."""
+"""Fits and the viewport are meant for up to a million. Reading this many takes 4 GB from an OBJ
+with uvs and normals, 0.7 GB from a binary file."""
+
+_TEXT_BYTES = 800
+"""Memory at the peak of reading an OBJ, per triangle, measured on 500,000 with uvs and normals."""
 
 MAX_BYTES = 2 * 2**30
 """MAX_TRIANGLES with uvs and normals are 1 GB of OBJ text, the most wordy way to write them."""
@@ -30,7 +34,14 @@ def check_before_reading(path: Path) -> None:
     """InputError if a mesh file is too large, from its size and header; little of it is read."""
     size, suffix = path.stat().st_size, path.suffix.lower()
     if suffix == ".obj":
-        check_triangles(path, _lines_of_faces(path))
+        count = _lines_of_faces(path)
+        check_triangles(path, count)
+        memory = machine_memory()
+        if memory and count * _TEXT_BYTES > memory / 2:
+            raise InputError(
+                f"{path}: {count / 1e6:.1f} million triangles of text need {count * _TEXT_BYTES / 2**30:.1f} GB, "
+                f"this machine has {memory / 2**30:.1f} GB; simplify it, or save it as .glb"
+            )
     elif suffix in (".ply", ".stl"):
         with path.open("rb") as file:
             head = file.read(2**16)
@@ -40,6 +51,14 @@ def check_before_reading(path: Path) -> None:
             check_triangles(path, (size - 84) // 50)
     if size > MAX_BYTES:
         raise InputError(f"{path}: {size / 2**30:.1f} GB, expected a mesh file below {MAX_BYTES // 2**30} GB")
+
+
+def machine_memory() -> int:
+    """Bytes of memory of this machine, 0 if it does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return 0
 
 
 def binary_stl_size(head: bytes) -> int:

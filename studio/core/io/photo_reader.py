@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from studio.core.errors import InputError
 from studio.core.io.frames import Frame
 from studio.core.io.images import image_size, load_image, read_samples, to_bytes, to_float
+from studio.core.io.limits import machine_memory
 from studio.core.io.masks import WORK_SIZE, load_mask
 from studio.core.io.resample import fitted_size, shrink
 from studio.core.scene.camera import Camera
@@ -24,14 +24,6 @@ _PROBES = 3
 
 _BYTES_PER_PIXEL = 16
 """Three channels and a mask in float32."""
-
-
-def _memory() -> int:
-    """Bytes of memory of this machine, 0 if it does not say."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-        return 0
 
 
 class PhotoReader:
@@ -80,7 +72,7 @@ class PhotoReader:
 
     def _check_memory(self, frames: list[Frame], pixels: int) -> None:
         """InputError if the photos alone would take more than half of the machine's memory."""
-        needed, memory = pixels * _BYTES_PER_PIXEL, _memory()
+        needed, memory = pixels * _BYTES_PER_PIXEL, machine_memory()
         if memory and needed > memory / 2:
             raise InputError(
                 f"{frames[0].image.parent}: {len(frames)} photos, {pixels / 1e6:.0f} megapixels in all, need "
