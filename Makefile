@@ -29,7 +29,7 @@ format: $(READY)
 	@$(BIN)/ruff check --fix .
 
 bench: $(READY)
-	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	@$(BIN)/python main.py bench
 
 $(READY): pyproject.toml constraints.txt
@@ -37,7 +37,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("studio needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
 	@echo "setting up .venv (about 1.5 GB, some minutes the first time)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 clean:

@@ -380,15 +380,15 @@ class Progress:
             progress.TimeRemainingColumn(),
         )
         self._task: Any = None
-        self._note = ""
+        self._fraction = 0.0
         self._bar.start()
         return self
 
     def report(self, fraction: float, note: str) -> None:
-        """`fraction` in 0..1 of the work called `note`; a new phase begins a new bar."""
-        phase = note.split(":")[0]
-        if self._task is None or phase != self._note:
-            self._task, self._note = self._bar.add_task(note, total=1.0), phase
+        """`fraction` in 0..1 of the work that `note` describes; when it falls, a new bar begins."""
+        if self._task is None or fraction < self._fraction:
+            self._task = self._bar.add_task(note, total=1.0)
+        self._fraction = fraction
         self._bar.update(self._task, completed=min(max(fraction, 0.0), 1.0), description=note)
 
     def __exit__(self, *_: object) -> None:
