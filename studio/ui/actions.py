@@ -28,7 +28,7 @@ def _can_start(state: AppState) -> bool:
 
 
 def _has_mesh(state: AppState) -> bool:
-    return state.ready and (bool(state.scene.meshes) or state.run.visible is not None)
+    return state.ready and (bool(state.scene.meshes) or state.run.override is not None)
 
 
 def _has_photos(state: AppState) -> bool:
@@ -203,6 +203,8 @@ GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
 
 def trigger_shortcuts(state: AppState) -> None:
     """Post the actions whose keys were pressed this frame."""
+    if imgui.is_mouse_down(1):  # flying: W, E and others move the camera
+        return
     for _, actions in GROUPS:
         for action in actions:
             flags = imgui.InputFlags_.route_global

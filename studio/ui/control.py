@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from imgui_bundle import hello_imgui
 
-from studio.core.errors import InputError
+from studio.core.errors import InputError, StudioError
 from studio.core.params import ParamSet
 from studio.core.scene import Light
 from studio.core.scene.light import MAX_LIGHTS
@@ -44,8 +44,8 @@ class Controller:
     def __init__(self, state: AppState, native_dialogs: bool = True) -> None:
         self.state = state
         self.dialogs = FileDialogs(native_dialogs)
-        self.files = Files(state, self.dialogs, self._apply)
         self.run = Run(state, self._apply)
+        self.files = Files(state, self.dialogs, self._apply, self.run.abandon)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
 
@@ -96,7 +96,7 @@ class Controller:
                 getattr(self, f"_act_{command.name}")(*command.args)
             else:
                 self._apply(command, self.state.gesture)
-        except InputError as error:
+        except StudioError as error:
             self.state.notify(str(error), "warn")
 
     def advice(self, title: str) -> str:
@@ -144,7 +144,6 @@ class Controller:
             self.files.open_photos(path)
 
     def _act_open_demo(self) -> None:
-        self.run.stop()
         self.files.open_demo()
 
     def _act_export(self, path: Path | None = None) -> None:
@@ -285,7 +284,7 @@ class Controller:
 
     def _act_exposure(self) -> None:
         if self.viewport is not None:
-            self.viewport.exposure_open = True
+            self.viewport.tools.exposure_open = True
 
     def _act_layout(self, name: str) -> None:
         hello_imgui.switch_layout(name)

@@ -36,9 +36,17 @@ class Files:
 
     Args:
         apply: carries out an edit of the document, on the main thread.
+        abandon: ends the run under way, whose document goes.
     """
 
-    def __init__(self, state: AppState, dialogs: FileDialogs, apply: Callable[[Edits | Set], None]) -> None:
+    def __init__(
+        self,
+        state: AppState,
+        dialogs: FileDialogs,
+        apply: Callable[[Edits | Set], None],
+        abandon: Callable[[], None],
+    ) -> None:
+        self._abandon = abandon
         self._state = state
         self._dialogs = dialogs
         self._apply = apply
@@ -99,6 +107,7 @@ class Files:
 
     def _take_mesh(self, path: Path, scene: Scene) -> None:
         """The new scene replaces the old; light and background stay where the file has none."""
+        self._abandon()
         old = self._state.document.scene
         if not scene.meshes:
             raise InputError(f"{path.name}: no mesh in it")
@@ -115,6 +124,7 @@ class Files:
         self._state.notify(f"Opened {path.name}: {count} triangles", "good")
 
     def _take_photos(self, path: Path, photos: PhotoSet) -> None:
+        self._abandon()
         sets: tuple[Set, ...] = (Set(("photos",), photos, ""),)
         if not self._state.document.scene.meshes or self._state.document.settings["start"] == "sphere":
             masked = any(photo.mask is not None for photo in photos.photos)
@@ -127,6 +137,7 @@ class Files:
         self._state.notify(f"Opened {len(photos.photos)} photos of {path.name}", "good")
 
     def _take_demo(self, scene: Scene, photos: PhotoSet, settings: FitSettings) -> None:
+        self._abandon()
         sets = (
             Set(("scene",), scene, ""),
             Set(("photos",), photos, ""),
@@ -166,7 +177,7 @@ class Files:
 
     def shown_scene(self) -> Scene:
         """The document's scene with the mesh and light of the snapshot on screen."""
-        document, snapshot = self._state.document, self._state.run.visible
+        document, snapshot = self._state.document, self._state.run.override
         if snapshot is None:
             return document.scene
         meshes = [snapshot.mesh, *document.scene.meshes[1:]]

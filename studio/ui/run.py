@@ -36,6 +36,8 @@ class Run:
         self._apply = apply
         self.worker: Worker | None = None
         self._fresh = False
+        self._attached = False
+        self._stale: m.Status | None = None
         self._phase: m.Phase = "idle"
 
     # What the user does
@@ -62,6 +64,8 @@ class Run:
             self.worker = Worker(on_update=self._wake)
         state.run = RunView(status=m.Status("preparing", note="Preparing"))
         self._phase = "idle"
+        self._attached = True
+        self._stale = self.worker.status
         self.worker.start(self._problem(), state.document.settings, state.device)
         preset = state.document.settings.preset or "own"
         state.say(f"Fit started: {len(state.photos.photos)} photos, preset {preset}")
@@ -91,6 +95,15 @@ class Run:
 
     def stop(self) -> None:
         self._post(m.Stop())
+
+    def abandon(self) -> None:
+        """End the run and forget it: its document is being replaced."""
+        if self._state.run.active:
+            self._state.say("The fit was stopped.")
+        self._post(m.Stop())
+        self._attached = False
+        self._state.run = RunView()
+        self._phase = "idle"
 
     def reset(self) -> None:
         self._state.run.timeline = []
@@ -136,8 +149,8 @@ class Run:
     def take(self, snapshot_due: bool) -> None:
         """Once a frame, before drawing."""
         worker = self.worker
-        if worker is None:
-            return
+        if worker is None or not self._attached or worker.status is self._stale:
+            return  # no run, or the thread has not yet begun the one that was started
         run = self._state.run
         run.status = worker.status
         run.history = worker.history
@@ -168,7 +181,7 @@ class Run:
 
     def _phase_changed(self, before: m.Phase, status: m.Status) -> None:
         state = self._state
-        if status.phase in ("done", "stopped") and state.run.snapshot is not None:
+        if status.phase in ("done", "stopped", "failed") and state.run.snapshot is not None:
             self._commit(state.run.snapshot)
         if status.phase == "done":
             psnr = state.run.snapshot.psnr if state.run.snapshot is not None else float("nan")

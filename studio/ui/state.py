@@ -104,7 +104,6 @@ class RunView:
         snapshot: the newest one taken, or None before a run.
         timeline: (step, snapshot) kept along the way, for going back to look.
         shown: the timeline entry being looked at instead of the newest, or None.
-        best: lowest total loss so far and its step.
     """
 
     status: Status = field(default_factory=Status)
@@ -117,6 +116,11 @@ class RunView:
     def visible(self) -> Snapshot | None:
         """The snapshot the viewport shows."""
         return self.shown if self.shown is not None else self.snapshot
+
+    @property
+    def override(self) -> Snapshot | None:
+        """The snapshot shown instead of the document: of a run under way, or one gone back to."""
+        return self.visible if self.active or self.shown is not None else None
 
     @property
     def active(self) -> bool:
@@ -200,7 +204,7 @@ class AppState:
 
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""
-        snapshot = self.run.visible
+        snapshot = self.run.override
         if snapshot is not None and self.document.settings.enabled("light"):
             return snapshot.lighting
         return self.document.scene.lighting

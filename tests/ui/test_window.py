@@ -15,6 +15,7 @@ from studio.core.optim.fit import Fit, FitProblem
 from tests.needs import need
 from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait, wait_ready
 
+TETRA = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n"
 CTRL, SHIFT = imgui.Key.mod_ctrl, imgui.Key.mod_shift
 
 
@@ -138,13 +139,41 @@ def _export(ctx: Any, app: Any, folder: Path) -> None:
     assert len(state.scene.meshes[0].vertices) == vertices
 
 
+def test_the_built_in_scene_converges_at_once(tmp_path: Path) -> None:
+    app = make_app(document=False, demo=True)
+    state = app.state
+    tetra = tmp_path / "tetra.obj"
+    tetra.write_text(TETRA)
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        wait(ctx, lambda: state.photos is not None and not state.jobs.running, "the built-in scene is open")
+        assert not state.history.changed, "what the window opens with is no edit"
+        state.set(("settings", "resolution"), 128, "Change resolution")  # seconds, not minutes
+        ctx.yield_(2)
+        ctx.key_press(imgui.Key.space)
+        wait(ctx, lambda: len(state.run.history) > 24, "24 steps")
+        totals = [row.losses["total"] for row in state.run.history]
+        # 24 steps of 600 towards the duck: the loss has lost a fifth and more by then.
+        assert np.mean(totals[-4:]) < 0.85 * np.mean(totals[:4])
+        assert state.run.snapshot is not None
+        assert any(np.isfinite(error) for error in state.run.snapshot.view_errors.values())
+        state.act("open_mesh", tetra)
+        wait(ctx, lambda: state.scene.triangle_count() == 4, "another mesh is open")
+        ctx.yield_(10)
+        assert state.run.status.phase == "idle", "the run went with its document"
+        assert state.history.undo_label == "Open tetra.obj"
+
+    drive(app, script)
+
+
 def test_files_and_notices(tmp_path: Path) -> None:
     app = make_app(document=False)
     state = app.state
     bad = tmp_path / "broken.glb"
     bad.write_bytes(b"glTF but not really")
     good = tmp_path / "tetra.obj"
-    good.write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 1 4 3\nf 2 3 4\n")
+    good.write_text(TETRA)
     other = tmp_path / "notes.pdf"
     other.write_text("no mesh")
 

@@ -17,6 +17,7 @@ from studio.core.scene import Camera, Light, Lighting, Photo
 from studio.ui.autopanel import digits
 from studio.ui.commands import Edits, History, Set
 from studio.ui.jobs import Job, Jobs
+from studio.ui.panels.hands import in_convex
 from studio.ui.panels.light import angles, direction
 from studio.ui.panels.optimize import message_for
 from studio.ui.panels.progress import linear_ticks, log_ticks, thin
@@ -191,3 +192,10 @@ def test_thumbnails_are_small_and_cut_outs_stand_on_grey() -> None:
     assert small[small.shape[0] // 2, small.shape[1] // 2].tolist() == [255, 255, 255]
     assert 20 < small[0, 0, 0] < 60, "a removed background shows as dark grey, not as a black photo"
     assert thumbnail(Photo("b", image, camera))[0, 0].tolist() == [0, 0, 0]
+
+
+def test_a_point_in_convex_polygons_of_both_orientations() -> None:
+    square = np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
+    polygons = np.stack([square, square[::-1], square + 2.0])
+    assert in_convex(polygons, np.array([0.5, 0.4])).tolist() == [True, True, False]
+    assert in_convex(polygons, np.array([1.5, 0.5])).tolist() == [False, False, False]

@@ -40,7 +40,7 @@ def draw(state: AppState) -> None:
         moving = bool(group) and state.run.active and state.document.settings.enabled(group)
         value: Any = getattr(mesh.material, param.name)
         autopanel.row(state, param, value, (*path, param.name), param.default, moving)
-    _maps(mesh.material, mesh.colors is not None or state.run.visible is not None)
+    _maps(mesh.material, mesh.colors is not None or state.run.override is not None)
 
 
 def _maps(material: Material, per_vertex: bool) -> None:

@@ -14,12 +14,12 @@ ROW = 24.0
 def draw(state: AppState) -> None:
     """The panel's body."""
     scene = state.scene
-    if not scene.meshes and state.run.visible is None:
+    if not scene.meshes and state.run.override is None:
         if w.empty(Icon.mesh, "No object yet.", "Open mesh…", "open_mesh"):
             state.act("open_mesh")
         return
     imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(px(8), 0))
-    run_mesh = state.run.visible
+    run_mesh = state.run.override
     for i, mesh in enumerate(scene.meshes):
         faces = len(run_mesh.mesh.faces) if run_mesh is not None and i == 0 else len(mesh.faces)
         _row(state, f"mesh:{i}", Icon.mesh, 0x7FB8F5, mesh.name or "mesh", count(faces), "Triangles")

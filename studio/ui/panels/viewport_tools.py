@@ -1,0 +1,188 @@
+"""The tools over the picture: modes and channels, gizmo, wipe knob, numbers, legend, exposure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from imgui_bundle import ImVec2, imgui
+
+from studio.core.scene import Camera
+from studio.gl.colormap import DIFFERENCE_MAP, colormap
+from studio.gl.options import AOVS, ViewOptions
+from studio.ui import widgets as w
+from studio.ui.panels import gizmo
+from studio.ui.theme import Icon, mix, px, roles, u32, vec
+
+if TYPE_CHECKING:
+    from studio.ui.panels.viewport import ViewportPanel
+
+MODE_ITEMS = (
+    ("render", "Render", "The scene as it is rendered"),
+    ("target", "Target", "The photo  (T)"),
+    ("wipe", "Wipe", "Render and photo with a divider to drag  (W)"),
+    ("split", "Split", "Left half render, right half photo"),
+    ("difference", "Difference", "Where render and photo differ  (O)"),
+    ("flicker", "Flicker", "Render and photo in turn"),
+)
+
+
+class Tools:
+    """Draws over the picture of a viewport panel.
+
+    Attributes:
+        exposure_open: the exposure popup opens in the next frame.
+    """
+
+    def __init__(self, panel: ViewportPanel) -> None:
+        self._panel = panel
+        self._state = panel.state
+        self.exposure_open = False
+
+    def draw(self, camera: Camera) -> None:
+        """Everything over the picture; inside the viewport's window."""
+        view = self._state.view
+        if not view.picture_only:
+            imgui.set_cursor_screen_pos(ImVec2(self._panel.low.x + px(10), self._panel.low.y + px(8)))
+            self._tool_bar()
+        if view.gizmo and not view.picture_only:
+            center = ImVec2(self._panel.low.x + self._panel.size.x - px(48), self._panel.low.y + px(46))
+            side = gizmo.draw(camera, center)
+            if side is not None:
+                self._state.act("look", side)
+        if view.mode == "wipe" and view.photo is not None:
+            self._wipe_knob()
+        if view.mode in ("wipe", "split") and view.photo is not None:
+            at = view.wipe if view.mode == "wipe" else 0.5
+            self._side_labels(at)
+        if view.mode == "difference" and view.photo is not None:
+            self._legend()
+        else:
+            self._hover_line()
+        self._caption()
+        self._exposure_popup()
+        if not self._panel.gl.meshes.parts and self._state.ready and not self._state.jobs.running:
+            self._invitation()
+
+    def _tool_bar(self) -> None:
+        view = self._state.view
+        imgui.begin_disabled(self._state.photos is None)
+        chosen = w.segmented("mode", view.mode, MODE_ITEMS)
+        imgui.end_disabled()
+        if chosen is not None and chosen != view.mode:
+            self._state.act("mode", chosen)
+        imgui.same_line(0, px(8))
+        imgui.set_next_item_width(px(108))
+        imgui.push_style_color(imgui.Col_.frame_bg, vec(roles().panel, 0.92))
+        titles = [aov.capitalize() for aov in AOVS]
+        aov = w.combo("##aov", view.aov, AOVS, titles)
+        imgui.pop_style_color()
+        w.tooltip("Channel shown  (1 … 8)")
+        if aov is not None:
+            self._state.act("aov", aov)
+        if view.exposure:
+            imgui.same_line(0, px(8))
+            imgui.align_text_to_frame_padding()
+            w.text(f"{Icon.sun} {view.exposure:+.1f} EV", roles().accent)
+
+    def _wipe_knob(self) -> None:
+        x = self._panel.low.x + self._state.view.wipe * self._panel.size.x
+        y = self._panel.low.y + self._panel.size.y / 2
+        draw = imgui.get_window_draw_list()
+        draw.add_line(
+            ImVec2(x, self._panel.low.y),
+            ImVec2(x, self._panel.low.y + self._panel.size.y),
+            u32(0xFFFFFF, 0.75),
+            px(1.5),
+        )
+        color = roles().accent if self._panel.hands.dragging_wipe else 0xFFFFFF
+        draw.add_circle_filled(ImVec2(x, y), px(11), u32(color))
+        for side in (-1, 1):
+            tip = x + side * px(7)
+            base = x + side * px(3)
+            draw.add_triangle_filled(
+                ImVec2(tip, y), ImVec2(base, y - px(4)), ImVec2(base, y + px(4)), u32(0x1C1F23)
+            )
+
+    def _side_labels(self, at: float) -> None:
+        x = self._panel.low.x + at * self._panel.size.x
+        y = self._panel.low.y + self._panel.size.y - px(34)
+        self._chip("render", ImVec2(x - px(12), y), right=True)
+        self._chip("photo", ImVec2(x + px(12), y))
+
+    def _chip(self, string: str, at: ImVec2, right: bool = False) -> None:
+        """Text on a translucent plate."""
+        size = imgui.calc_text_size(string)
+        x = at.x - size.x - px(16) if right else at.x
+        draw = imgui.get_window_draw_list()
+        low, high = ImVec2(x, at.y), ImVec2(x + size.x + px(16), at.y + size.y + px(8))
+        draw.add_rect_filled(low, high, u32(roles().window, 0.8), px(4))
+        draw.add_text(ImVec2(x + px(8), at.y + px(4)), u32(mix(roles().muted, roles().text, 0.4)), string)
+
+    def _hover_line(self) -> None:
+        if self._panel.hands.hover is None or self._state.view.mode in ("wipe", "split"):
+            return
+        (x, y), info = self._panel.hands.hover
+        words = f"x {x}  y {y}"
+        if info is not None:
+            r, g, b = (float(v) for v in info.albedo)
+            words += f"    albedo {r:.2f} {g:.2f} {b:.2f}"
+            words += f"    roughness {info.roughness:.2f}    depth {info.depth:.2f}"
+        self._chip(words, ImVec2(self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34)))
+
+    def _legend(self) -> None:
+        """The colours of the difference, from none to what saturates."""
+        draw = imgui.get_window_draw_list()
+        x, y = self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34)
+        draw.add_rect_filled(ImVec2(x, y), ImVec2(x + px(252), y + px(24)), u32(roles().window, 0.8), px(4))
+        draw.add_text(ImVec2(x + px(8), y + px(4)), u32(roles().text), "difference  0")
+        colors = colormap(DIFFERENCE_MAP, np.linspace(0, 1, 32))
+        left, width = x + px(96), px(110)
+        part = width / len(colors)
+        for i, (r, g, b) in enumerate(colors):
+            low = ImVec2(left + i * part, y + px(7))
+            color = imgui.get_color_u32((float(r), float(g), float(b), 1.0))
+            draw.add_rect_filled(low, ImVec2(low.x + part + 0.5, y + px(17)), color)
+        top = f"{1 / ViewOptions().difference_gain:g}"
+        draw.add_text(ImVec2(left + width + px(8), y + px(4)), u32(roles().text), top)
+
+    def _caption(self) -> None:
+        """Which photo is looked through, at the lower right, with the way out."""
+        view, photos = self._state.view, self._state.photos
+        if view.photo is None or photos is None or view.photo >= len(photos.photos):
+            return
+        photo = photos.photos[view.photo]
+        error = self._state.view_error(photo.name)
+        words = photo.name if error is None else f"{photo.name}    error {error:.3f}"
+        width = imgui.calc_text_size(words).x
+        x = self._panel.low.x + self._panel.size.x - width - px(60)
+        y = self._panel.low.y + self._panel.size.y - px(34)
+        self._chip(words, ImVec2(x, y))
+        imgui.set_cursor_screen_pos(ImVec2(x + width + px(20), y - px(1)))
+        if w.quiet_button(Icon.close, "leave_photo", "Leave the photo  (Esc)"):
+            self._state.act("leave_photo")
+
+    def _exposure_popup(self) -> None:
+        if self.exposure_open:
+            self.exposure_open = False
+            imgui.open_popup("exposure")
+        imgui.set_next_window_pos(ImVec2(self._panel.low.x + px(10), self._panel.low.y + px(46)))
+        if imgui.begin_popup("exposure"):
+            view = self._state.view
+            imgui.align_text_to_frame_padding()
+            w.text("Exposure")
+            imgui.same_line()
+            value = w.slider("##exposure", view.exposure, -6.0, 6.0, "%+.1f EV", width=px(180))
+            if value is not None:
+                view.exposure = round(value, 1)
+            if imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0):
+                view.exposure = 0.0
+            imgui.end_popup()
+
+    def _invitation(self) -> None:
+        middle = self._panel.low.y + self._panel.size.y / 2 - px(60)
+        imgui.set_cursor_screen_pos(ImVec2(self._panel.low.x + self._panel.size.x / 2 - px(150), middle))
+        imgui.begin_child("invitation", ImVec2(px(300), px(150)))
+        if w.empty(Icon.mesh, "Drop a mesh or a folder of photos here.", "Open mesh…", "open_mesh"):
+            self._state.act("open_mesh")
+        imgui.end_child()
