@@ -174,7 +174,11 @@ def fit(
         raise InputError("--start mesh: expected the mesh with --mesh FILE")
     check_writable(out)
     with Progress() as progress:
-        photos = load_photos(source, max_size=settings["resolution"], progress=progress.report)
+        photos = load_photos(
+            source,
+            max_size=settings["resolution"],
+            progress=lambda done, total: progress.report(done / total, f"Loading photos: {done}/{total}"),
+        )
     for note in photos.notes:
         click.echo(f"note: {note}")
     _fit(photos, settings, out, mesh, device)
