@@ -2,35 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 import torch
 
-from tests.needs import need
-from tests.unit import test_ops_antialias, test_ops_interpolate, test_ops_rasterize, test_ops_texture
+from tests.needs import ROOT, need
+from tests.unit.conftest import DEVICE_VARIABLE
 
 
-@pytest.fixture
-def device() -> torch.device:
+@pytest.mark.parametrize("operation", ["rasterize", "interpolate", "texture", "antialias"])
+def test_unit_tests_on_cuda(operation: str) -> None:
     need("cuda")
-    return torch.device("cuda", 0)
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", f"tests/unit/test_ops_{operation}.py"],
+        cwd=ROOT,
+        env={**os.environ, DEVICE_VARIABLE: "cuda"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout
 
 
-def _borrow(module) -> None:
-    """Take over the tests of a module that ask for a device."""
-    for name, value in vars(module).items():
-        code = getattr(value, "__code__", None)
-        if name.startswith("test_") and code and "device" in code.co_varnames[: code.co_argcount]:
-            globals()[f"{name}_{module.__name__.rsplit('_', 1)[-1]}"] = value
-
-
-for _module in (test_ops_rasterize, test_ops_interpolate, test_ops_texture, test_ops_antialias):
-    _borrow(_module)
-
-
-def test_results_match_the_cpu(device) -> None:
+def test_results_match_the_cpu() -> None:
+    need("cuda")
     from tests.unit.test_launcher import everything
 
-    expected = everything(1)
-    for ours, right in zip(everything(1, device), expected):
+    for ours, expected in zip(everything(1, torch.device("cuda", 0)), everything(1)):
         # Fused multiply-adds and the order of sums differ; gradients go up to about 100.
-        torch.testing.assert_close(ours.cpu(), right, rtol=1e-3, atol=2e-3)
+        torch.testing.assert_close(ours.cpu(), expected, rtol=1e-3, atol=2e-3)

@@ -17,12 +17,6 @@ from studio.core.ops import (
 )
 from tests import ops_reference as reference
 
-
-@pytest.fixture
-def device() -> torch.device:
-    return torch.device("cpu")
-
-
 QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
 
 

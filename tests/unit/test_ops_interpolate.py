@@ -7,14 +7,9 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels.interpolate import MAX_CHANNELS
+from studio.core.kernels.channels import MAX_CHANNELS
 from studio.core.ops import interpolate, rasterize, rasterize_interpolate
 from tests import ops_reference as reference
-
-
-@pytest.fixture
-def device() -> torch.device:
-    return torch.device("cpu")
 
 
 def scene(device: torch.device, images: int = 3) -> tuple[Tensor, Tensor]:

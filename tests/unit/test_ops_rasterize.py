@@ -12,11 +12,6 @@ from studio.core.ops import RasterizeCudaContext, RasterizeGLContext, rasterize
 from tests import ops_reference as reference
 
 
-@pytest.fixture
-def device() -> torch.device:
-    return torch.device("cpu")
-
-
 def triangle(*corners: tuple[float, float, float, float]) -> Tensor:
     return torch.tensor([corners], dtype=torch.float32)
 

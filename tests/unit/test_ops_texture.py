@@ -10,11 +10,6 @@ from studio.core.errors import InputError, ShapeError
 from studio.core.ops import texture
 
 
-@pytest.fixture
-def device() -> torch.device:
-    return torch.device("cpu")
-
-
 def by_torch(tex: Tensor, uv: Tensor, boundary: str) -> Tensor:
     """grid_sample; wrapping by laying copies side by side (uv within -2..3)."""
     images = tex.permute(0, 3, 1, 2).expand(len(uv), -1, -1, -1)

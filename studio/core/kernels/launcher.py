@@ -382,8 +382,12 @@ def launch(
         body(parts[0])
     else:
         pool().run(parts, body)
-    for value in [*inputs, *gradients]:
-        if isinstance(value, Scatter):
-            for own in copies:
-                if id(value) in own:
-                    value.tensor.add_(own[id(value)])
+    _sum_up([*inputs, *gradients], copies)
+
+
+def _sum_up(values: Sequence[Any], copies: Sequence[dict[int, Tensor]]) -> None:
+    """Add the bands' copies to the tensors they stand for."""
+    for value in values:
+        for own in copies:
+            if id(value) in own:
+                value.tensor.add_(own[id(value)])

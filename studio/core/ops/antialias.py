@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studio.core.errors import ShapeError
 from studio.core.kernels import antialias as kernels
-from studio.core.kernels import launcher
+from studio.core.kernels import launcher, silhouette
 from studio.core.ops import check
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import project, triangle_chunk
@@ -63,7 +63,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
     front = torch.empty(n, len(tri), dtype=torch.int8, device=device)
     chunk = triangle_chunk(device, len(tri))
     launcher.launch(
-        kernels.facing,
+        silhouette.facing,
         n * -(-len(tri) // chunk),
         [launcher.BEGIN, chunk, pos, screen, tri, front],
         device,
@@ -73,7 +73,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
     counts = torch.zeros(len(launcher.bands(device, n * height)), dtype=torch.int32, device=device)
     flat = rast.view(-1, 4)
     claim = launcher.arguments(
-        kernels.claim,
+        silhouette.claim,
         [0, 0, 0, 0, chunk, pos, screen, tri, edges, front, flat, width, height, keys, claimed, counts],
         device,
     )
@@ -88,7 +88,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
         first = band.begin // height
         images = (band.end - 1) // height + 1 - first
         launcher.launch_in_band(
-            kernels.claim,
+            silhouette.claim,
             (images, -(-len(edges) // chunk)),
             [first, band.begin, band.end, band.index, *claim[4:]],
             device,
@@ -200,7 +200,7 @@ def antialias(
         ShapeError: names the tensor, expected and actual shape, type or device.
     Reference:
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering",
-        section 3.6; driven by edges instead of pixel pairs, see studio.core.kernels.antialias.
+        section 3.6; driven by edges instead of pixel pairs, see studio.core.kernels.silhouette.
     """
     op = "antialias"
     color = check.tensor(op, "color", color, ("N", "H", "W", "C"))

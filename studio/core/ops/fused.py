@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from studio.core.kernels import interpolate as kernels
 from studio.core.kernels import launcher
+from studio.core.kernels.channels import groups
+from studio.core.kernels.fused import kernels
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length, visible
 
@@ -24,13 +25,13 @@ class _RasterizeInterpolate(torch.autograd.Function):
         rast = torch.empty(n, height, width, 4, device=device)
         out = torch.empty(n, height, width, channels, device=device)
         run = run_length(device, width)
-        parts = kernels.groups(channels)
+        parts = groups(channels)
         for first, count in parts:
             whole = len(parts) == 1
             part = out if whole else torch.empty(n, height, width, count, device=device)
             values = attr if whole else attr[..., first : first + count].contiguous()
             launcher.launch(
-                kernels.fused(count).forward,
+                kernels(count).forward,
                 n * height * width // run,
                 [
                     launcher.BEGIN,
@@ -66,7 +67,7 @@ class _RasterizeInterpolate(torch.autograd.Function):
         rows = height * width // run
         grad_pos = torch.zeros_like(pos) if with_pos else pos
         grad_attr = torch.zeros_like(attr) if with_attr else attr
-        parts = kernels.groups(channels)
+        parts = groups(channels)
         for first, count in parts:
             whole = len(parts) == 1
             span = slice(first, first + count)
@@ -74,7 +75,7 @@ class _RasterizeInterpolate(torch.autograd.Function):
             target = grad_attr if whole or not with_attr else torch.zeros_like(values)
             pixel = grad_out if whole else grad_out[..., span]
             launcher.launch(
-                kernels.fused(count).backward,
+                kernels(count).backward,
                 n * rows,
                 [
                     launcher.BEGIN,

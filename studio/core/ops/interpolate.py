@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels import interpolate as kernels
 from studio.core.kernels import launcher
+from studio.core.kernels.channels import groups
+from studio.core.kernels.interpolate import kernels
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length
 
@@ -28,7 +29,7 @@ def _launch_forward(
     dx = torch.empty(shape if mode == DERIVATIVES else (0, count), device=rast.device)
     dy = torch.empty_like(dx)
     launcher.launch(
-        kernels.plain(count).forward,
+        kernels(count).forward,
         n * height * width // run,
         [
             launcher.BEGIN,
@@ -55,7 +56,7 @@ class _Interpolate(torch.autograd.Function):
     def forward(ctx: Any, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, mode: int) -> Tensor:
         n, height, width, _ = rast.shape
         pieces = []
-        for first, count in kernels.groups(attr.shape[-1]):
+        for first, count in groups(attr.shape[-1]):
             group = attr[..., first : first + count].contiguous()
             out, dx, dy = _launch_forward(group, rast, tri, rast_db, mode)
             pieces.append(out if mode == PLAIN else torch.stack([dx, dy], dim=-1).view(len(dx), -1))
@@ -74,7 +75,7 @@ class _Interpolate(torch.autograd.Function):
         grad_rast = torch.zeros_like(rast)
         grad_db = torch.zeros_like(rast_db) if mode == DERIVATIVES else grad_rast
         grad_attr = torch.zeros_like(attr)
-        for first, count in kernels.groups(attr.shape[-1]):
+        for first, count in groups(attr.shape[-1]):
             group = attr[..., first : first + count].contiguous()
             target = torch.zeros_like(group)
             gradient = grads[0].reshape(n * height * width, -1, 1 if mode == PLAIN else 2)
@@ -82,7 +83,7 @@ class _Interpolate(torch.autograd.Function):
             dx = gradient[..., 0].contiguous()
             dy = gradient[..., -1].contiguous()
             launcher.launch(
-                kernels.plain(count).backward,
+                kernels(count).backward,
                 n * rows,
                 [
                     launcher.BEGIN,

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from studio.core.kernels import launcher
-from studio.core.kernels import rasterize as kernels
+from studio.core.kernels import visibility as kernels
 
 
 def project(pos: Tensor, height: int, width: int) -> Tensor:
