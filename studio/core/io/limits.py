@@ -39,7 +39,7 @@ def check_before_reading(path: Path) -> None:
         memory = machine_memory()
         if memory and count * _TEXT_BYTES > memory / 2:
             raise InputError(
-                f"{path}: {count / 1e6:.1f} million triangles of text need {count * _TEXT_BYTES / 2**30:.1f} GB, "
+                f"{path}: {count / 1e6:.1f} million triangles need {count * _TEXT_BYTES / 2**30:.1f} GB, "
                 f"this machine has {memory / 2**30:.1f} GB; simplify it, or save it as .glb"
             )
     elif suffix in (".ply", ".stl"):
