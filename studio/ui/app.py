@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +38,9 @@ from studio.ui.state import AppState, Document
 from studio.ui.thumbnails import Thumbnails
 
 SIZE = (1280, 800)
+PREFERENCE = "view"
+REMEMBERED = ("light_theme", "grid", "cameras", "gizmo")
+"""Settings of the view that the next session takes up."""
 
 
 class App:
@@ -69,6 +73,8 @@ class App:
         self._thumbnails: Thumbnails | None = None
         self._pacing = Pacing()
         self._began = time.perf_counter()
+        self._title = ""
+        self._preferences = preferences
         self.first_frame_seconds = 0.0
         self.on_frame: Callable[[], None] | None = None
         self.params = self._runner_params(preferences)
@@ -155,6 +161,8 @@ class App:
         self._drop_callback = self._on_drop  # GLFW keeps no reference
         window = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(window, self._drop_callback)  # type: ignore[arg-type]  # stub: the C function
+        if self._preferences:
+            self._load_preferences()
         self.control.warm_up(self._files, self._demo)
 
     def _on_drop(self, window: Any, paths: list[str]) -> None:
@@ -175,6 +183,10 @@ class App:
             self.viewport.samples = self._pacing.samples
         state.idle = bool(self.params.fps_idling.is_idling)
         state.fps = hello_imgui.frame_rate()
+        title = f"{state.document.name} · Studio"
+        if title != self._title:
+            self._title = title
+            glfw.set_window_title(glfw_utils.glfw_window_hello_imgui(), title)
         visible = not state.view.picture_only
         self.params.imgui_window_params.show_menu_bar = visible
         self.params.imgui_window_params.show_status_bar = visible
@@ -193,7 +205,24 @@ class App:
         if self.on_frame is not None:
             self.on_frame()
 
+    def _load_preferences(self) -> None:
+        """View settings of the last session; whatever is damaged is ignored."""
+        try:
+            saved = json.loads(hello_imgui.load_user_pref(PREFERENCE) or "{}")
+        except ValueError:
+            return
+        for name in REMEMBERED:
+            if isinstance(saved.get(name), bool):
+                setattr(self.state.view, name, saved[name])
+        if self.state.view.light_theme:
+            theme.use(theme.LIGHT)
+
     def _before_exit(self) -> None:
+        if self._preferences:
+            view = self.state.view
+            hello_imgui.save_user_pref(
+                PREFERENCE, json.dumps({name: getattr(view, name) for name in REMEMBERED})
+            )
         self.state.window_open = False
         self.control.close()
         if self._thumbnails is not None:

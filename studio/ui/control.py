@@ -57,7 +57,7 @@ class Controller:
     def warm_up(self, files: list[Path], demo: bool) -> None:
         """Load the heavy libraries behind the window, then what it should open with."""
 
-        def work(job: Job) -> dict[str, Effect]:
+        def work(job: Job) -> tuple[dict[str, Effect], str]:
             job.progress(-1, "PyTorch")
             import torch  # noqa: F401
 
@@ -67,8 +67,9 @@ class Controller:
             effects = registry()
             job.progress(-1, "optimizer")
             import studio.core.optim.worker  # noqa: F401
+            from studio.core.device import pick_device
 
-            return effects
+            return effects, str(pick_device(self.state.device))
 
         if files:
             self.state.act("open_files", files)
@@ -76,7 +77,9 @@ class Controller:
             self.files.open_demo()
         self.state.jobs.start("Loading", work, self._warm)
 
-    def _warm(self, effects: dict[str, Effect]) -> None:
+    def _warm(self, loaded: tuple[dict[str, Effect], str]) -> None:
+        effects, device = loaded
+        self.state.compute = device.upper()
         document = self.state.document
         document.effects = {
             name: ParamSet(name, effect.params, document.scene.effects.get(name))

@@ -30,7 +30,7 @@ SNAPSHOT_RATE = 30.0
 BAND_THREADS = "band-"
 """How the launcher names the threads of its pool."""
 
-NICE = 10
+NICE = 5
 """Scheduling niceness of the optimizer beside a software renderer: input comes first."""
 
 

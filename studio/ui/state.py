@@ -133,7 +133,7 @@ class AppState:
 
     Attributes:
         ready: the heavy libraries are loaded, so fits and files can be opened.
-        device: what the user asked for: auto, cpu or cuda.
+        device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
         gesture: grows between drags; edits of one gesture are undone together.
     """
@@ -146,6 +146,7 @@ class AppState:
         self.run = RunView()
         self.jobs = jobs
         self.device = device
+        self.compute = ""
         self.ready = False
         self.starting_note = "Loading"
         self.renderer = ""

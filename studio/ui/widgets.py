@@ -252,10 +252,10 @@ def icon_button(
     return pressed
 
 
-def quiet_button(icon: str, id: str, hint: str) -> bool:
+def quiet_button(icon: str, id: str, hint: str, active: bool = False) -> bool:
     """An icon without a frame until hovered."""
     imgui.push_style_color(imgui.Col_.button, vec(0, 0))
-    imgui.push_style_color(imgui.Col_.text, vec(roles().muted))
+    imgui.push_style_color(imgui.Col_.text, vec(roles().accent if active else roles().muted))
     pressed = imgui.button(f"{icon}###{id}")
     imgui.pop_style_color(2)
     tooltip(hint)

@@ -59,9 +59,27 @@ def _fit_and_pause(ctx: Any, app: Any) -> None:
     shown = app.viewport.gl.meshes.parts[0].mesh
     extent = float(np.abs(shown.vertices).max())
     assert extent < 0.7, f"the viewport still shows the start mesh, extent {extent}"
+    _read_plots(ctx, app)
     step = run.status.step
     ctx.item_click("//Optimize/###step")
     wait(ctx, lambda: run.status.step == step + 1 and run.status.phase == "paused", "one step")
+
+
+def _read_plots(ctx: Any, app: Any) -> None:
+    """Hovering reads the curves; the timeline goes back to the start and returns."""
+    run, line = app.state.run, ctx.item_info("//Progress/timeline").rect_full
+    for share in (0.15, 0.5, 0.85):
+        ctx.mouse_move_to_pos((line.min.x + share * (line.max.x - line.min.x), line.min.y - 50))
+        ctx.yield_(2)
+    ctx.mouse_move_to_pos((line.min.x + 10, (line.min.y + line.max.y) / 2))
+    ctx.mouse_click()
+    ctx.yield_(3)
+    assert run.shown is not None
+    assert run.shown.step == 0
+    ctx.mouse_move_to_pos((line.max.x - 10, (line.min.y + line.max.y) / 2))
+    ctx.mouse_click()
+    ctx.yield_(3)
+    assert run.shown is None
 
 
 def _compare(ctx: Any, app: Any) -> None:

@@ -30,6 +30,7 @@ def draw(state: AppState, thumbnails: Thumbnails) -> None:
     order = list(range(len(photos.photos)))
     if state.view.worst_first:
         order.sort(key=lambda i: -(state.view_error(photos.photos[i].name) or 0.0))
+    _header(state, len(order))
     gap = px(6)
     space = imgui.get_content_region_avail().x
     columns = max(1, int((space + gap) // (px(TILE) + gap)))
@@ -42,10 +43,15 @@ def draw(state: AppState, thumbnails: Thumbnails) -> None:
         _tile(state, thumbnails, index, ImVec2(width, height + px(8)), height)
 
 
-def draw_header_button(state: AppState) -> None:
-    """The sort toggle."""
-    if w.quiet_button(Icon.sort, "worst_first", "Worst photos first"):
-        state.act("toggle", "worst_first")
+def _header(state: AppState, count: int) -> None:
+    """How many there are, and the sort toggle once there is something to sort by."""
+    imgui.align_text_to_frame_padding()
+    w.muted(f"{count} photos")
+    if state.run.snapshot is not None and state.run.snapshot.view_errors:
+        imgui.same_line(imgui.get_content_region_avail().x - px(20))
+        hint = "In order" if state.view.worst_first else "Worst first"
+        if w.quiet_button(Icon.sort, "worst_first", hint, state.view.worst_first):
+            state.act("toggle", "worst_first")
 
 
 def _tile(state: AppState, thumbnails: Thumbnails, index: int, size: ImVec2, height: float) -> None:

@@ -119,8 +119,9 @@ def _jobs(state: AppState) -> None:
 
 
 def _machine(state: AppState, width: float) -> None:
-    speed = "idle" if state.idle else f"{state.fps:.0f} fps"
-    device = "CPU" if state.device in ("auto", "cpu") else state.device.upper()
+    resting = state.idle and state.run.status.phase not in ("preparing", "running")
+    speed = "idle" if resting else f"{state.fps:.0f} fps"
+    device = state.compute or "…"
     shown = f"{speed}   ·   {device} · {state.renderer}"
     imgui.same_line(width - imgui.calc_text_size(shown).x - px(14))
     imgui.align_text_to_frame_padding()
