@@ -99,7 +99,7 @@ def merge(meshes: list[Mesh]) -> Mesh:
     if len(meshes) == 1:
         return meshes[0]
     first = np.cumsum([0, *(len(m.vertices) for m in meshes[:-1])])
-    tint = [np.float32(m.material.base_color) for m in meshes]
+    tint = [np.array(m.material.base_color, np.float32) for m in meshes]
     colors = [
         t * (m.colors if m.colors is not None else np.ones_like(m.vertices)) for t, m in zip(tint, meshes)
     ]

@@ -27,7 +27,9 @@ def torus(major: float = 0.7, minor: float = 0.3, sections: int = 64) -> Mesh:
         trimesh.creation.torus(major, minor, major_sections=sections, minor_sections=max(3, sections // 2)),
         "torus",
     )
-    mesh.vertices = np.ascontiguousarray(mesh.vertices[:, (0, 2, 1)] * np.float32((1, 1, -1)))  # z up to y up
+    mesh.vertices = np.ascontiguousarray(
+        mesh.vertices[:, (0, 2, 1)] * np.array((1, 1, -1), np.float32)
+    )  # z up to y up
     return mesh
 
 
