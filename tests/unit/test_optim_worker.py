@@ -14,10 +14,12 @@ from studio.core.optim import messages as m
 from studio.core.optim.fit import FitProblem, StepResult
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.worker import Worker, _keeps_row
-from studio.core.scene import Lighting, Scene
+from studio.core.scene import Lighting, PhotoSet, Scene, Similarity
 from studio.core.scene.shapes import cube
 from tests.unit.optim_scenes import coloured_ball, photograph
 from tests.unit.test_optim_fit import tiny
+
+PROBLEM = FitProblem(PhotoSet([], Similarity()))
 
 TIMEOUT = 20.0
 """Seconds after which a state counts as not reached; the longest wait is below one."""
@@ -62,9 +64,6 @@ class FakeFit:
     def snapshot(self):
         return m.Snapshot(self.steps_done, cube(), Lighting(), (0.0, 0.0, 0.0), {})
 
-    def scene_of(self, snapshot):
-        return Scene(meshes=[snapshot.mesh])
-
     def set_rate(self, group, rate):
         self.settings.set(f"{group}_rate", rate)
 
@@ -107,7 +106,7 @@ def wait_for(worker: Worker, *phases: str) -> m.Status:
 
 
 def start(worker: Worker, steps: int = 50) -> None:
-    worker.start(None, FitSettings({"steps": steps}))
+    worker.start(PROBLEM, FitSettings({"steps": steps}))
 
 
 def test_runs_to_the_end(make):
@@ -251,7 +250,7 @@ def test_a_bad_setting_is_noted_and_ignored(make):
 def test_settings_of_the_caller_are_left_alone(make):
     worker = make()
     settings = FitSettings({"steps": 3})
-    worker.start(None, settings)
+    worker.start(PROBLEM, settings)
     worker.post(m.SetSteps(4))
     wait_for(worker, "done")
     assert settings["steps"] == 3

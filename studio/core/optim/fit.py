@@ -377,20 +377,9 @@ class Fit:
             topology=self._topology,
         )
 
-    def scene_of(self, snapshot: Snapshot) -> Scene:
-        """The scene that a snapshot shows, in the normalised world."""
-        return Scene(
-            meshes=[snapshot.mesh],
-            lighting=snapshot.lighting,
-            background=snapshot.background,
-            effects={name: dict(values) for name, values in self.problem.effects.items()},
-            cameras=[photo.camera for photo in self.problem.photos.photos],
-            name=self._mesh.name,
-        )
-
     def result(self) -> Scene:
         """The scene as it is now, in the normalised world; PhotoSet.input_to_world leads back."""
-        return self.scene_of(self.snapshot())
+        return self.problem.scene_of(self.snapshot())
 
     def evaluate(self, photos: list[Photo], resolution: int | None = None, pictures: int = 0) -> Evaluation:
         """Metrics of photos, held out or not, and pictures of the first few.

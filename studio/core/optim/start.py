@@ -9,8 +9,9 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.optim.hull import Cancel, Progress, visual_hull
+from studio.core.optim.messages import Snapshot
 from studio.core.optim.settings import FitSettings
-from studio.core.scene import Lighting, Material, Mesh, PhotoSet
+from studio.core.scene import Lighting, Material, Mesh, PhotoSet, Scene
 from studio.core.scene.light import ambient_sh
 from studio.core.scene.mesh import weld
 from studio.core.scene.shapes import icosphere
@@ -35,6 +36,17 @@ class FitProblem:
     material: Material = field(default_factory=Material)
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     effects: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def scene_of(self, snapshot: Snapshot) -> Scene:
+        """The scene that a snapshot shows, in the normalised world, with the photos' cameras."""
+        return Scene(
+            meshes=[snapshot.mesh],
+            lighting=snapshot.lighting,
+            background=snapshot.background,
+            effects={name: dict(values) for name, values in self.effects.items()},
+            cameras=[photo.camera for photo in self.photos.photos],
+            name=snapshot.mesh.name,
+        )
 
 
 def start_mesh(

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from studio.core.errors import Cancelled, StudioError, describe
+from studio.core.kernels import launcher
 from studio.core.optim import messages as m
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.settings import FitSettings
@@ -49,8 +50,8 @@ class Worker:
         history: rows for the plots, append-only; a start or a reset begins a new list.
         max_snapshot_rate: snapshots a second, at most, while running; each only if the
             last was taken.
-        niceness: scheduling niceness of the thread (Linux; raising it cannot be undone
-            without privilege, so set it once).
+        niceness: scheduling niceness of the thread and of the kernels' threads (Linux;
+            raising it cannot be undone without privilege, so set it once).
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Worker:
         self._thread: threading.Thread | None = None
         self._fit: Fit | None = None
         self._last: m.Snapshot | None = None
-        self._scene_of: Callable[[m.Snapshot], Scene] | None = None
+        self._problem: FitProblem | None = None
         self._steps_left: int | None = None
         self._last_snapshot_time = 0.0
         self._seconds = 0.0
@@ -89,8 +90,8 @@ class Worker:
 
     def result(self) -> Scene | None:
         """The scene of the latest snapshot, or None before the first."""
-        last, scene_of = self._last, self._scene_of
-        return scene_of(last) if last is not None and scene_of is not None else None
+        last, problem = self._last, self._problem
+        return problem.scene_of(last) if last is not None and problem is not None else None
 
     @property
     def latest(self) -> m.Snapshot | None:
@@ -206,7 +207,7 @@ class Worker:
             self._say("stopped", "Stopped before the first step")
             return
         self._fit = fit
-        self._scene_of = fit.scene_of
+        self._problem = start.problem
         self._publish(fit)
         self._run(fit, None)
 
@@ -219,7 +220,7 @@ class Worker:
             return any(isinstance(waiting, m.Stop | _Start | _Close) for waiting in self._inbox)
 
     def _run(self, fit: Fit, count: int | None) -> None:
-        if self.status.phase in ("failed",):
+        if self.status.phase == "failed":
             return
         self._steps_left = count
         if fit.steps_done >= fit.steps:
@@ -289,6 +290,7 @@ class Worker:
             self._applied_niceness = self.niceness
             with contextlib.suppress(OSError, AttributeError):  # not Linux, or not allowed to lower it
                 os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.niceness)
+            launcher.set_nice(self.niceness)
 
 
 def _keeps_row(step: int) -> bool:
