@@ -182,6 +182,14 @@ def test_nan_stops_with_the_state_kept(photos):
     assert fit.steps_done == 1
 
 
+def test_a_surface_that_flies_away_is_told(photos):
+    fit = prepared(photos, stages=1, steps=100, vertices_rate=1.0, laplacian_weight=0.0)
+    with torch.no_grad():
+        fit.variables.differential.mul_(100.0)
+    with pytest.raises(WorkError, match="left the scene"):
+        run(fit)
+
+
 def test_out_of_memory_is_explained(photos, monkeypatch):
     fit = prepared(photos, stages=1)
 
@@ -268,6 +276,23 @@ def test_run_leaves_its_files(photos, tmp_path):
     assert any(note.startswith("Optimizing:") for note in told)
     loaded = trimesh.load(tmp_path / "mesh.glb", force="mesh")
     assert loaded.is_watertight
+
+
+def test_a_run_of_no_steps_leaves_the_start(photos, tmp_path):
+    from studio.core.optim.fitrun import run_fit
+
+    metrics = run_fit(photos, tiny(steps=0, start_smooth=0.0), tmp_path, device="cpu")
+    assert metrics["iterations"] == 0
+    assert metrics["psnr_train"] > 10
+    assert (tmp_path / "mesh.glb").exists()
+
+
+def test_a_folder_that_cannot_be_made_is_named(photos, tmp_path):
+    from studio.core.optim.fitrun import run_fit
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="file"):
+        run_fit(photos, tiny(steps=1), tmp_path / "file" / "out", device="cpu")
 
 
 def test_an_interrupted_run_leaves_what_it_has(photos, tmp_path, monkeypatch):

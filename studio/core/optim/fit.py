@@ -35,6 +35,12 @@ _BAKE_RESOLUTION = 160
 _THICK = 0.25
 """Mean thickness, of the box, from which on large_steps holds as set; a head has 0.22."""
 
+_FAR = 5.0
+"""Boxes away from the object at which a vertex counts as lost."""
+
+_CHECK_EVERY = 25
+"""Steps between looks for lost vertices, each of which waits for the GPU."""
+
 _REMESH_LIMIT = 1.1
 """A start mesh within 10 % of the wished edge length is left as it is."""
 
@@ -274,6 +280,11 @@ class Fit:
         if not math.isfinite(measured.losses["total"]):
             raise WorkError(
                 f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
+            )
+        if self.steps_done % _CHECK_EVERY == 0 and float(box.detach().abs().max()) > _FAR:
+            raise WorkError(
+                f"fit: the surface has left the scene at step {self.steps_done + 1}; "
+                "lower the learning rate of vertices or raise large_steps"
             )
         errors = {targets.names[view]: error for view, error in zip(views, measured.view_errors)}
         return StepResult(self.steps_done + 1, measured.losses, measured.psnr, errors), measured.total

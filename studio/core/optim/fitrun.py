@@ -13,6 +13,7 @@ import torch
 
 from studio.core.device import describe_device
 from studio.core.errors import WorkError
+from studio.core.io.files import write_error
 from studio.core.optim import report
 from studio.core.optim.evaluate import Evaluation
 from studio.core.optim.fit import Fit, FitProblem, StepResult
@@ -89,7 +90,7 @@ def run_fit(
         metrics["interrupted"] = interrupted
         _finish(fit, photos, out, rows, metrics, start, tell)
     except OSError as error:
-        raise WorkError(f"{out}: cannot write the results ({error.strerror or error})") from error
+        raise write_error(out, error) from error
     if failure is not None:
         raise failure
     return metrics

@@ -27,6 +27,7 @@ class Variables:
     Vertices live in the unit box of the object: world = center + scale * v.
 
     Attributes:
+        center, scale: of the box, [3] and its longest side.
         faces: [T, 3] int32.
         differential: [V, 3] large-steps coordinates of the vertices.
         shade: [V, 3] square root of the linear base colour, which spreads dark tones like
@@ -38,7 +39,7 @@ class Variables:
             overall brightness to light and base colour.
     """
 
-    center: np.ndarray
+    center: Tensor
     scale: float
     faces: Tensor
     steps: LargeSteps
@@ -71,7 +72,7 @@ class Variables:
         """Variables that show `mesh` in the unit box (center, scale) under `lighting`."""
         light = LightTensors.from_lighting(lighting, device)
         shared = cls(
-            center=center,
+            center=torch.tensor(center, dtype=torch.float32, device=device),
             scale=scale,
             faces=torch.empty(0, 3, dtype=torch.int32, device=device),
             steps=LargeSteps(np.empty((0, 3), np.int64), 0, 0.0, device),
@@ -95,7 +96,7 @@ class Variables:
         device = self.sh.device
         count = len(mesh.vertices)
         steps = LargeSteps(mesh.faces, count, smoothness, device)
-        box = ((mesh.vertices - self.center) / self.scale).astype(np.float32)
+        box = ((mesh.vertices - self.center.cpu().numpy()) / self.scale).astype(np.float32)
         colors = np.full((count, 3), 0.5, np.float32) if mesh.colors is None else mesh.colors
         roughness, metallic = mesh.roughness, mesh.metallic
         if roughness is None:
@@ -142,8 +143,7 @@ class Variables:
         return self.steps.from_differential(self.differential)
 
     def to_world(self, box_vertices: Tensor) -> Tensor:
-        center = torch.tensor(self.center, dtype=torch.float32, device=box_vertices.device)
-        return box_vertices * self.scale + center
+        return box_vertices * self.scale + self.center
 
     def albedo(self) -> Tensor:
         """[V, 3] linear. Gradients: to shade."""
