@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 import warp as wp
 
 from studio.core.kernels.brdf import lobe_blur, lobe_blur_slope
 from studio.core.kernels.ggx import D_GGX
 from studio.core.kernels.sh import sh_basis, sh_gradient, vec25
+from studio.core.ops.shading import shade_metallic_roughness
 from studio.core.scene.light import sh_band
 
 
@@ -77,3 +79,30 @@ def test_lobe_blur_is_a_mirror_when_smooth_and_cosine_when_rough() -> None:
     a, h = 0.3, 1e-3
     numeric = (lobe_blur(a + h) - lobe_blur(a - h)) / (2 * h)
     assert lobe_blur_slope(a) == pytest.approx(numeric, rel=1e-3)
+
+
+def test_any_gradient_layout_will_do() -> None:
+    grads = []
+    for dense in (False, True):
+        albedo = torch.full((1, 2, 2, 3), 0.5, requires_grad=True)
+        towards_eye = torch.tensor([0.0, 0.0, 1.0]).expand(1, 2, 2, 3)
+        one = torch.ones(1, 2, 2, 1)
+        color = shade_metallic_roughness(
+            torch.ones(1, 2, 2, 4),
+            albedo,
+            towards_eye,
+            torch.zeros(1, 2, 2, 3),
+            0.5 * one,
+            0.0 * one,
+            torch.tensor([[0.0, 0.0, 2.0]]),
+            torch.eye(4)[None],
+            torch.zeros(0, dtype=torch.int32),
+            torch.zeros(0, 3),
+            torch.zeros(0, 3),
+            torch.ones(9, 3),  # nine coefficients are bands 0 to 2
+            torch.tensor([0.04]),
+        )
+        (color * torch.ones_like(color)).sum().backward() if dense else color.sum().backward()
+        grads.append(albedo.grad)
+    torch.testing.assert_close(grads[0], grads[1])
+    assert float(grads[0].min()) > 0

@@ -22,6 +22,8 @@ def _runs(pixels: int, width: int, device: torch.device) -> tuple[int, int]:
 
 def _flat(image: Tensor) -> Tensor:
     """[N, H, W, C] as [P, C] or [P], without a copy where the strides allow."""
+    if image.stride(-1) != 1:  # e.g. the gradient of a plain sum, one number for all pixels
+        image = image.contiguous()
     flat = image.reshape(-1, image.shape[-1])
     return flat[:, 0] if flat.shape[1] == 1 else flat
 
