@@ -11,20 +11,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HISTORY = Path(__file__).resolve().parent / "history.jsonl"
 
 
-def milliseconds(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int) -> dict[str, list[float]]:
+@dataclass
+class Times:
+    """Milliseconds of one call's runs.
+
+    Attributes:
+        wall: what a person waits.
+        cpu: of all threads together; hardly moves when the machine is busy with other things.
+    """
+
+    wall: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+
+
+def measure(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int) -> dict[str, Times]:
     """Times of several calls, taken in turn so that all see the same weather on the machine."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
+    times = {name: Times() for name in calls}
     for i in range(warm_up + rounds):
         for name, call in calls.items():
-            begin = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             call()
             if i >= warm_up:
-                times[name].append(1e3 * (time.perf_counter() - begin))
+                times[name].wall.append(1e3 * (time.perf_counter() - wall))
+                times[name].cpu.append(1e3 * (time.process_time() - cpu))
     return times
 
 

@@ -118,24 +118,27 @@ def main(arguments: list[str] | None = None) -> None:
     except ImportError:
         with_peer = False
         print("deodr is not installed (pip install 'deodr>=0.2'): ours alone")
-    print(f"{describe_device(torch.device('cpu'))}; forward + backward, median ms of {options.rounds}")
-    print("| case | ours | DEODR | ratio |\n|---|---|---|---|")
+    print(f"{describe_device(torch.device('cpu'))}; forward + backward, median ms of {options.rounds} runs")
+    print("| case | ours | DEODR | ratio | ours, CPU time | DEODR, CPU time |\n|---|---|---|---|---|---|")
     for name, subdivisions, size, images in CASES:
         calls = {"ours": ours(subdivisions, size, images)}
         if with_peer and images == 1:
             calls["deodr"] = deodr(subdivisions, size)
-        times = _history.milliseconds(calls, options.rounds, WARM_UP)
-        middle = {key: statistics.median(values) for key, values in times.items()}
-        more = {}
-        if "deodr" in middle:
-            more = {
-                "deodr_median": round(middle["deodr"], 3),
-                "ratio_to_deodr": round(middle["ours"] / middle["deodr"], 3),
-            }
-        peer = f"{middle['deodr']:.1f} | {more['ratio_to_deodr']:.2f}" if more else "– | –"
-        print(f"| {name} | {middle['ours']:.1f} (best {min(times['ours']):.1f}) | {peer} |", flush=True)
+        times = _history.measure(calls, options.rounds, WARM_UP)
+        wall = {key: statistics.median(values.wall) for key, values in times.items()}
+        cpu = {key: statistics.median(values.cpu) for key, values in times.items()}
+        more = {"cpu_median": round(cpu["ours"], 3)}
+        peer = ["–"] * 3
+        if "deodr" in wall:
+            ratio = wall["ours"] / wall["deodr"]
+            more |= {"deodr_median": round(wall["deodr"], 3), "ratio_to_deodr": round(ratio, 3)}
+            peer = [f"{wall['deodr']:.1f}", f"{ratio:.2f}", f"{cpu['deodr']:.1f}"]
+        print(
+            f"| {name} | {wall['ours']:.1f} | {peer[0]} | {peer[1]} | {cpu['ours']:.1f} | {peer[2]} |",
+            flush=True,
+        )
         if not options.dry_run:
-            _history.record(f"primitives: {name}", times["ours"], WARM_UP, **more)
+            _history.record(f"primitives: {name}", times["ours"].wall, WARM_UP, **more)
 
 
 if __name__ == "__main__":
