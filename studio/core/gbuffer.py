@@ -93,7 +93,9 @@ class Frame:
         covered 1 · position 3 (world) · normal 3 (world, unit, facing as the mesh says) ·
         albedo 3 (linear) · perceptual_roughness 1 · metallic 1 · occlusion 1 ·
         depth 1 (distance along the camera's -Z, world units) · uv 2 · rast 4 ·
-        color 3 (linear; written by the shade stage; the background where not covered)
+        color 3 (linear; written by the shade stage, with the background from antialiasing on) ·
+        alpha 1 (antialiased coverage) · rgba 4 (both; what losses take) · id 1 · part 1 (triangle
+        and mesh, both plus one)
     """
 
     cameras: CameraBatch
