@@ -142,14 +142,16 @@ def table(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Silhouette gradients against finite differences.")
     parser.add_argument("--quick", action="store_true", help="64 pixels only")
-    quick = parser.parse_args().quick
+    quick = parser.parse_args([] if arguments is None else arguments).quick
     sizes = ((64, 64),) if quick else ((64, 64), (512, 8))
     print(table([measure(name, size, places) for name in SHAPES for size, places in sizes]))
 
 
 if __name__ == "__main__":
-    main()
+    import sys
+
+    main(sys.argv[1:])
