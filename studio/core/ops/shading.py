@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from studio.core.kernels import launcher, shade
+from studio.core.kernels import launcher, shade, shade_adjoint
 from studio.core.ops.packing import empty_like_views
 from studio.core.scene.light import SH_COUNT
 
@@ -54,7 +54,7 @@ class _Shade(torch.autograd.Function):
         image_grads = empty_like_views(images)
         sums = [torch.zeros_like(t) for t in shared[4:]]  # vector, radiance, sh, f0
         launcher.launch(
-            shade.shade_backward,
+            shade_adjoint.shade_backward,
             ctx.count,
             [
                 *ctx.head,

@@ -1,0 +1,338 @@
+"""The adjoint of shade.py, written out: gradients of surface, lights and environment.
+
+It recomputes the forward values, which costs less than storing them. What all pixels share is
+gathered over a thread's run of pixels and added once.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+from studio.core.kernels.brdf import (
+    MIN_NOV,
+    MIN_PERCEPTUAL_ROUGHNESS,
+    dfg,
+    dfg_slopes,
+    lobe_blur_slope,
+    soft_clamp,
+    soft_clamp_slopes,
+)
+from studio.core.kernels.ggx import lobe, lobe_adjoint
+from studio.core.kernels.sh import (
+    K0,
+    irradiance_basis,
+    irradiance_gradient,
+    sh_basis,
+    sh_gradient,
+    vec9,
+    vec25,
+)
+from studio.core.kernels.shade import (
+    MIN_DISTANCE2,
+    POINT,
+    Incoming,
+    Surface,
+    attenuation,
+    compensation,
+    diffuse_environment,
+    direct,
+    mul3,
+    reflected,
+    specular_basis,
+    specular_environment,
+    surface,
+    towards,
+)
+
+wp.set_module_options({"enable_backward": False})
+
+mat9x3 = wp.types.matrix(shape=(9, 3), dtype=wp.float32)
+
+
+@wp.struct
+class SurfaceAdjoint:
+    n: wp.vec3
+    v: wp.vec3
+    p: wp.vec3
+    alpha: float
+    nov: float
+
+
+@wp.struct
+class MaterialAdjoint:
+    """Gradients of the part of the shading that only sees the incoming light."""
+
+    diffuse: wp.vec3
+    env_s: wp.vec3
+    s0: wp.vec3
+    s1: wp.vec3
+    color: wp.vec3
+    f0: wp.vec3
+    dielectric_f0: float
+    nov: float
+    alpha: float
+
+
+@wp.func
+def material_adjoint(
+    s: Surface, light: Incoming, env_d: wp.vec3, env_s: wp.vec3, g: wp.vec3
+) -> MaterialAdjoint:
+    """Adjoint of the last lines of shade_forward for gradient g at the colour."""
+    ab = dfg(s.nov, s.alpha)
+    e = ab[0] + ab[1]
+    more = 1.0 / e - 1.0
+    comp = compensation(s.f0, ab)
+    lobe_sum = s.f0 * ab[0] + wp.vec3(ab[1], ab[1], ab[1])
+    es = mul3(lobe_sum, comp)
+    fd = s.dielectric_f0
+    comp_d = 1.0 + fd * more
+    lobe_d = fd * ab[0] + ab[1]
+    rest = 1.0 - lobe_d * comp_d
+    total = light.diffuse + env_d
+    out = MaterialAdjoint()
+    out.diffuse = rest * mul3(g, s.color)
+    out.color = rest * mul3(g, total)
+    out.env_s = mul3(g, es)
+    g_es = mul3(g, env_s)
+    g_comp = mul3(g, mul3(s.f0, light.s0) + light.s1) + mul3(g_es, lobe_sum)
+    out.s1 = mul3(g, comp)
+    out.s0 = mul3(out.s1, s.f0)
+    g_sum = mul3(g_es, comp)
+    out.f0 = mul3(out.s1, light.s0) + g_sum * ab[0] + g_comp * more
+    g_d = -wp.dot(mul3(g, s.color), total)
+    out.dielectric_f0 = g_d * (ab[0] * comp_d + lobe_d * more)
+    g_e = -(wp.dot(g_comp, s.f0) + g_d * lobe_d * fd) / (e * e)
+    g_a = wp.dot(g_sum, s.f0) + g_d * comp_d * fd + g_e
+    g_b = g_sum[0] + g_sum[1] + g_sum[2] + g_d * comp_d + g_e
+    slopes = dfg_slopes(s.nov, s.alpha)
+    out.nov = g_a * slopes[0] + g_b * slopes[1]
+    out.alpha = g_a * slopes[2] + g_b * slopes[3]
+    return out
+
+
+@wp.func
+def direct_adjoint(
+    s: Surface,
+    kind: wp.array(dtype=int),
+    vector: wp.array(dtype=wp.vec3),
+    radiance: wp.array(dtype=wp.vec3),
+    g: MaterialAdjoint,
+    g_vector: wp.array(dtype=wp.vec3),
+    g_radiance: wp.array(dtype=wp.vec3),
+) -> SurfaceAdjoint:
+    """Adjoint of `direct`; adds to the gradients of the lights."""
+    out = SurfaceAdjoint()
+    for i in range(kind.shape[0]):
+        lv = towards(kind[i], vector[i], s.p)
+        ldir = wp.vec3(lv[0], lv[1], lv[2])
+        nol = wp.dot(s.n, ldir)
+        if nol > 0.0:
+            fall = attenuation(kind[i], lv[3])
+            spec = lobe(s.n, s.v, ldir, nol, s.nov, s.alpha)
+            weighted = g.s0 * (1.0 - spec.fresnel) + g.s1 * spec.fresnel
+            g_e = g.diffuse * nol + weighted * spec.value
+            e = radiance[i] * fall
+            back = lobe_adjoint(
+                s.n,
+                s.v,
+                ldir,
+                nol,
+                s.nov,
+                s.alpha,
+                wp.dot(weighted, e),
+                wp.dot(g.s1 - g.s0, e) * spec.value,
+            )
+            g_nol = wp.dot(g.diffuse, e)
+            g_l = back.ldir + g_nol * s.n
+            g_d = (g_l - wp.dot(ldir, g_l) * ldir) / lv[3]
+            if kind[i] == POINT:
+                if lv[3] * lv[3] > MIN_DISTANCE2:
+                    g_d -= ldir * (2.0 * wp.dot(g_e, e) / lv[3])
+                out.p -= g_d
+            out.n += back.n + g_nol * ldir
+            out.v += back.v
+            out.nov += back.nov
+            out.alpha += back.alpha
+            wp.atomic_add(g_vector, i, g_d)
+            wp.atomic_add(g_radiance, i, g_e * fall)
+    return out
+
+
+@wp.func
+def soft_clamp_adjoint_x(x: wp.vec3, mean: wp.vec3, g: wp.vec3) -> wp.vec3:
+    return wp.vec3(
+        g[0] * soft_clamp_slopes(x[0], mean[0])[0],
+        g[1] * soft_clamp_slopes(x[1], mean[1])[0],
+        g[2] * soft_clamp_slopes(x[2], mean[2])[0],
+    )
+
+
+@wp.func
+def soft_clamp_adjoint_mean(x: wp.vec3, mean: wp.vec3, g: wp.vec3) -> wp.vec3:
+    return wp.vec3(
+        g[0] * soft_clamp_slopes(x[0], mean[0])[1],
+        g[1] * soft_clamp_slopes(x[1], mean[1])[1],
+        g[2] * soft_clamp_slopes(x[2], mean[2])[1],
+    )
+
+
+@wp.func
+def blur_slope_sum(y: vec25, w: vec25, alpha: float) -> float:
+    """d/d alpha of sum_k w[k] y[k], y from specular_basis, through the bands' attenuation."""
+    total = float(0.0)
+    for k in range(1, 4):
+        total += 2.0 * y[k] * w[k]
+    for k in range(4, 9):
+        total += 6.0 * y[k] * w[k]
+    for k in range(9, 16):
+        total += 12.0 * y[k] * w[k]
+    for k in range(16, 25):
+        total += 20.0 * y[k] * w[k]
+    return -total * lobe_blur_slope(alpha)
+
+
+@wp.func
+def environment_adjoint(
+    s: Surface, basis_s: vec25, w_s: vec25, g_d: wp.vec3, sh: wp.array(dtype=wp.vec3)
+) -> SurfaceAdjoint:
+    """Through both lookups of the environment.
+
+    Args:
+        basis_s: blurred basis at the reflection vector; w_s: sh . gradient per coefficient.
+        g_d: gradient of the diffuse environment.
+    """
+    w_d = vec9()
+    for k in range(9):
+        w_d[k] = wp.dot(sh[k], g_d)
+    r = reflected(s)
+    g_r = sh_gradient(r, specular_basis(w_s, s.alpha))
+    n_r = wp.dot(s.n, g_r)
+    out = SurfaceAdjoint()
+    out.n = irradiance_gradient(s.n, w_d) + 2.0 * s.raw_nov * g_r + 2.0 * n_r * s.v
+    out.v = 2.0 * n_r * s.n - g_r
+    out.alpha = blur_slope_sum(basis_s, w_s, s.alpha)
+    return out
+
+
+@wp.func
+def sum_adjoints(a: SurfaceAdjoint, b: SurfaceAdjoint, m: MaterialAdjoint, s: Surface) -> SurfaceAdjoint:
+    """All gradients of a surface together, those of NoV carried on to n and v."""
+    out = SurfaceAdjoint()
+    out.n = a.n + b.n
+    out.v = a.v + b.v
+    out.p = a.p
+    out.alpha = a.alpha + b.alpha + m.alpha
+    if s.raw_nov > MIN_NOV:
+        nov = a.nov + m.nov
+        out.n += nov * s.v
+        out.v += nov * s.n
+    return out
+
+
+@wp.func
+def add_environment(
+    red: vec25, green: vec25, blue: vec25, nine: mat9x3, mean: wp.vec3, g_sh: wp.array(dtype=wp.vec3)
+):
+    """Add a run's sums to the gradient of the coefficients."""
+    for k in range(25):
+        row = wp.vec3(red[k], green[k], blue[k])
+        if k == 0:
+            row += mean * K0
+        if k < 9:
+            row += wp.vec3(nine[k, 0], nine[k, 1], nine[k, 2])
+        wp.atomic_add(g_sh, k, row)
+
+
+@wp.kernel
+def shade_backward(
+    begin: int,
+    run: int,
+    view_pixels: int,
+    rast: wp.array(dtype=wp.vec4),
+    albedo: wp.array(dtype=wp.vec3),
+    normal: wp.array(dtype=wp.vec3),
+    position: wp.array(dtype=wp.vec3),
+    roughness: wp.array(dtype=float),
+    metallic: wp.array(dtype=float),
+    to_light: wp.array(dtype=wp.mat33),
+    camera: wp.array(dtype=wp.vec3),
+    camera_in_light: wp.array(dtype=wp.vec3),
+    kind: wp.array(dtype=int),
+    vector: wp.array(dtype=wp.vec3),
+    radiance: wp.array(dtype=wp.vec3),
+    sh: wp.array(dtype=wp.vec3),
+    specular_f0: wp.array(dtype=float),
+    g_color: wp.array(dtype=wp.vec3),
+    g_albedo: wp.array(dtype=wp.vec3),
+    g_normal: wp.array(dtype=wp.vec3),
+    g_position: wp.array(dtype=wp.vec3),
+    g_roughness: wp.array(dtype=float),
+    g_metallic: wp.array(dtype=float),
+    g_vector: wp.array(dtype=wp.vec3),
+    g_radiance: wp.array(dtype=wp.vec3),
+    g_sh: wp.array(dtype=wp.vec3),
+    g_specular_f0: wp.array(dtype=float),
+):
+    first = (begin + wp.tid()) * run
+    mean = sh[0] * K0
+    f0 = specular_f0[0]
+    # The environment by channel: long vectors are what the CPU's wide registers take.
+    red = vec25()
+    green = vec25()
+    blue = vec25()
+    for k in range(25):
+        red[k] = sh[k][0]
+        green[k] = sh[k][1]
+        blue[k] = sh[k][2]
+    g_red = vec25()
+    g_green = vec25()
+    g_blue = vec25()
+    g_nine = mat9x3()
+    g_mean = wp.vec3()
+    g_f0 = float(0.0)
+    for i in range(first, wp.min(first + run, rast.shape[0])):
+        if rast[i][3] > 0.0:
+            view = i // view_pixels
+            rotation = to_light[view]
+            s = surface(
+                albedo[i],
+                normal[i],
+                position[i],
+                roughness[i],
+                metallic[i],
+                rotation,
+                camera[view],
+                camera_in_light[view],
+                f0,
+            )
+            basis_s = specular_basis(sh_basis(reflected(s)), s.alpha)
+            raw_d = diffuse_environment(s.n, sh)
+            raw_s = specular_environment(basis_s, sh)
+            light = direct(s, kind, vector, radiance)
+            m = material_adjoint(s, light, soft_clamp(raw_d, mean), soft_clamp(raw_s, mean), g_color[i])
+            g_d = soft_clamp_adjoint_x(raw_d, mean, m.diffuse)
+            g_s = soft_clamp_adjoint_x(raw_s, mean, m.env_s)
+            g_mean += soft_clamp_adjoint_mean(raw_d, mean, m.diffuse)
+            g_mean += soft_clamp_adjoint_mean(raw_s, mean, m.env_s)
+            g_red += basis_s * g_s[0]
+            g_green += basis_s * g_s[1]
+            g_blue += basis_s * g_s[2]
+            g_nine += wp.outer(irradiance_basis(s.n), g_d)
+            w_s = red * g_s[0] + green * g_s[1] + blue * g_s[2]
+            a = sum_adjoints(
+                direct_adjoint(s, kind, vector, radiance, m, g_vector, g_radiance),
+                environment_adjoint(s, basis_s, w_s, g_d, sh),
+                m,
+                s,
+            )
+            back = wp.transpose(rotation)
+            g_normal[i] = back * a.n
+            g_position[i] = back * (a.p - (a.v - wp.dot(s.v, a.v) * s.v) / s.distance)
+            if roughness[i] > MIN_PERCEPTUAL_ROUGHNESS:
+                g_roughness[i] = 2.0 * roughness[i] * a.alpha
+            c = albedo[i]
+            g_albedo[i] = m.color * (1.0 - metallic[i]) + m.f0 * metallic[i]
+            g_metallic[i] = wp.dot(m.f0, c - wp.vec3(f0, f0, f0)) - wp.dot(m.color, c)
+            g_f0 += (m.f0[0] + m.f0[1] + m.f0[2]) * (1.0 - metallic[i]) + m.dielectric_f0
+    add_environment(g_red, g_green, g_blue, g_nine, g_mean, g_sh)
+    wp.atomic_add(g_specular_f0, 0, g_f0)
