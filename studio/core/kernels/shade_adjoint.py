@@ -319,12 +319,8 @@ def shade_backward(
             g_blue += basis_s * g_s[2]
             g_nine += wp.outer(irradiance_basis(s.n), g_d)
             w_s = red * g_s[0] + green * g_s[1] + blue * g_s[2]
-            a = sum_adjoints(
-                direct_adjoint(s, kind, vector, radiance, m, g_vector, g_radiance),
-                environment_adjoint(s, basis_s, w_s, g_d, sh),
-                m,
-                s,
-            )
+            from_lights = direct_adjoint(s, kind, vector, radiance, m, g_vector, g_radiance)
+            a = sum_adjoints(from_lights, environment_adjoint(s, basis_s, w_s, g_d, sh), m, s)
             back = wp.transpose(rotation)
             g_normal[i] = back * a.n
             g_position[i] = back * (a.p - (a.v - wp.dot(s.v, a.v) * s.v) / s.distance)
