@@ -89,7 +89,7 @@ def thumbnail(photo: Photo) -> np.ndarray:
     small = _blocks(photo.image, block)
     if photo.mask is not None:
         mask = _blocks(photo.mask[..., None], block)
-        outside = mask < 0.5
+        outside = mask < 0.02  # whole blocks of background, none of the object's rim
         if float(np.mean(small, where=outside) if outside.any() else 1.0) < CUT_OUT:
             small = small * mask + BEHIND * (1 - mask)
     small = np.clip(small, 0.0, 1.0)

@@ -163,7 +163,7 @@ class Hands:
     def _frustum_under_cursor(self) -> int | None:
         """Index of the nearest photo camera whose image plane is under the cursor."""
         view, photos = self._state.view, self._state.photos
-        if photos is None or not view.cameras or view.photo is not None:
+        if photos is None or not view.cameras or view.picture_only or view.photo is not None:
             return None
         if photos is not self._corners_of:
             self._corners_of, self._corners = photos, frustum_planes(photos)

@@ -168,7 +168,11 @@ def _hover(state: AppState, steps: np.ndarray) -> None:
     spec = implot.Spec(line_color=vec(roles().muted, 0.6), line_weight=px(1))
     implot.plot_inf_lines("##hover", np.array([float(row.step)]), spec)
     lines = [f"step {row.step}", f"loss {row.losses.get('total', math.nan):.5f}", f"PSNR {row.psnr:.2f} dB"]
-    lines += [f"   {name} {value:.5f}" for name, value in row.losses.items() if name != "total" and value]
+    lines += [
+        f"   {name.replace('_', ' ')} {value:.5f}"
+        for name, value in row.losses.items()
+        if name != "total" and value
+    ]
     imgui.set_tooltip("\n".join(lines))
     if imgui.is_mouse_clicked(0):
         state.act("go_to_step", row.step)

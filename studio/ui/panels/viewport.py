@@ -177,7 +177,7 @@ class ViewportPanel:
             overlay=0.5 if view.truth and view.photo is not None else 0.0,
             grid=view.grid,
             axes=view.grid,
-            frusta=view.cameras and view.photo is None,
+            frusta=view.cameras and view.photo is None and not view.picture_only,
             exposure=view.exposure,
             resolution_scale=scale,
             samples=1 if scale < self.resolution_scale else self.samples,

@@ -41,27 +41,27 @@ class Tools:
 
     def draw(self, camera: Camera) -> None:
         """Everything over the picture; inside the viewport's window."""
-        view = self._state.view
-        if not view.picture_only:
-            imgui.set_cursor_screen_pos(ImVec2(self._panel.low.x + px(10), self._panel.low.y + px(8)))
-            self._tool_bar()
-        if view.gizmo and not view.picture_only:
-            center = ImVec2(self._panel.low.x + self._panel.size.x - px(48), self._panel.low.y + px(46))
+        view, panel = self._state.view, self._panel
+        if view.mode == "wipe" and view.photo is not None:
+            self._wipe_knob()
+        if view.picture_only:
+            return
+        imgui.set_cursor_screen_pos(ImVec2(panel.low.x + px(10), panel.low.y + px(8)))
+        self._tool_bar()
+        if view.gizmo:
+            center = ImVec2(panel.low.x + panel.size.x - px(48), panel.low.y + px(46))
             side = gizmo.draw(camera, center)
             if side is not None:
                 self._state.act("look", side)
-        if view.mode == "wipe" and view.photo is not None:
-            self._wipe_knob()
         if view.mode in ("wipe", "split") and view.photo is not None:
-            at = view.wipe if view.mode == "wipe" else 0.5
-            self._side_labels(at)
+            self._side_labels(view.wipe if view.mode == "wipe" else 0.5)
         if view.mode == "difference" and view.photo is not None:
             self._legend()
         else:
             self._hover_line()
         self._caption()
         self._exposure_popup()
-        if not self._panel.gl.meshes.parts and self._state.ready and not self._state.jobs.running:
+        if not panel.gl.meshes.parts and self._state.ready and not self._state.jobs.running:
             self._invitation()
 
     def _tool_bar(self) -> None:
@@ -147,20 +147,25 @@ class Tools:
         draw.add_text(ImVec2(left + width + px(8), y + px(4)), u32(roles().text), top)
 
     def _caption(self) -> None:
-        """Which photo is looked through, at the lower right, with the way out."""
-        view, photos = self._state.view, self._state.photos
-        if view.photo is None or photos is None or view.photo >= len(photos.photos):
-            return
-        photo = photos.photos[view.photo]
-        error = self._state.view_error(photo.name)
-        words = photo.name if error is None else f"{photo.name}    error {error:.3f}"
+        """What is looked at instead of the present scene, lower right, with the way out."""
+        view, photos, shown = self._state.view, self._state.photos, self._state.run.shown
+        if view.photo is not None and photos is not None and view.photo < len(photos.photos):
+            photo = photos.photos[view.photo]
+            error = self._state.view_error(photo.name)
+            words = photo.name if error is None else f"{photo.name}    error {error:.3f}"
+            if self._closable(words, "leave_photo", "Leave the photo  (Esc)"):
+                self._state.act("leave_photo")
+        elif shown is not None and self._closable(f"step {shown.step}", "follow", "Follow the run again"):
+            self._state.act("go_to_step", self._state.run.status.step)
+
+    def _closable(self, words: str, id: str, hint: str) -> bool:
+        """A chip at the lower right with a cross; True if that was pressed."""
         width = imgui.calc_text_size(words).x
         x = self._panel.low.x + self._panel.size.x - width - px(60)
         y = self._panel.low.y + self._panel.size.y - px(34)
         self._chip(words, ImVec2(x, y))
         imgui.set_cursor_screen_pos(ImVec2(x + width + px(20), y - px(1)))
-        if w.quiet_button(Icon.close, "leave_photo", "Leave the photo  (Esc)"):
-            self._state.act("leave_photo")
+        return w.quiet_button(Icon.close, id, hint)
 
     def _exposure_popup(self) -> None:
         if self.exposure_open:
