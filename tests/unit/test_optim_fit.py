@@ -260,6 +260,14 @@ def test_light_that_turns_with_the_camera_is_told(fixed_to_camera):
     assert share > 0.5 if fixed_to_camera else share < 0.1
 
 
+@pytest.mark.parametrize("start", ["sphere", "hull"])
+def test_the_start_shape_does_not_change_what_light_is_fixed_to(start):
+    fit = Fit(FitProblem(turntable(True)), tiny(start=start, shading="pbr", holdout=0), "cpu")
+    fit.prepare()
+    assert fit.snapshot().lighting.fixed_to == "camera"
+    assert "light fixed to the camera" in fit.notes[0]
+
+
 def test_run_leaves_its_files(photos, tmp_path):
     from studio.core.optim.fitrun import run_fit
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from studio.core.optim.remesh import SurfacePoints, closest_on_triangles, mean_edge_length, remesh, transfer
+from studio.core.optim.remesh import mean_edge_length, mean_thickness, remesh
+from studio.core.optim.surface import SurfacePoints, closest_on_triangles, transfer
 from studio.core.scene.shapes import cube, icosphere, torus
 
 SHAPES = {"sphere": icosphere(3), "torus": torus(sections=24), "cube": cube(1.0)}
@@ -79,3 +80,12 @@ def test_closest_point_against_sampling():
     sampled = np.einsum("sk,pkc->psc", grid, corners)
     best = np.linalg.norm(sampled - points[:, None], axis=2).min(axis=1)
     assert (found <= best + 1e-9).all()
+
+
+def test_thickness_of_a_plate_and_a_ball():
+    plate = trimesh.creation.box((1.0, 1.0, 0.02))
+    # Twice the volume by the area: the four narrow sides take off 4 %.
+    assert mean_thickness(plate.vertices, plate.faces) == pytest.approx(0.02, rel=0.05)
+    ball = icosphere(3, 0.5)
+    assert mean_thickness(ball.vertices, ball.faces) == pytest.approx(1 / 3, rel=0.02)
+    assert mean_thickness(ball.vertices, ball.faces[1:]) == float("inf")

@@ -18,11 +18,18 @@ from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import measure
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.regularizers import SurfaceTerms
-from studio.core.optim.remesh import SurfacePoints, mean_edge_length, mean_thickness, remesh, transfer
+from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import TERMS, FitSettings
-from studio.core.optim.start import FitProblem, own_material, start_lighting, start_mesh
+from studio.core.optim.start import (
+    FitProblem,
+    decide_light,
+    evened,
+    own_material,
+    start_lighting,
+    start_mesh,
+)
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables, box_of
 from studio.core.scene import Mesh, Photo, PhotoSet, Scene
@@ -40,9 +47,6 @@ _FAR = 5.0
 
 _CHECK_EVERY = 25
 """Steps between looks for lost vertices, each of which waits for the GPU."""
-
-_REMESH_LIMIT = 1.1
-"""A start mesh within 10 % of the wished edge length is left as it is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,14 +133,15 @@ class Fit:
         self._report(0.5, "Evening out the start mesh")
         center, scale = box_of(mesh.vertices)
         if self._can_remesh(mesh):
-            mesh = self._remeshed(mesh, schedule.edge_length(0) * scale)
+            mesh = evened(mesh, schedule.edge_length(0) * scale)
         self._report(0.6, "Loading kernels and photos")
         small = Targets.build(self.training, min(_BAKE_RESOLUTION, self.settings["resolution"]), self.device)
         self._report(0.75, "Reading colours off the photos")
         samples = bake.sample_photos(mesh, small)
         if mesh.colors is None:
             mesh.colors = bake.mean_color(samples, mesh.faces)
-        self._fixed_to = self._decide_light(samples)
+        self._fixed_to, note = decide_light(self.problem, self.training, self.settings, samples, small)
+        self.notes += [note] if note else []
         self._report(0.9, "Building the preconditioner")
         mesh.material = own_material(
             mesh.material if self.settings["start"] == "mesh" else self.problem.material
@@ -150,44 +155,12 @@ class Fit:
         self.reset()
         self._report(1.0, "Ready")
 
-    def _decide_light(self, samples: bake.Samples) -> str:
-        wished = str(self.settings["light_fixed_to"])
-        if self.settings["shading"] == "unlit":
-            return "world"
-        if wished != "auto":
-            return wished
-        if self.problem.lighting is not None:
-            return self.problem.lighting.fixed_to
-        turns, share = bake.light_turns_with_camera(samples)
-        chosen = "camera" if turns else "world"
-        self.notes.append(
-            f"light fixed to the {chosen}: view-space normals explain {100 * share:.0f} % of how points "
-            "change from photo to photo"
-        )
-        return chosen
-
     def _can_remesh(self, mesh: Mesh) -> bool:
         if not self.settings["remesh"]:
             return False
         if self.settings["start"] == "mesh" and not self.settings.enabled("vertices"):
             return False
         return bool((np.diff(mesh.faces, axis=1) != 0).all())
-
-    def _remeshed(self, mesh: Mesh, edge_length: float) -> Mesh:
-        """The mesh with even triangles, its attributes carried over."""
-        now = mean_edge_length(mesh.vertices, mesh.faces)
-        if edge_length / _REMESH_LIMIT < now < edge_length * _REMESH_LIMIT:
-            return mesh
-        surface = SurfacePoints(mesh.vertices, mesh.faces)
-        vertices, faces = remesh(mesh.vertices, mesh.faces, edge_length)
-
-        def carry(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else transfer(values, surface, vertices)
-
-        return Mesh(
-            vertices, faces, colors=carry(mesh.colors), roughness=carry(mesh.roughness),
-            metallic=carry(mesh.metallic), material=mesh.material, name=mesh.name,
-        )  # fmt: skip
 
     def _smoothness(self) -> float:
         """Lambda of large steps for this object.
@@ -347,7 +320,7 @@ class Fit:
         v = self.variables
         mesh = v.mesh(self._mesh, unlit=False)
         if self._can_remesh(mesh):
-            mesh = self._remeshed(mesh, schedule.edge_length(stage) * v.scale)
+            mesh = evened(mesh, schedule.edge_length(stage) * v.scale)
             self._topology += 1
         self._adopt(v.on_mesh(mesh, self._smoothness()))
 
