@@ -111,7 +111,6 @@ class App:
         window.show_status_bar = True
         window.show_status_fps = False
         window.remember_status_bar_settings = window.remember_theme = False
-        window.background_color = theme.vec(theme.DARK.border)
         self._fill_callbacks(params.callbacks)
         bodies = self._bodies()
         default, *others = layouts(bodies)
@@ -187,6 +186,8 @@ class App:
         if title != self._title:
             self._title = title
             glfw.set_window_title(glfw_utils.glfw_window_hello_imgui(), title)
+        # What shows between panels; they paint themselves.
+        self.params.imgui_window_params.background_color = theme.vec(theme.roles().border)
         visible = not state.view.picture_only
         self.params.imgui_window_params.show_menu_bar = visible
         self.params.imgui_window_params.show_status_bar = visible

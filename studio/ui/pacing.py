@@ -32,8 +32,9 @@ SNAPSHOT_RATE = 30.0
 BAND_THREADS = "band-"
 """How the launcher names the threads of its pool."""
 
-NICE = 5
-"""Scheduling niceness of the optimizer beside a software renderer: input comes first."""
+NICE = 2
+"""Scheduling niceness of the optimizer beside a software renderer: input comes first, but other
+programs on the machine must not starve the fit."""
 
 
 class Pacing:

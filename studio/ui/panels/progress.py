@@ -71,7 +71,8 @@ def _title(name: str, value: str, color: int) -> None:
     w.text(name)
     imgui.pop_font()
     imgui.same_line(0, px(8))
-    w.text(value, mix(color, roles().text, 0.15))
+    # The curves' colours are made for dark ground; on light they need more ink to be read as text.
+    w.text(value, mix(color, roles().text, 0.15 if roles() is theme.DARK else 0.5))
 
 
 def _begin(id: str, size: ImVec2) -> bool:
