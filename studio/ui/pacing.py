@@ -2,7 +2,7 @@
 
 With a GPU the display sets the pace. Where the processor draws (software OpenGL), every
 frame takes a core from the optimizer: while it runs and nobody touches the window, few
-frames at half resolution are enough; on input the picture moves at 18 frames a second.
+frames at half resolution are enough; on input the picture moves at 16 frames a second.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ IDLE_FPS = 4.0
 RUNNING_IDLE_FPS = 3.0
 """A frame with a new snapshot of 40k triangles costs 60 ms: three leave 90 % of two cores to the fit."""
 
-RUNNING_FPS = 18.0
-"""Orbiting 40k triangles at half resolution costs 40 ms of processor time a frame: 18 of them
-leave 64 % of two cores to the fit."""
+RUNNING_FPS = 16.0
+"""Orbiting 40k triangles at half resolution costs 40 ms of processor time a frame: 16 of them
+leave 68 % of two cores to the fit."""
 
 SNAPSHOT_RATE = 30.0
 BAND_THREADS = "band-"
