@@ -19,7 +19,7 @@ import numpy as np
 from studio.core.effects import registry
 from studio.core.params import ParamSet
 from studio.core.scene import Mesh, Scene
-from studio.gl.context import create_headless_context, describe_context
+from studio.gl.context import describe_context, headless_context
 from studio.gl.frame import jittered_view
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import ViewOptions
@@ -117,25 +117,19 @@ def frames(viewport: Viewport, orbit: OrbitCamera, size: tuple[int, int], scale:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--triangles", type=int, default=40000)
-    parser.add_argument("--size", default="752x568")
-    parser.add_argument("--repeat", type=int, default=20)
-    args = parser.parse_args()
-    size = tuple(int(v) for v in args.size.split("x"))
-    ctx = create_headless_context()
+def measure(ctx: moderngl.Context, triangles: int, size: tuple[int, int], repeat: int) -> None:
+    """Print the tables of one context."""
     viewport = Viewport(ctx)
-    mesh = torus_knot(args.triangles)
-    print(f"{describe_context(ctx).renderer}, {len(mesh.faces):,} triangles, {args.size}")
+    mesh = torus_knot(triangles)
+    print(f"{describe_context(ctx).renderer}, {len(mesh.faces):,} triangles, {size[0]}x{size[1]}")
     viewport.set_scene(Scene(meshes=[mesh]))
     viewport.set_effects({e.name: ParamSet(e.name, e.params) for e in registry().values() if e.enabled})
     orbit = OrbitCamera()
     orbit.set_bounds(*mesh.bounds())
     orbit.frame(*mesh.bounds(), aspect=size[0] / size[1], smooth=False)
     for scale in (1.0, 0.5):
-        passes(viewport, orbit, size, scale, args.repeat)
-        frames(viewport, orbit, size, scale, args.repeat)
+        passes(viewport, orbit, size, scale, repeat)
+        frames(viewport, orbit, size, scale, repeat)
     snapshot = torus_knot(20000)
     viewport.set_scene(Scene(meshes=[snapshot]))
     moved = [
@@ -143,10 +137,20 @@ def main() -> None:
         for d in (0, 0.01)
     ]
     turn = iter(range(10**6))
-    upload, _ = timed(viewport, lambda: viewport.update_mesh(0, moved[next(turn) % 2]), args.repeat)
+    upload, _ = timed(viewport, lambda: viewport.update_mesh(0, moved[next(turn) % 2]), repeat)
     print(f"\nsnapshot of {len(snapshot.faces):,} triangles: upload {upload:.2f} ms")
     viewport.release()
-    ctx.release()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--triangles", type=int, default=40000)
+    parser.add_argument("--size", default="752x568")
+    parser.add_argument("--repeat", type=int, default=20)
+    args = parser.parse_args()
+    size = tuple(int(v) for v in args.size.split("x"))
+    with headless_context() as ctx:
+        measure(ctx, args.triangles, size, args.repeat)
 
 
 if __name__ == "__main__":

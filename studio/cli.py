@@ -331,10 +331,14 @@ def list_effects() -> None:
             click.echo(f"    --{effect.name}-{param.name}".replace("_", "-") + f"  {param.help}")
 
 
-@commands.command("bench")
+@commands.command("bench", context_settings={"ignore_unknown_options": True})
 @click.argument("case", default="primitives")
-def bench(case: str) -> None:
-    """Measure beside peers and append to benchmarks/history.jsonl."""
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def bench(case: str, arguments: tuple[str, ...]) -> None:
+    """Run a benchmark: primitives (beside DEODR), gradients, viewport, window, …
+
+    ARGUMENTS go to the benchmark; results of the timed ones go to benchmarks/history.jsonl.
+    """
     import importlib
 
     root = Path(__file__).resolve().parent.parent
@@ -342,6 +346,7 @@ def bench(case: str) -> None:
     if case not in cases:
         raise InputError(f"bench: no case {case!r}; there are {', '.join(cases)}")
     sys.path.insert(0, str(root))
+    sys.argv = [case, *arguments]
     importlib.import_module(f"benchmarks.{case}").main()
 
 

@@ -96,13 +96,10 @@ def _kernels() -> Finding:
 
 
 def _opengl() -> Finding:
-    from studio.gl.context import create_headless_context, describe_context
+    from studio.gl.context import describe_context, headless_context
 
-    context = create_headless_context()
-    try:
+    with headless_context() as context:
         facts = describe_context(context)
-    finally:
-        context.release()
     if facts.software:
         return Finding("OpenGL", "note", f"{facts.version}, {facts.renderer}: software, the viewport adapts")
     return Finding("OpenGL", "ok", f"{facts.version}, {facts.renderer}")

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 
+import hypothesis
 import pytest
+
+# The same examples every time where a failure blocks others; new ones at a developer's desk.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 # How many tests skip where a machine lacks something. Each is a check that somebody does not
 # get, so raise a number only for a test that truly cannot run there.

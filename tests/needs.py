@@ -19,13 +19,13 @@ def data_root() -> Path:
 @cache
 def _has_gl() -> bool:
     from studio.core.errors import WorkError
-    from studio.gl.context import create_headless_context
+    from studio.gl.context import headless_context
 
     try:
-        create_headless_context().release()
+        with headless_context():
+            return True
     except WorkError:
         return False
-    return True
 
 
 def _has(what: str) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,22 +51,32 @@ def describe_context(ctx: moderngl.Context) -> ContextFacts:
     )
 
 
-def create_headless_context() -> moderngl.Context:
-    """An OpenGL 4.1 context without any window or display, through EGL.
+@contextmanager
+def headless_context() -> Iterator[moderngl.Context]:
+    """An OpenGL 4.1 context without any window or display, through EGL, for one `with` block.
 
-    Returns:
-        context: current on the calling thread; only that thread may use it.
+    It is current on the calling thread, and only that thread may use it. Afterwards the thread
+    may open a window.
+
     Raises:
         WorkError: names the package that brings EGL where none is found.
     """
     try:
         options: dict[str, Any] = {"backend": "egl"}
-        return moderngl.create_context(require=REQUIRED, standalone=True, **options)
+        ctx = moderngl.create_context(require=REQUIRED, standalone=True, **options)
     except Exception as error:
         raise WorkError(
             f"no OpenGL 4.1 without a display ({describe(error)}); "
             "install EGL and a driver, on Debian: apt-get install libegl1 libgl1-mesa-dri"
         ) from error
+    try:
+        yield ctx
+    finally:
+        ctx.release()
+        # A destroyed EGL context stays current, and while it is, GLX refuses windows here.
+        library = ctypes.util.find_library("EGL")
+        if library is not None:
+            ctypes.CDLL(library).eglReleaseThread()
 
 
 def adopt_context() -> moderngl.Context:

@@ -6,7 +6,7 @@ import numpy as np
 
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Scene
-from studio.gl.context import create_headless_context
+from studio.gl.context import headless_context
 from studio.gl.viewport import Viewport
 
 
@@ -28,12 +28,11 @@ def render_scene(
     Raises:
         WorkError: no OpenGL, or a shader does not compile.
     """
-    ctx = create_headless_context()
-    viewport = Viewport(ctx)
-    try:
-        viewport.set_scene(scene)
-        viewport.set_effects(effects)
-        return viewport.render_offline(camera, samples=samples, transparent=transparent)
-    finally:
-        viewport.release()
-        ctx.release()
+    with headless_context() as ctx:
+        viewport = Viewport(ctx)
+        try:
+            viewport.set_scene(scene)
+            viewport.set_effects(effects)
+            return viewport.render_offline(camera, samples=samples, transparent=transparent)
+        finally:
+            viewport.release()

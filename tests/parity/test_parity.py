@@ -27,14 +27,13 @@ halves that again."""
 @pytest.fixture(scope="module")
 def viewport() -> Iterator[Any]:
     need("gl")
-    from studio.gl.context import create_headless_context
+    from studio.gl.context import headless_context
     from studio.gl.viewport import Viewport
 
-    context = create_headless_context()
-    view = Viewport(context)
-    yield view
-    view.release()
-    context.release()
+    with headless_context() as context:
+        view = Viewport(context)
+        yield view
+        view.release()
 
 
 @pytest.mark.parametrize("changed", [False, True], ids=["default", "changed"])

@@ -16,11 +16,10 @@ PLAIN = ViewOptions(grid=False, axes=False, frusta=False)
 @pytest.fixture(scope="module")
 def context():
     need("gl")
-    from studio.gl.context import create_headless_context
+    from studio.gl.context import headless_context
 
-    ctx = create_headless_context()
-    yield ctx
-    ctx.release()
+    with headless_context() as ctx:
+        yield ctx
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_every_vendor_s_message_is_located(shaders, message):
 
 def test_compile_errors_name_file_and_line(shaders):
     need("gl")
-    from studio.gl.context import create_headless_context
+    from studio.gl.context import headless_context
     from studio.gl.resources import Resources
 
     (shaders / "x.frag").write_text(
@@ -69,17 +69,14 @@ def test_compile_errors_name_file_and_line(shaders):
     )
     (shaders / "y.frag").write_text('#include "common/c.glsl"\nout vec4 f;\nvoid main() { f = vec4(c()); }\n')
     (shaders / "common" / "c.glsl").write_text("// one\n// two\nfloat c() { return nothing_here; }\n")
-    ctx = create_headless_context()
-    programs = ProgramCache(Resources(ctx), shaders)
-    try:
+    with headless_context() as ctx:
+        programs = ProgramCache(Resources(ctx), shaders)
         with pytest.raises(WorkError, match=r"shader x\.frag:4: .*undefined_it"):
             programs.get("full.vert", "x.frag")
         with pytest.raises(WorkError, match=r"shader common/c\.glsl:3: .*nothing_here"):
             programs.get("full.vert", "y.frag")
         assert len(programs) == 0
-    finally:
         programs.release()
-        ctx.release()
 
 
 @pytest.mark.parametrize("name", sorted(COLORMAPS))
