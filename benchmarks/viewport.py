@@ -117,7 +117,7 @@ def frames(viewport: Viewport, orbit: OrbitCamera, size: tuple[int, int], scale:
     )
 
 
-def measure(ctx: moderngl.Context, triangles: int, size: tuple[int, int], repeat: int) -> None:
+def measure(ctx: Any, triangles: int, size: tuple[int, int], repeat: int) -> None:
     """Print the tables of one context."""
     viewport = Viewport(ctx)
     mesh = torus_knot(triangles)
