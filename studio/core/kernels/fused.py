@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from studio.core.kernels.channels import corner_adder, variant
+from studio.core.kernels.channels import corner_adder, dot_product, variant
 from studio.core.kernels.rasterize import add_corners, barycentrics, edge_functions, relative
 from studio.core.kernels.visibility import key_depth, key_triangle
 
@@ -149,6 +149,7 @@ def _make_forward(module, vec):
 
 def _make_backward(module, vec):
     add = corner_adder(vec)
+    dot = dot_product(vec)
 
     @wp.kernel(enable_backward=False, module=module)
     def fused_backward(
@@ -227,8 +228,8 @@ def _make_backward(module, vec):
                 if with_pos != 0:
                     d = wp.float32(k - met) * step_x
                     inverse = reciprocal(total - d * total_slope)
-                    gu = wp.dot(g, a0)
-                    gv = wp.dot(g, a1)
+                    gu = dot(g, a0)
+                    gv = dot(g, a1)
                     shared = gu * r[0] + gv * r[1]
                     pulled = wp.vec3((gu - shared) * inverse, (gv - shared) * inverse, -shared * inverse)
                     sum_g += pulled
