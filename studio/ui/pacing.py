@@ -2,14 +2,12 @@
 
 With a GPU the display sets the pace. Where the processor draws (software OpenGL), every
 frame takes a core from the optimizer: while it runs and nobody touches the window, few
-frames at half resolution are enough; on input the picture moves at 16 frames a second.
+frames at half resolution are enough; on input the picture moves at 16 frames a second. The fit's threads keep their normal priority:
+made nice, they lost up to half their rate to other programs, and the window gained nothing.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import threading
 import time
 from typing import Any
 
@@ -29,12 +27,6 @@ RUNNING_FPS = 16.0
 leave 68 % of two cores to the fit."""
 
 SNAPSHOT_RATE = 30.0
-BAND_THREADS = "band-"
-"""How the launcher names the threads of its pool."""
-
-NICE = 2
-"""Scheduling niceness of the optimizer beside a software renderer: input comes first, but other
-programs on the machine must not starve the fit."""
 
 
 class Pacing:
@@ -47,7 +39,6 @@ class Pacing:
         self._crowded = False
         self.resolution_scale = 1.0
         self.samples = 8
-        self._nice: set[int | None] = set()
 
     @property
     def touched(self) -> bool:
@@ -68,9 +59,6 @@ class Pacing:
         self.resolution_scale = 0.5 if self._crowded else 1.0
         self.samples = 8 if not self._crowded else 1 if self.touched else 2
         if worker is not None:
-            worker.niceness = NICE if state.software else 0
-            if self._crowded:
-                self._make_bands_nice()
             patient = self._crowded and not self.touched
             worker.max_snapshot_rate = RUNNING_IDLE_FPS if patient else SNAPSHOT_RATE
 
@@ -84,16 +72,6 @@ class Pacing:
             return False
         self._last_snapshot = now
         return True
-
-    def _make_bands_nice(self) -> None:
-        """The launcher's threads do most of the fit's work; they are as patient as its own."""
-        for thread in threading.enumerate():
-            if thread.name.startswith(BAND_THREADS) and thread.native_id not in self._nice:
-                self._nice.add(thread.native_id)
-                with contextlib.suppress(
-                    OSError, AttributeError
-                ):  # not Linux: input still works, less smoothly
-                    os.setpriority(os.PRIO_PROCESS, thread.native_id or 0, NICE)
 
     def _watch_input(self) -> None:
         io = imgui.get_io()
