@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
 import pytest
+
+
+def _die_with_parent() -> None:
+    """A killed test run must not leave its server behind (Linux: PR_SET_PDEATHSIG is 1)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 
 @pytest.fixture(scope="package", autouse=True)
@@ -29,7 +38,11 @@ def display() -> Iterator[None]:
         "tcp",
     ]
     server = subprocess.Popen(
-        command, pass_fds=(writer,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        pass_fds=(writer,),
+        preexec_fn=_die_with_parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.close(writer)
     with os.fdopen(reader) as answer:
