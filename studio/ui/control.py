@@ -77,6 +77,21 @@ class Controller:
             self.files.open_demo()
         self.state.jobs.start("Loading", work, self._warm)
 
+    def _compile_kernels(self) -> None:
+        """Have the kernels ready before Start is pressed; a moment unless nothing is cached."""
+
+        def work(job: Job) -> None:
+            from studio.core.device import pick_device
+            from studio.core.kernels import launcher, warp_modules
+
+            launcher.preload(
+                warp_modules(),
+                lambda done, total, name: job.progress(done / total, name),
+                pick_device(self.state.device),
+            )
+
+        self.state.jobs.start("Compiling kernels", work, lambda _: None)
+
     def _warm(self, loaded: tuple[dict[str, Effect], str]) -> None:
         effects, device = loaded
         self.state.compute = device.upper()
@@ -89,6 +104,7 @@ class Controller:
         self.effects = effects
         self.state.ready = True
         self.state.changes.append(("effects",))
+        self._compile_kernels()
 
     # Commands
 

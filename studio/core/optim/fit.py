@@ -11,6 +11,7 @@ from torch import Tensor
 
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError, StudioError, WorkError, describe
+from studio.core.kernels import launcher, warp_modules
 from studio.core.optim import bake
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
@@ -121,6 +122,11 @@ class Fit:
             Cancelled: `cancel` said so.
         """
         configure_threads()
+        launcher.preload(
+            warp_modules(),
+            lambda done, total, _name: self._report(0.0, f"Compiling kernels: {done} of {total}"),
+            self.device,
+        )
         check_formats(self.problem.photos.photos)
         schedule = self._schedule()
         photos = PhotoSet(
