@@ -135,19 +135,22 @@ def framing_camera(
     Args:
         bounds: (low, high) of the box, each [3].
         azimuth, elevation: degrees; azimuth 0 looks from +Z, 90 from +X.
-        distance: in radii of the box's sphere; None fits the whole sphere into the picture.
+        distance: in radii of the box's sphere; None fits the box into the picture.
         fov: vertical field of view, degrees.
     """
     low, high = (np.asarray(b, np.float64) for b in bounds)
     center, radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-6)
-    half = np.radians(fov) / 2
-    if distance is None:
-        narrow = np.arctan(np.tan(half) * min(1.0, width / height))
-        distance = 1.05 / np.sin(narrow)  # five per cent of air
-    far_away = distance * radius
+    slope = np.tan(np.radians(fov) / 2)
     a, e = np.radians((azimuth, elevation))
     offset = np.array([np.cos(e) * np.sin(a), np.sin(e), np.cos(e) * np.cos(a)])
-    focal = 0.5 * height / np.tan(half)
+    if distance is None:
+        corners = np.array(np.meshgrid(*zip(low, high))).reshape(3, 8).T - center
+        x, y, z = (corners @ look_at(offset, np.zeros(3))[:3, :3]).T
+        needed = z + np.maximum(np.abs(x) * height / width, np.abs(y)) / slope
+        far_away = max(1.05 * float(needed.max()), 1.1 * radius)  # five per cent of air
+    else:
+        far_away = distance * radius
+    focal = 0.5 * height / slope
     return Camera(
         width,
         height,
