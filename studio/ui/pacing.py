@@ -3,8 +3,8 @@
 With a GPU the display sets the pace. Where the processor draws (software OpenGL), every
 frame takes a core from the optimizer: while it runs and nobody touches the window, few
 frames at half resolution are enough; on input the picture moves at 16 frames a second. The
-fit's threads keep their normal priority: made nice, they lost rate to other programs, and the
-window gained nothing.
+fit's threads keep their normal priority: in the few runs compared, making them nice gave
+neither side anything.
 """
 
 from __future__ import annotations

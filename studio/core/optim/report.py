@@ -28,14 +28,14 @@ _LINES = ("#f2a65a", "#6fb1e0", "#8fcf8b", "#d98bd0", "#d9d27a", "#e07a7a")
 
 
 def save_sheets(folder: Path, start: Evaluation, end: Evaluation) -> None:
-    """One <photo>.png per view (photo | render | difference), overview.png, and the start."""
+    """One <photo>.png per view (photo | render | difference), overview.png; start, result and target of the first."""
     for picture in end.pictures:
         save_png(folder / f"{picture.name}.png", side_by_side(picture), color=False)
     if end.pictures:
         rows = [side_by_side(picture) for picture in reversed(end.pictures)]  # row 0 is the bottom
         save_png(folder / "overview.png", _stack(rows, axis=0), color=False)
     for picture in start.pictures[:1]:
-        save_png(folder / "start.png", side_by_side(picture), color=False)
+        save_png(folder / "start.png", picture.render, color=False)
     for picture in end.pictures[:1]:
         save_png(folder / "target.png", picture.target, color=False)
         save_png(folder / "result.png", picture.render, color=False)
