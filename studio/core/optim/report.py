@@ -28,7 +28,7 @@ _LINES = ("#f2a65a", "#6fb1e0", "#8fcf8b", "#d98bd0", "#d9d27a", "#e07a7a")
 
 
 def save_sheets(folder: Path, start: Evaluation, end: Evaluation) -> None:
-    """One <photo>.png per view (photo | render | difference), overview.png; start, result and target of the first."""
+    """<photo>.png: photo | render | difference; overview.png: all; start, result, target of the first."""
     for picture in end.pictures:
         save_png(folder / f"{picture.name}.png", side_by_side(picture), color=False)
     if end.pictures:
