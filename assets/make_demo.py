@@ -27,7 +27,7 @@ DEMO = Path(__file__).parent / "demo"
 VIEWS = 24
 SIZE = 320
 SUPERSAMPLING = 3
-GRID = 144  # cells along the longest side: about 40k triangles, creases still crisp
+GRID = 144  # cells along the longest side: about 86k triangles, creases still crisp
 Y_UP_TO_Z_UP = np.array(((1, 0, 0, 0), (0, 0, -1, 0), (0, 1, 0, 0), (0, 0, 0, 1)), float)  # NeRF files
 
 YELLOW, ORANGE, BLACK, WHITE = (0.85, 0.52, 0.03), (0.85, 0.16, 0.02), (0.01, 0.01, 0.015), (0.9, 0.9, 0.88)

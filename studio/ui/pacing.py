@@ -28,6 +28,8 @@ RUNNING_FPS = 16.0
 leave 68 % of two cores to the fit."""
 
 SNAPSHOT_RATE = 30.0
+CROWDED_SNAPSHOT_RATE = 10.0
+"""While a hand moves the picture: each snapshot costs the fit 4 ms and the window an upload."""
 
 
 class Pacing:
@@ -60,14 +62,16 @@ class Pacing:
         self.resolution_scale = 0.5 if self._crowded else 1.0
         self.samples = 8 if not self._crowded else 1 if self.touched else 2
         if worker is not None:
-            patient = self._crowded and not self.touched
-            worker.max_snapshot_rate = RUNNING_IDLE_FPS if patient else SNAPSHOT_RATE
+            worker.max_snapshot_rate = self._snapshot_rate()
+
+    def _snapshot_rate(self) -> float:
+        if not self._crowded:
+            return SNAPSHOT_RATE
+        return CROWDED_SNAPSHOT_RATE if self.touched else RUNNING_IDLE_FPS
 
     def snapshot_due(self) -> bool:
         """Whether this frame may take a new snapshot."""
-        gap = 0.0
-        if self._crowded:
-            gap = 1.0 / 15.0 if self.touched else 0.9 / RUNNING_IDLE_FPS
+        gap = 0.9 / self._snapshot_rate() if self._crowded else 0.0
         now = time.monotonic()
         if now - self._last_snapshot < gap:
             return False

@@ -8,9 +8,7 @@ is one launch on torch's current stream. No other code knows about bands.
 
 from __future__ import annotations
 
-import os
 import queue
-import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -141,21 +139,6 @@ class BandPool:
         if latch.error is not None:
             raise latch.error
 
-    def set_nice(self, nice: int) -> bool:
-        """Give the workers this niceness, so that a window beside them stays smooth.
-
-        Linux only, where priority belongs to a thread. Returns whether it took effect.
-        """
-        if not sys.platform.startswith("linux"):
-            return False
-        try:
-            for worker in self._workers:
-                if worker.native_id is not None:
-                    os.setpriority(os.PRIO_PROCESS, worker.native_id, nice)
-        except OSError:  # raising priority again needs a privilege
-            return False
-        return True
-
     def close(self) -> None:
         """End the workers."""
         for _ in self._workers:
@@ -192,11 +175,6 @@ def use_threads(count: int) -> int:
         return device_module.band_count()
     former.close()
     return former.threads
-
-
-def set_nice(nice: int) -> bool:
-    """Niceness of the pool's workers; see `BandPool.set_nice`."""
-    return pool().set_nice(nice)
 
 
 def _warp_device(device: torch.device) -> str:

@@ -357,7 +357,7 @@ class Fit:
         r, g, b = (float(c) for c in v.background.detach().cpu())
         return Snapshot(
             step=self.steps_done,
-            mesh=v.mesh(self._mesh, unlit),
+            mesh=v.mesh(self._mesh, unlit, self._renderer.surface.incidence),
             lighting=v.scene_lighting(),
             background=(r, g, b),
             losses=dict(self._last.losses) if self._last else {},

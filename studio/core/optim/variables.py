@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from studio.core.gbuffer import LightTensors
+from studio.core.ops.normals import Incidence, vertex_normals
 from studio.core.optim.largesteps import LargeSteps
 from studio.core.scene import Light, Lighting, Mesh
 
@@ -169,21 +170,23 @@ class Variables:
         self.background.clamp_(0.0, 1.0)
 
     @torch.no_grad()
-    def mesh(self, like: Mesh, unlit: bool) -> Mesh:
-        """A copy as a Mesh with normals; material and name are those of `like`."""
-        vertices = self.to_world(self.box_vertices()).cpu().numpy().copy()
-        out = replace(
+    def mesh(self, like: Mesh, unlit: bool, incidence: Incidence | None = None) -> Mesh:
+        """A copy as a Mesh with normals; material and name are those of `like`.
+
+        `incidence` of the faces, if known, spares finding the seams again.
+        """
+        vertices = self.to_world(self.box_vertices())
+        normals = vertex_normals(vertices, self.faces, incidence)
+        return replace(
             like,
-            vertices=vertices,
+            vertices=vertices.cpu().numpy().copy(),
             faces=self.faces.cpu().numpy().copy(),
-            normals=None,
+            normals=normals.cpu().numpy().copy(),
             uvs=None,
             colors=self.albedo().cpu().numpy().copy(),
             roughness=None if unlit else self.roughness.cpu().numpy().copy(),
             metallic=None if unlit else self.metallic.cpu().numpy().copy(),
         )
-        out.normals = out.vertex_normals()
-        return out
 
     def scene_lighting(self) -> Lighting:
         """The light as the document keeps it: colour at most 1, the rest in the intensity."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import threading
 import time
 from collections import deque
@@ -11,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from studio.core.errors import Cancelled, StudioError, describe
-from studio.core.kernels import launcher
 from studio.core.optim import messages as m
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.settings import FitSettings
@@ -50,8 +47,6 @@ class Worker:
         history: rows for the plots, append-only; a start or a reset begins a new list.
         max_snapshot_rate: snapshots a second, at most, while running; each only if the
             last was taken.
-        niceness: scheduling niceness of the thread and of the kernels' threads (Linux;
-            raising it cannot be undone without privilege, so set it once).
     """
 
     def __init__(
@@ -63,7 +58,6 @@ class Worker:
         self.status = m.Status()
         self.history: list[m.HistoryRow] = []
         self.max_snapshot_rate = 30.0
-        self.niceness = 0
         self._on_update = on_update
         self._make_fit = make_fit
         self._inbox: deque[m.Message | _Start | _Close] = deque()
@@ -76,7 +70,6 @@ class Worker:
         self._last_snapshot_time = 0.0
         self._seconds = 0.0
         self._step_seconds = 0.0
-        self._applied_niceness = 0
 
     # Called by the window
 
@@ -230,7 +223,6 @@ class Worker:
 
     def _advance(self, fit: Fit) -> None:
         """One step, and what follows from it."""
-        self._apply_niceness()
         began = time.perf_counter()
         result = fit.step()
         seconds = time.perf_counter() - began
@@ -284,13 +276,6 @@ class Worker:
     def _updated(self) -> None:
         if self._on_update is not None:
             self._on_update()
-
-    def _apply_niceness(self) -> None:
-        if self.niceness != self._applied_niceness:
-            self._applied_niceness = self.niceness
-            with contextlib.suppress(OSError, AttributeError):  # not Linux, or not allowed to lower it
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self.niceness)
-            launcher.set_nice(self.niceness)
 
 
 def _keeps_row(step: int) -> bool:
