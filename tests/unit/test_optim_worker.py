@@ -326,6 +326,10 @@ def test_random_messages_never_hang(make, seed):
         worker.slot.take()
     worker.post(m.Pause())
     wait_for(worker, "idle", "paused", "done", "stopped", "failed")
+    start(worker, 3)  # whatever came before, it still takes work and finishes it
+    worker.post(m.Resume())
+    wait_for(worker, "done")
+    assert (worker.status.step, worker.latest.step) == (3, 3)
 
 
 def test_threads_and_fits_are_let_go():
