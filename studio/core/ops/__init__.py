@@ -1,9 +1,15 @@
 """Differentiable primitives on torch tensors, in nvdiffrast's published interface."""
 
 from studio.core.ops.antialias import antialias, antialias_construct_topology_hash
+from studio.core.ops.context import (
+    RasterizeCudaContext,
+    RasterizeGLContext,
+    get_log_level,
+    set_log_level,
+)
 from studio.core.ops.fused import rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
-from studio.core.ops.rasterize import RasterizeCudaContext, RasterizeGLContext, rasterize
+from studio.core.ops.rasterize import rasterize
 from studio.core.ops.texture import texture
 from studio.core.ops.topology import Topology
 
@@ -13,8 +19,10 @@ __all__ = [
     "Topology",
     "antialias",
     "antialias_construct_topology_hash",
+    "get_log_level",
     "interpolate",
     "rasterize",
     "rasterize_interpolate",
+    "set_log_level",
     "texture",
 ]

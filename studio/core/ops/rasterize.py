@@ -14,22 +14,6 @@ from studio.core.ops import check
 from studio.core.ops.visibility import run_length, visible
 
 
-class RasterizeCudaContext:
-    """Accepted for code written against nvdiffrast; nothing is kept in it."""
-
-    def __init__(self, device: object = None) -> None:
-        self.device = device
-
-
-class RasterizeGLContext(RasterizeCudaContext):
-    """Accepted like RasterizeCudaContext."""
-
-    def __init__(self, output_db: bool = True, mode: str = "automatic", device: object = None) -> None:
-        super().__init__(device)
-        self.output_db = output_db
-        self.mode = mode
-
-
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
