@@ -18,8 +18,8 @@ from torch import Tensor
 from studio.core.effects import get, registry
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
-from studio.core.ops import antialias, rasterize_interpolate, texture
-from studio.core.ops.compose import compose
+from studio.core.ops import antialias, draw, rasterize_interpolate, texture
+from studio.core.ops.compose import check_background, compose
 from studio.core.ops.normals import vertex_normals
 from studio.core.ops.packing import unpack
 from studio.core.params import ParamSet
@@ -100,9 +100,8 @@ def render(
     pos = clip_positions(tensors.vertices, cameras)
     chosen = [effect for effect in registry().values() if effect.name in (effects or {})]
     shaded = any(effect.stage == "shade" for effect in chosen)
-    only_albedo = not shaded and not tensors.textured and wanted <= {"rast", "albedo", "covered"}
-    if only_albedo:
-        rgba = _albedo_buffer(frame, tensors, pos, cull_backfaces)
+    if not shaded and not tensors.textured and wanted == {"rast"}:
+        rgba = _draw_albedo(frame, tensors, pos, cull_backfaces)
     else:
         _geometry_buffer(frame, tensors, pos, wanted | {"albedo"}, cull_backfaces)
         _run(frame, effects, "shade")
@@ -110,7 +109,7 @@ def render(
             frame.channels["color"] = frame["albedo"]
         _run(frame, effects, "screen")
         rgba = compose(frame["color"], frame["rast"], background)
-    rgba = antialias(rgba, frame["rast"], pos, tensors.faces, tensors.topology)
+        rgba = antialias(rgba, frame["rast"], pos, tensors.faces, tensors.topology)
     _set_picture(frame, rgba)
     if any(effect.stage == "post" for effect in chosen):
         _run(frame, effects, "post")
@@ -140,13 +139,14 @@ def _run(frame: Frame, effects: Effects | None, stage: str) -> None:
             frame.channels.update(effect.apply(frame, effects[name]))
 
 
-def _albedo_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, cull: bool) -> Tensor:
-    """Colour and coverage straight from the rasterizer, the background filled in."""
+def _draw_albedo(frame: Frame, tensors: SceneTensors, pos: Tensor, cull: bool) -> Tensor:
+    """[N, H, W, 4] antialiased colour over the background, and coverage, in one operation."""
     attributes = torch.cat([tensors.colors, torch.ones_like(tensors.colors[:, :1])], dim=1)
     size = (frame.cameras.height, frame.cameras.width)
-    image, rast = rasterize_interpolate(pos, tensors.faces, attributes[None], size, cull)
-    rgba = compose(image, rast, frame.background)
-    frame.channels.update(rast=rast, albedo=rgba[..., :3], covered=rgba[..., 3:])
+    check_background("render", frame.background, torch.Size((len(pos), *size)))
+    behind = torch.cat([frame.background, torch.zeros_like(frame.background[..., :1])], dim=-1)
+    rgba, rast = draw(pos, tensors.faces, attributes[None], size, tensors.topology, behind, cull)
+    frame.channels["rast"] = rast
     return rgba
 
 

@@ -28,22 +28,6 @@ def compose_forward(
 
 
 @wp.kernel
-def fill_background(
-    begin: int,
-    run: int,
-    rast: wp.array(dtype=wp.vec4),
-    background: wp.array(dtype=wp.vec3),
-    per_pixel: int,
-    rgba: wp.array(dtype=wp.vec4),
-):
-    first = (begin + wp.tid()) * run
-    for i in range(first, wp.min(first + run, rast.shape[0])):
-        if rast[i][3] == 0.0:
-            b = background[i * per_pixel]
-            rgba[i] = wp.vec4(b[0], b[1], b[2], 0.0)
-
-
-@wp.kernel
 def background_backward(
     begin: int,
     run: int,

@@ -7,7 +7,7 @@ from studio.core.ops.context import (
     get_log_level,
     set_log_level,
 )
-from studio.core.ops.fused import rasterize_interpolate
+from studio.core.ops.fused import draw, rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
 from studio.core.ops.rasterize import rasterize
 from studio.core.ops.texture import texture
@@ -19,6 +19,7 @@ __all__ = [
     "Topology",
     "antialias",
     "antialias_construct_topology_hash",
+    "draw",
     "get_log_level",
     "interpolate",
     "rasterize",

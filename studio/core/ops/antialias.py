@@ -17,7 +17,7 @@ from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import project, triangle_chunk
 
 
-class _Records(NamedTuple):
+class Records(NamedTuple):
     """One row per blended pixel pair; see `kernels.settle`."""
 
     pixels: Tensor
@@ -55,7 +55,7 @@ def _return_scratch(device: torch.device, keys: Tensor, claimed: Tensor) -> None
         store.popitem(last=False)
 
 
-def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
+def find_records(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> Records:
     """All blended pixel pairs of a batch of images."""
     n, height, width, _ = rast.shape
     device = rast.device
@@ -82,7 +82,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
         [0, pos, screen, tri, edges, flat, width, height, keys, claimed],
         device,
     )
-    found: list[_Records | None] = [None] * len(counts)
+    found: list[Records | None] = [None] * len(counts)
 
     def work(band: launcher.Band) -> None:
         first = band.begin // height
@@ -94,7 +94,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
             device,
         )
         count = int(counts[band.index])
-        records = _Records(
+        records = Records(
             torch.empty(count, 4, dtype=torch.int32, device=device),
             torch.empty(count, 4, device=device),
             torch.empty(count, 4, device=device),
@@ -108,7 +108,7 @@ def _find(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> _Records:
     launcher.run(device, n * height, work)
     _return_scratch(device, keys, claimed)
     parts = [records for records in found if records is not None]
-    return parts[0] if len(parts) == 1 else _Records(*(torch.cat(column) for column in zip(*parts)))
+    return parts[0] if len(parts) == 1 else Records(*(torch.cat(column) for column in zip(*parts)))
 
 
 class _Antialias(torch.autograd.Function):
@@ -116,7 +116,7 @@ class _Antialias(torch.autograd.Function):
     def forward(
         ctx: Any, color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, boost: float
     ) -> Tensor:
-        records = _find(rast, pos, tri, edges)
+        records = find_records(rast, pos, tri, edges)
         channels = color.shape[-1]
         out = color.clone()
         # A few thousand records at most: one band, so nothing is added twice at once.

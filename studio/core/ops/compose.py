@@ -20,17 +20,11 @@ class _Compose(torch.autograd.Function):
     def forward(ctx: Any, color: Tensor, rast: Tensor, background: Tensor) -> Tensor:
         n, height, width, _ = rast.shape
         ctx.save_for_backward(rast)
-        ctx.constant, ctx.split = background.ndim == 1, color.shape[3] == 3
+        ctx.constant = background.ndim == 1
         ctx.run = width if rast.device.type == "cpu" else _CUDA_RUN
         ctx.count = (n * height * width + ctx.run - 1) // ctx.run
         head = [launcher.BEGIN, ctx.run, rast.view(-1, 4)]
         tail = [background.view(-1, 3), int(not ctx.constant)]
-        if color.shape[3] == 4:
-            ctx.mark_dirty(color)
-            launcher.launch(
-                kernels.fill_background, ctx.count, [*head, *tail, color.view(-1, 4)], rast.device
-            )
-            return color
         rgba = torch.empty(n, height, width, 4, device=rast.device)
         inputs = [*head, color.reshape(-1, 3), *tail, rgba.view(-1, 4)]
         launcher.launch(kernels.compose_forward, ctx.count, inputs, rast.device)
@@ -49,15 +43,22 @@ class _Compose(torch.autograd.Function):
         elif ctx.needs_input_grad[2]:
             g_background = grad[..., :3] * (rast[..., 3:] == 0)
         # Empty pixels keep their gradient: shading and interpolation skip them.
-        return (grad[..., :3] if ctx.split else grad), None, g_background
+        return grad[..., :3], None, g_background
+
+
+def check_background(op: str, background: Tensor, size: torch.Size) -> None:
+    """ShapeError unless the background is [3] or as large as the image of size (N, H, W, ...)."""
+    if background.shape not in ((3,), (*size[:3], 3)):
+        raise ShapeError(
+            f"{op}: background must have shape [3] or {[*size[:3], 3]}, got {list(background.shape)}"
+        )
 
 
 def compose(color: Tensor, rast: Tensor, background: Tensor) -> Tensor:
     """Shaded colour where something is, the background elsewhere, and coverage beside it.
 
     Args:
-        color: [N, H, W, 3] linear; or [N, H, W, 4] with 1 in the last channel where covered,
-            which is then filled in place.
+        color: [N, H, W, 3] linear.
         rast: [N, H, W, 4].
         background: [3] or [N, H, W, 3] linear.
     Returns:
@@ -67,10 +68,6 @@ def compose(color: Tensor, rast: Tensor, background: Tensor) -> Tensor:
     Raises:
         ShapeError: names the background's shape and the expected ones.
     """
-    if background.shape not in ((3,), (*rast.shape[:3], 3)):
-        expected = list(rast.shape[:3])
-        raise ShapeError(
-            f"compose: background must have shape [3] or {[*expected, 3]}, got {list(background.shape)}"
-        )
+    check_background("compose", background, rast.shape)
     rgba: Tensor = _Compose.apply(color, rast, background.contiguous())
     return rgba

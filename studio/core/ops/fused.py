@@ -1,4 +1,4 @@
-"""Rasterize and interpolate as one operation: the optimizer's inner loop."""
+"""Rasterize, interpolate and antialias as one operation: the optimizer's inner loop."""
 
 from __future__ import annotations
 
@@ -7,49 +7,106 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from studio.core.kernels import launcher
+from studio.core.errors import ShapeError
+from studio.core.kernels import launcher, outline
 from studio.core.kernels.channels import groups
 from studio.core.kernels.fused import kernels
 from studio.core.ops import check
+from studio.core.ops.antialias import Records, find_records
+from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import run_length, visible
+
+
+def _forward(
+    pos: Tensor, tri: Tensor, attr: Tensor, background: Tensor | None, size: tuple[int, int], cull: bool
+) -> tuple[Tensor, Tensor]:
+    """Image and rast; `background` is [1, C] or [N * H * W, C], or None for zero."""
+    n, channels = pos.shape[0], attr.shape[-1]
+    height, width = size
+    device = pos.device
+    keys = visible(pos, tri, height, width, cull)
+    rast = torch.empty(n, height, width, 4, device=device)
+    out = torch.empty(n, height, width, channels, device=device)
+    behind = torch.zeros(1, channels, device=device) if background is None else background
+    run = run_length(device, width)
+    parts = groups(channels)
+    for first, count in parts:
+        span = slice(first, first + count)
+        whole = len(parts) == 1
+        part = out if whole else torch.empty(n, height, width, count, device=device)
+        launcher.launch(
+            kernels(count).forward,
+            n * height * width // run,
+            [
+                launcher.BEGIN,
+                run,
+                pos,
+                tri,
+                attr if whole else attr[..., span].contiguous(),
+                keys,
+                width,
+                height,
+                behind if whole else behind[:, span].contiguous(),
+                part.view(-1, count),
+                rast.view(-1, 4),
+            ],
+            device,
+        )
+        if not whole:
+            out[..., span] = part
+    return out, rast
+
+
+def _backward(
+    pos: Tensor,
+    tri: Tensor,
+    attr: Tensor,
+    rast: Tensor,
+    grad_out: Tensor,
+    records: Records | None,
+    wants: Any,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients of pos and attr from that of the image, and of what records blended."""
+    with_pos, with_attr = wants
+    n, height, width, channels = grad_out.shape
+    run = run_length(pos.device, width)
+    rows = height * width // run
+    grad_pos = torch.zeros_like(pos) if with_pos else pos
+    grad_attr = torch.zeros_like(attr) if with_attr else attr
+    parts = groups(channels)
+    for first, count in parts:
+        whole = len(parts) == 1
+        span = slice(first, first + count)
+        values = attr if whole else attr[..., span].contiguous()
+        target = grad_attr if whole or not with_attr else torch.zeros_like(values)
+        pixel = (grad_out if whole else grad_out[..., span]).contiguous().view(-1, count)
+        wanted = [int(with_pos), int(with_attr), pixel]
+        to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
+        unit = rows * (n if len(attr) == 1 else 1)
+        to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
+        shared = [pos, tri, values, rast.view(-1, 4), width, height, *wanted]
+        launcher.launch(
+            kernels(count).backward, n * rows, [launcher.BEGIN, run, *shared, to_pos, to_attr], pos.device
+        )
+        if records is not None:
+            launcher.launch(
+                kernels(count).sparse_backward,
+                len(records.pixels),
+                [0, records.pixels, records.amount_a, *shared, grad_pos, target],
+                pos.device,
+                limit=1,
+            )
+        if with_attr and not whole:
+            grad_attr[..., span] = target
+    return grad_pos if with_pos else None, grad_attr if with_attr else None
 
 
 class _RasterizeInterpolate(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, pos: Tensor, tri: Tensor, attr: Tensor, height: int, width: int, cull: bool
+        ctx: Any, pos: Tensor, tri: Tensor, attr: Tensor, size: tuple[int, int], cull: bool
     ) -> tuple[Tensor, Tensor]:
-        n, channels = pos.shape[0], attr.shape[-1]
-        device = pos.device
-        keys = visible(pos, tri, height, width, cull)
-        rast = torch.empty(n, height, width, 4, device=device)
-        out = torch.empty(n, height, width, channels, device=device)
-        run = run_length(device, width)
-        parts = groups(channels)
-        for first, count in parts:
-            whole = len(parts) == 1
-            part = out if whole else torch.empty(n, height, width, count, device=device)
-            values = attr if whole else attr[..., first : first + count].contiguous()
-            launcher.launch(
-                kernels(count).forward,
-                n * height * width // run,
-                [
-                    launcher.BEGIN,
-                    run,
-                    pos,
-                    tri,
-                    values,
-                    keys,
-                    width,
-                    height,
-                    int(first == 0),
-                    part.view(-1, count),
-                    rast.view(-1, 4),
-                ],
-                device,
-            )
-            if not whole:
-                out[..., first : first + count] = part
+        out, rast = _forward(pos, tri, attr, None, size, cull)
         ctx.save_for_backward(pos, tri, attr, rast)
         ctx.mark_non_differentiable(rast)
         ctx.set_materialize_grads(False)
@@ -57,55 +114,93 @@ class _RasterizeInterpolate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grads[0] is None:
+            return (None,) * 5
+        wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
         pos, tri, attr, rast = ctx.saved_tensors
-        grad_out = grads[0]
-        if grad_out is None:
-            return (None,) * 6
-        with_pos, with_attr = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
-        n, height, width, channels = grad_out.shape
-        run = run_length(pos.device, width)
-        rows = height * width // run
-        grad_pos = torch.zeros_like(pos) if with_pos else pos
-        grad_attr = torch.zeros_like(attr) if with_attr else attr
-        parts = groups(channels)
-        for first, count in parts:
-            whole = len(parts) == 1
-            span = slice(first, first + count)
-            values = attr if whole else attr[..., span].contiguous()
-            target = grad_attr if whole or not with_attr else torch.zeros_like(values)
-            pixel = grad_out if whole else grad_out[..., span]
-            launcher.launch(
-                kernels(count).backward,
-                n * rows,
-                [
-                    launcher.BEGIN,
-                    run,
-                    pos,
-                    tri,
-                    values,
-                    rast.view(-1, 4),
-                    width,
-                    height,
-                    int(with_pos),
-                    int(with_attr),
-                    pixel.contiguous().view(-1, count),
-                    launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos,
-                    launcher.Scatter(target, unit=rows * (n if len(attr) == 1 else 1))
-                    if with_attr
-                    else values,
-                ],
-                pos.device,
-            )
-            if with_attr and not whole:
-                grad_attr[..., span] = target
-        return (
-            grad_pos if with_pos else None,
-            None,
-            grad_attr if with_attr else None,
-            None,
-            None,
-            None,
+        to_pos, to_attr = _backward(pos, tri, attr, rast, grads[0].contiguous(), None, wants)
+        return to_pos, None, to_attr, None, None
+
+
+class _Draw(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        pos: Tensor,
+        tri: Tensor,
+        attr: Tensor,
+        background: Tensor | None,
+        edges: Tensor,
+        size: tuple[int, int],
+        cull: bool,
+    ) -> tuple[Tensor, Tensor]:
+        channels = attr.shape[-1]
+        behind = None if background is None else background.reshape(-1, channels)
+        out, rast = _forward(pos, tri, attr, behind, size, cull)
+        records = find_records(rast, pos, tri, edges)
+        count = len(records.pixels)
+        difference = torch.empty(count, channels, device=pos.device)
+        image = out.view(-1, channels)
+        launcher.launch(
+            outline.take_differences, count, [0, records.pixels, image, difference], pos.device, limit=1
         )
+        # A few thousand records: one band, so nothing is added twice at once.
+        launcher.launch(
+            outline.blend_in_place,
+            count,
+            [records.pixels, records.amount_a, difference, image],
+            pos.device,
+            limit=1,
+        )
+        ctx.save_for_backward(pos, tri, attr, rast, difference, *records)
+        ctx.background = None if background is None else background.shape
+        ctx.mark_non_differentiable(rast)
+        ctx.set_materialize_grads(False)
+        return out, rast
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grads[0] is None:
+            return (None,) * 7
+        pos, tri, attr, rast, difference, *found = ctx.saved_tensors
+        records = Records(*found)
+        grad_out = grads[0].contiguous()
+        _, height, width, channels = grad_out.shape
+        wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
+        to_pos, to_attr = _backward(pos, tri, attr, rast, grad_out, records, wants)
+        if to_pos is not None:
+            launcher.launch(
+                outline.pull_positions,
+                len(records.pixels),
+                [*records, difference, height * width, grad_out.view(-1, channels), to_pos],
+                pos.device,
+                limit=1,
+            )
+        to_background = None
+        if ctx.needs_input_grad[3]:
+            to_background = _pull_background(rast, grad_out, records, ctx.background)
+        return to_pos, None, to_attr, to_background, None, None, None
+
+
+def _pull_background(rast: Tensor, grad_out: Tensor, records: Records, shape: torch.Size) -> Tensor:
+    """Gradient of the background: that of empty pixels, and what was blended out of them."""
+    channels = grad_out.shape[3]
+    inside, outside = records.pixels[:, 0].long(), records.pixels[:, 1].long()
+    amount = records.amount_a[:, :1]
+    pulled = amount * grad_out.view(-1, channels)[torch.where(amount[:, 0] < 0, inside, outside)]
+    # Records have their inside pixel covered, so only the outside one can show the background.
+    total = grad_out.clone().view(-1, channels).index_add_(0, outside, pulled, alpha=-1)
+    total *= rast.view(-1, 4)[:, 3:] == 0
+    return total.view(shape) if len(shape) == 4 else total.sum(0)
+
+
+def _checked(op: str, pos: Tensor, tri: Tensor, attr: Tensor, resolution: Any) -> tuple[Any, ...]:
+    size = check.size(op, resolution)
+    pos = check.tensor(op, "pos_clip", pos, ("N", "V", 4))
+    tri = check.triangles(op, tri, pos)
+    attr = check.tensor(op, "attr", attr, ("N", pos.shape[1], "C"), like=pos)
+    check.same_batch(op, "attr", attr, pos.shape[0], allow_one=True)
+    return size, pos, tri, attr
 
 
 def rasterize_interpolate(
@@ -139,10 +234,47 @@ def rasterize_interpolate(
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering",
         sections 3.2 to 3.4; here as one operation.
     """
-    op = "rasterize_interpolate"
-    height, width = check.size(op, resolution)
-    pos = check.tensor(op, "pos_clip", pos_clip, ("N", "V", 4))
-    tri = check.triangles(op, tri, pos)
-    attr = check.tensor(op, "attr", attr, ("N", pos.shape[1], "C"), like=pos)
-    check.same_batch(op, "attr", attr, pos.shape[0], allow_one=True)
-    return _RasterizeInterpolate.apply(pos, tri, attr, height, width, cull_backfaces)
+    size, pos, tri, attr = _checked("rasterize_interpolate", pos_clip, tri, attr, resolution)
+    return _RasterizeInterpolate.apply(pos, tri, attr, size, cull_backfaces)
+
+
+def draw(
+    pos_clip: Tensor,
+    tri: Tensor,
+    attr: Tensor,
+    resolution: tuple[int, int],
+    topology: Topology,
+    background: Tensor | None = None,
+    cull_backfaces: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """Rasterize, interpolate and antialias in one operation: a mesh's picture and its gradient.
+
+    The same numbers as `rasterize_interpolate` followed by `antialias`, without a copy of the
+    image in either direction. For pictures that need no shading in between.
+
+    Args:
+        pos_clip: [N, V, 4] float32 clip space.
+        tri: [T, 3] int32.
+        attr: [N, V, C] or [1, V, C] float32; one batch is shared by all images.
+        resolution: (height, width) in pixels.
+        topology: of tri; see Topology.build.
+        background: [C] or [N, H, W, C] where nothing is; None is 0.
+        cull_backfaces: leave out triangles that are clockwise on screen.
+    Returns:
+        image: [N, H, W, C], antialiased.
+        rast: [N, H, W, 4] = (u, v, z/w, id + 1).
+    Gradients:
+        To: attr, background, pos_clip (barycentrics and silhouettes). Not through rast.
+        Discontinuous in: what `antialias` names.
+    Raises:
+        ShapeError: names the tensor, expected and actual shape, type or device.
+    Reference:
+        Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering".
+    """
+    size, pos, tri, attr = _checked("draw", pos_clip, tri, attr, resolution)
+    if topology.triangles != len(tri):
+        raise ShapeError(f"draw: topology has {topology.triangles} triangles, tri has {len(tri)}")
+    if background is not None:
+        shape = (attr.shape[2],) if background.ndim == 1 else (len(pos), *size, attr.shape[2])
+        background = check.tensor("draw", "background", background, shape, like=pos)
+    return _Draw.apply(pos, tri, attr, background, topology.edges.to(pos.device), size, cull_backfaces)

@@ -1,0 +1,69 @@
+"""`draw`: the fused operation gives what its parts give."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from studio.core.errors import ShapeError
+from studio.core.ops import Topology, antialias, draw, rasterize_interpolate
+from studio.core.ops.compose import compose
+from tests.ops_reference import perspective, sphere
+
+SIZE = (37, 50)  # no multiple of anything
+
+
+def _scene(channels: int, shared: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Two views of a sphere, random attributes."""
+    vertices, tri = sphere(2)
+    torch.manual_seed(0)
+    pos = perspective(vertices, [(0.0, 0.0), (0.3, -0.2)])
+    return pos, tri, torch.rand(1 if shared else 2, len(vertices), channels)
+
+
+@pytest.mark.parametrize(("channels", "shared"), [(1, True), (3, False), (4, True), (16, True)])
+def test_draw_equals_rasterize_then_antialias(channels: int, shared: bool) -> None:
+    pos, tri, attr = _scene(channels, shared)
+    topology = Topology.build(tri)
+    upstream = torch.randn(2, *SIZE, channels)
+    results = []
+    for fused in (False, True):
+        p, a = pos.clone().requires_grad_(), attr.clone().requires_grad_()
+        if fused:
+            image, rast = draw(p, tri, a, SIZE, topology)
+        else:
+            plain, rast = rasterize_interpolate(p, tri, a, SIZE)
+            image = antialias(plain, rast, p, tri, topology)
+        results.append((image, rast, *torch.autograd.grad(image, [p, a], upstream)))
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5 * float(one.detach().abs().max()))
+
+
+@pytest.mark.parametrize("constant", [True, False])
+def test_background_shows_and_gets_its_gradient(constant: bool) -> None:
+    pos, tri, attr = _scene(3)
+    topology = Topology.build(tri)
+    attr = torch.cat([attr, torch.ones(1, attr.shape[1], 1)], dim=2)
+    upstream = torch.randn(2, *SIZE, 4)
+    shown = torch.rand(3) if constant else torch.rand(2, *SIZE, 3)
+    results = []
+    for fused in (False, True):
+        b = shown.clone().requires_grad_()
+        if fused:
+            behind = torch.cat([b, torch.zeros_like(b[..., :1])], dim=-1)
+            image, _ = draw(pos, tri, attr, SIZE, topology, behind)
+        else:
+            plain, rast = rasterize_interpolate(pos, tri, attr, SIZE)
+            image = antialias(compose(plain[..., :3], rast, b), rast, pos, tri, topology)
+        results.append((image, torch.autograd.grad(image, b, upstream)[0]))
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+def test_what_does_not_fit_is_named() -> None:
+    pos, tri, attr = _scene(3)
+    with pytest.raises(ShapeError, match="draw: topology has 1 triangles, tri has"):
+        draw(pos, tri, attr, SIZE, Topology.build(tri[:1]))
+    with pytest.raises(ShapeError, match="draw: background"):
+        draw(pos, tri, attr, SIZE, Topology.build(tri), torch.zeros(4))
