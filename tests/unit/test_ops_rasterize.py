@@ -176,16 +176,33 @@ def test_empty_inputs(device) -> None:
 
 def test_range_mode_equals_separate_meshes(device) -> None:
     vertices, tri = reference.sphere(1)
-    pos = reference.perspective(vertices, [(0.1, 0.0)])[0].to(device)
+    pos = reference.perspective(vertices, [(0.1, 0.0)])[0].to(device).requires_grad_()
     tri = tri.to(device)
-    ranges = torch.tensor([[0, 30], [30, len(tri) - 30]], dtype=torch.int32)
-    rast, rast_db = rasterize(RasterizeCudaContext(), pos, tri, (24, 24), ranges=ranges)
+    # Apart, overlapping, empty, all.
+    ranges = torch.tensor([[0, 30], [30, len(tri) - 30], [20, 25], [7, 0], [len(tri), 0], [0, len(tri)]])
+    rast, rast_db = rasterize(RasterizeCudaContext(), pos, tri, (24, 27), ranges=ranges.int())
+    weights = [torch.randn(rast.shape, device=device) for _ in range(2)]
+    (gradient,) = torch.autograd.grad((rast * weights[0] + rast_db * weights[1]).sum(), pos)
+    summed = torch.zeros_like(pos)
     for i, (start, count) in enumerate(ranges.tolist()):
-        alone, alone_db = rasterize(RasterizeGLContext(), pos[None], tri[start : start + count], (24, 24))
-        shifted = alone[0].clone()
+        part = tri[start : start + count]
+        alone, alone_db = rasterize(RasterizeGLContext(), pos[None], part, (24, 27))
+        loss = (alone * weights[0][i] + alone_db * weights[1][i]).sum()
+        summed += torch.autograd.grad(loss, pos)[0]
+        shifted = alone[0].detach().clone()
         shifted[..., 3] += start * (alone[0, ..., 3] > 0)
         assert torch.equal(rast[i], shifted)
         assert torch.equal(rast_db[i], alone_db[0])
+    # Sums of the same numbers in another order; they reach 1e3.
+    torch.testing.assert_close(gradient, summed, rtol=1e-4, atol=1e-3)
+
+
+def test_range_mode_without_images_or_triangles(device) -> None:
+    pos, tri = FULL[0].to(device), ONE.to(device)
+    assert rasterize(None, pos, tri, (4, 5), torch.zeros(0, 2, dtype=torch.int32))[0].shape == (0, 4, 5, 4)
+    one = torch.zeros(1, 2, dtype=torch.int32)
+    assert (rasterize(None, pos, tri[:0], (4, 5), one)[0] == 0).all()
+    assert rasterize(None, pos[:0], tri, (4, 5), one)[0].shape == (1, 4, 5, 4)
 
 
 def test_grad_db_off_stops_that_gradient(device) -> None:
@@ -207,7 +224,24 @@ def test_grad_db_off_stops_that_gradient(device) -> None:
         ({"tri": ONE.to("meta")}, "rasterize: tri must be on cpu, got meta"),
         ({"resolution": (0, 4)}, "rasterize: resolution must be 1 to 32768 pixels a side, got 0 x 4"),
         ({"resolution": 4}, r"rasterize: resolution must be \(height, width\), got 4"),
-        ({"pos": FULL[0], "ranges": torch.tensor([[0, 2]])}, "ranges must lie within 1 triangles"),
+        (
+            {"pos": FULL[0], "ranges": torch.tensor([[0, 1], [1, 1]], dtype=torch.int32)},
+            "rasterize: ranges must lie within tri's 1 triangles, got start 1, count 1 for image 1",
+        ),
+        (
+            {"pos": FULL[0], "ranges": torch.tensor([[2**31 - 1, 2**31 - 1]], dtype=torch.int32)},
+            "rasterize: ranges must lie within tri's 1 triangles, got start 2147483647",
+        ),
+        ({"pos": FULL[0], "ranges": torch.tensor([[0, 1]])}, "rasterize: ranges must be int32, got int64"),
+        ({"pos": FULL[0], "ranges": [[0, 1]]}, r"rasterize: ranges must be a tensor \[N, 2\], got list"),
+        (
+            {"pos": FULL[0], "ranges": torch.zeros(2, dtype=torch.int32)},
+            r"rasterize: ranges must have shape \[N, 2\], got \[2\]",
+        ),
+        (
+            {"ranges": torch.zeros(1, 2, dtype=torch.int32)},
+            r"rasterize: pos must have shape \[V, 4\], got \[1, 3, 4\]",
+        ),
     ],
 )
 def test_errors_name_what_is_wrong(change, message) -> None:

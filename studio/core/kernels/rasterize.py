@@ -72,7 +72,7 @@ def resolve(
 ):
     """Keys to (u, v, z/w, id + 1) and derivatives, a run of pixels of one row per thread."""
     first = (begin + wp.tid()) * run
-    n = first // (width * height)
+    n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
     y = (first // width) % height
     x = first % width
     step_x = 2.0 / wp.float32(width)
@@ -204,7 +204,7 @@ def resolve_backward(
 ):
     """Gradient of u, v and their derivatives to clip positions; sums in registers along a run."""
     first = (begin + wp.tid()) * run
-    n = first // (width * height)
+    n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
     y = (first // width) % height
     x = first % width
     step_x = 2.0 / wp.float32(width)

@@ -402,29 +402,35 @@ def cover(
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
+    ranges: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
     cull: wp.int32,
     keys: wp.array(dtype=wp.int64),
 ):
-    """Nearest triangle per pixel, rows [row_begin, row_end) of all images laid end to end."""
+    """Nearest triangle per pixel, rows [row_begin, row_end) of all images laid end to end.
+
+    `ranges` has each image's first triangle and their number.
+    """
     image, part = wp.tid()
     n = first_image + image
+    m = wp.min(n, pos.shape[0] - 1)  # one set of positions may serve all images
     begin = wp.max(row_begin - n * height, 0)
     end = wp.min(row_end - n * height, height)
     count = pos.shape[1]
     base = n * height * width
-    for triangle in range(part * chunk, wp.min((part + 1) * chunk, tri.shape[0])):
+    first = ranges[n, 0]
+    for triangle in range(first + part * chunk, first + wp.min((part + 1) * chunk, ranges[n, 1])):
         t = tri[triangle]
         # An index out of range is the caller's mistake, but must not read foreign memory.
         if t[0] >= 0 and t[1] >= 0 and t[2] >= 0 and t[0] < count and t[1] < count and t[2] < count:
-            a = screen[n, t[0]]
-            b = screen[n, t[1]]
-            c = screen[n, t[2]]
+            a = screen[m, t[0]]
+            b = screen[m, t[1]]
+            c = screen[m, t[2]]
             if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
                 cover_projected(keys, a, b, c, base, width, begin, end, cull, triangle)
             else:
-                pa = pos[n, t[0]]
-                pb = pos[n, t[1]]
-                pc = pos[n, t[2]]
+                pa = pos[m, t[0]]
+                pb = pos[m, t[1]]
+                pc = pos[m, t[2]]
                 cover_homogeneous(keys, pa, pb, pc, a, b, c, base, width, height, begin, end, cull, triangle)

@@ -17,10 +17,17 @@ from studio.core.ops.visibility import run_length, visible
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, pos: Tensor, tri: Tensor, height: int, width: int, grad_db: bool, cull: bool
+        ctx: Any,
+        pos: Tensor,
+        tri: Tensor,
+        ranges: Tensor | None,
+        height: int,
+        width: int,
+        grad_db: bool,
+        cull: bool,
     ) -> tuple[Tensor, Tensor]:
-        n = pos.shape[0]
-        keys = visible(pos, tri, height, width, cull)
+        n = pos.shape[0] if ranges is None else len(ranges)
+        keys = visible(pos, tri, height, width, cull, ranges)
         rast = torch.empty(n, height, width, 4, device=pos.device)
         rast_db = torch.empty(n, height, width, 4, device=pos.device)
         run = run_length(pos.device, width)
@@ -39,19 +46,20 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         pos, tri, rast = ctx.saved_tensors
         grad_rast, grad_db = grads
-        none = (None,) * 5
+        none = (None,) * 6
         if not ctx.grad_db:
             grad_db = None
         if grad_rast is None and grad_db is None:
             return (torch.zeros_like(pos), *none)
-        _, height, width, _ = rast.shape
+        n, height, width, _ = rast.shape
         grad_rast = torch.zeros_like(rast) if grad_rast is None else grad_rast.contiguous()
         derivatives = grad_rast if grad_db is None else grad_db.contiguous()
         grad_pos = torch.zeros_like(pos)
         run = run_length(pos.device, width)
+        rows = height * width // run
         launcher.launch(
             kernels.resolve_backward,
-            rast.numel() // 4 // run,
+            n * rows,
             [
                 launcher.BEGIN,
                 run,
@@ -63,33 +71,26 @@ class _Rasterize(torch.autograd.Function):
                 int(grad_db is not None),
                 grad_rast.view(-1, 4),
                 derivatives.view(-1, 4),
-                launcher.Scatter(grad_pos, unit=height * width // run),
+                launcher.Scatter(grad_pos, unit=rows if len(pos) == n else n * rows),
             ],
             pos.device,
         )
         return (grad_pos, *none)
 
 
-def _by_range(
-    pos: Tensor, tri: Tensor, size: tuple[int, int], ranges: Tensor, grad_db: bool, cull: bool
-) -> tuple[Tensor, Tensor]:
-    """Range mode: image i shows triangles [start, start + count) of one shared mesh."""
-    images = []
-    for start, count in ranges.tolist():
-        if start < 0 or count < 0 or start + count > len(tri):
-            raise ShapeError(
-                f"rasterize: ranges must lie within {len(tri)} triangles, got start {start} count {count}"
-            )
-        part = tri[start : start + count].contiguous()
-        rast, rast_db = _Rasterize.apply(pos[None], part, *size, grad_db, cull)
-        if start:
-            covered = (rast[..., 3:] > 0).to(rast.dtype) * start
-            rast = torch.cat([rast[..., :3], rast[..., 3:] + covered], dim=-1)
-        images.append((rast, rast_db))
-    if not images:
-        empty = pos.new_zeros(0, *size, 4)
-        return empty, empty.clone()
-    return torch.cat([r for r, _ in images]), torch.cat([d for _, d in images])
+def _checked_ranges(ranges: object, tri: Tensor) -> Tensor:
+    """[N, 2] int32 on the triangles' device, once every range lies within them."""
+    checked = check.tensor("rasterize", "ranges", ranges, ("N", 2), torch.int32)
+    on_cpu = checked.long().cpu()
+    wrong = (on_cpu < 0).any(1) | (on_cpu.sum(1) > len(tri))
+    if wrong.any():
+        image = int(wrong.nonzero()[0])
+        start, count = on_cpu[image].tolist()
+        raise ShapeError(
+            f"rasterize: ranges must lie within tri's {len(tri)} triangles, "
+            f"got start {start}, count {count} for image {image}"
+        )
+    return checked.to(tri.device)
 
 
 def rasterize(
@@ -112,7 +113,8 @@ def rasterize(
         pos: [N, V, 4] float32 clip space (instanced), or [V, 4] together with `ranges`.
         tri: [T, 3] int32 vertex indices; triangles with an index out of range are not drawn.
         resolution: (height, width) in pixels.
-        ranges: [N, 2] int32, first triangle and number of triangles per image (range mode).
+        ranges: [N, 2] int32, first triangle and number of triangles per image (range mode); on
+            any device, cheapest on the CPU, where they are checked. Ids stay those of `tri`.
         grad_db: whether rast_db passes gradients back.
         cull_backfaces: leave out triangles that are clockwise on screen.
     Returns:
@@ -123,19 +125,18 @@ def rasterize(
         To: pos, from u, v and rast_db. Not from z/w and id.
         Discontinuous in: coverage; `antialias` supplies that gradient.
     Raises:
-        ShapeError: names the tensor, expected and actual shape, type or device.
+        ShapeError: names the tensor, expected and actual shape, type or device, or a range
+            outside `tri`.
     Reference:
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering",
         section 3; Olano and Greer 1997 for homogeneous edge functions.
     """
     size = check.size("rasterize", resolution)
-    if ranges is not None:
-        pos = check.tensor("rasterize", "pos", pos, ("V", 4))
-        tri = check.triangles("rasterize", tri, pos)
-        if not isinstance(ranges, Tensor) or ranges.ndim != 2 or ranges.shape[1] != 2:
-            got = list(ranges.shape) if isinstance(ranges, Tensor) else type(ranges).__name__
-            raise ShapeError(f"rasterize: ranges must have shape [N, 2], got {got}")
-        return _by_range(pos, tri, size, ranges, grad_db, cull_backfaces)
-    pos = check.tensor("rasterize", "pos", pos, ("N", "V", 4))
+    if ranges is None:
+        pos = check.tensor("rasterize", "pos", pos, ("N", "V", 4))
+    else:
+        pos = check.tensor("rasterize", "pos", pos, ("V", 4))[None]
     tri = check.triangles("rasterize", tri, pos)
-    return _Rasterize.apply(pos, tri, *size, grad_db, cull_backfaces)
+    if ranges is not None:
+        ranges = _checked_ranges(ranges, tri)
+    return _Rasterize.apply(pos, tri, ranges, *size, grad_db, cull_backfaces)

@@ -34,9 +34,22 @@ def triangle_chunk(device: torch.device, count: int) -> int:
     return max(1, count) if device.type == "cpu" else 1
 
 
-def visible(pos: Tensor, tri: Tensor, height: int, width: int, cull: bool) -> Tensor:
-    """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below."""
-    n = pos.shape[0]
+def whole_mesh(images: int, tri: Tensor) -> Tensor:
+    """[N, 2] ranges of instanced mode: every image shows all triangles."""
+    return torch.tensor([[0, len(tri)]], dtype=torch.int32, device=tri.device).repeat(images, 1)
+
+
+def visible(
+    pos: Tensor, tri: Tensor, height: int, width: int, cull: bool, ranges: Tensor | None = None
+) -> Tensor:
+    """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below.
+
+    Args:
+        ranges: [N, 2] int32 on the device of `pos`, first triangle and number of triangles per
+            image, within `tri`; all triangles by default.
+        pos: [N, V, 4], or [1, V, 4] for all images of `ranges`.
+    """
+    n = pos.shape[0] if ranges is None else len(ranges)
     device = pos.device
     keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
     if len(tri) == 0 or pos.shape[1] == 0:
@@ -45,7 +58,12 @@ def visible(pos: Tensor, tri: Tensor, height: int, width: int, cull: bool) -> Te
     chunk = triangle_chunk(device, len(tri))
     shared = launcher.arguments(
         kernels.cover,
-        [0, 0, 0, chunk, pos, screen, tri, width, height, int(cull), keys],
+        [
+            *(0, 0, 0, chunk),
+            *(pos, screen, tri),
+            whole_mesh(n, tri) if ranges is None else ranges,
+            *(width, height, int(cull), keys),
+        ],
         device,
     )
 
