@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from studio.core.errors import ShapeError
+from studio.core.errors import InputError, ShapeError
 from studio.core.kernels.channels import MAX_CHANNELS
 from studio.core.ops import interpolate, rasterize, rasterize_interpolate
 from tests import ops_reference as reference
@@ -69,6 +69,45 @@ def test_screen_derivatives(device) -> None:
     assert torch.equal(some, out)
     assert torch.equal(part, torch.cat([da[..., 6:8], da[..., 2:4]], dim=-1))
     assert interpolate(attr, rast, tri)[1].shape == (3, 20, 26, 0)
+
+
+@pytest.mark.parametrize("chosen", ["all", [0], [3, 1], [2, 2, MAX_CHANNELS]])
+def test_derivatives_are_those_of_the_definition(device, chosen) -> None:
+    """Values and gradients of out_da, in two groups of channels, beside torch's own."""
+    pos, tri = scene(device)
+    rast, rast_db = rasterize(None, pos, tri, (20, 26))
+    torch.manual_seed(0)
+    attr = torch.rand(1, pos.shape[1], MAX_CHANNELS + 1, device=device)
+    numbers = list(range(MAX_CHANNELS + 1)) if chosen == "all" else chosen
+    weight = torch.randn(3, 20, 26, 2 * len(numbers), device=device)
+
+    def by_definition(a: Tensor, db: Tensor) -> Tensor:
+        index = (rast[..., 3].long() - 1).clamp(min=0)
+        corners = a[0, :, numbers][tri.long()[index]]
+        to_u, to_v = corners[..., 0, :] - corners[..., 2, :], corners[..., 1, :] - corners[..., 2, :]
+        dx, dy = (to_u * db[..., i : i + 1] + to_v * db[..., i + 2 : i + 3] for i in (0, 1))
+        return torch.stack([dx, dy], dim=-1).flatten(-2) * (rast[..., 3:] > 0)
+
+    results = []
+    for function in (lambda a, d: interpolate(a, rast, tri, d, chosen)[1], by_definition):
+        a, d = attr.clone().requires_grad_(), rast_db.detach().clone().requires_grad_()
+        out = function(a, d)
+        results.append((out, *torch.autograd.grad((out * weight).sum(), [a, d])))
+    for ours, expected in zip(*results):
+        torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_vertex_without_attributes_shows_nothing(device) -> None:
+    """An attribute tensor shorter than the mesh must not be read past its end."""
+    pos, tri = scene(device)
+    rast, _ = rasterize(None, pos, tri, (20, 26))
+    attr = torch.ones(1, pos.shape[1] // 2, 3, device=device, requires_grad=True)
+    out, _ = interpolate(attr, rast, tri)
+    known = (tri < attr.shape[1]).all(dim=1)
+    seen = torch.cat([known.new_zeros(1), known])[rast[..., 3].long()]
+    torch.testing.assert_close(out[..., 0], seen.float(), rtol=0, atol=1e-6)
+    (gradient,) = torch.autograd.grad(out.sum(), attr)
+    torch.testing.assert_close(gradient.sum(), 3.0 * seen.sum(), rtol=1e-5, atol=0)
 
 
 def test_empty_pixels_are_zero_and_take_no_gradient(device) -> None:
@@ -154,6 +193,9 @@ def test_errors_name_what_is_wrong() -> None:
         interpolate(attr, rast, tri, diff_attrs="all")
     with pytest.raises(ShapeError, match="interpolate: diff_attrs must be below 3, got 7"):
         interpolate(attr, rast, tri, rast_db, diff_attrs=[7])
+    for bad in ("some", 3, ["x"]):
+        with pytest.raises(InputError, match="interpolate: diff_attrs must be 'all' or a list of channels"):
+            interpolate(attr, rast, tri, rast_db, diff_attrs=bad)
     with pytest.raises(
         ShapeError, match=r"interpolate: rast must have shape \[N, H, W, 4\], got \[3, 8, 8, 3\]"
     ):

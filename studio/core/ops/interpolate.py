@@ -2,109 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from studio.core.errors import ShapeError
+from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels.channels import groups
-from studio.core.kernels.interpolate import kernels
+from studio.core.kernels.interpolate import DERIVATIVES, PLAIN, WITH_ATTR, WITH_DB, WITH_RAST, kernels
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length
 
-PLAIN, DERIVATIVES = 1, 2
 
-
-def _launch_forward(
-    attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, mode: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """One group of channels: values and their x and y derivatives, as the mode asks."""
-    n, height, width, _ = rast.shape
-    count = attr.shape[-1]
-    run = run_length(rast.device, width)
-    shape = (n * height * width, count)
-    out = torch.empty(shape if mode == PLAIN else (0, count), device=rast.device)
-    dx = torch.empty(shape if mode == DERIVATIVES else (0, count), device=rast.device)
-    dy = torch.empty_like(dx)
-    launcher.launch(
-        kernels(count).forward,
-        n * height * width // run,
-        [
-            launcher.BEGIN,
-            run,
-            attr,
-            rast.view(-1, 4),
-            tri,
-            rast_db.view(-1, 4),
-            height * width // run * run,
-            mode,
-            out,
-            dx,
-            dy,
-        ],
-        rast.device,
-    )
-    return out, dx, dy
+def _parts(attr: Tensor) -> Iterator[tuple[SimpleNamespace, slice, slice]]:
+    """Kernels, channels and derivative channels of each group that is worked off together."""
+    for first, count in groups(attr.shape[-1]):
+        yield kernels(count), slice(first, first + count), slice(2 * first, 2 * (first + count))
 
 
 class _Interpolate(torch.autograd.Function):
-    """mode PLAIN gives [N, H, W, C]; DERIVATIVES gives [N, H, W, 2 C] as x, y pairs."""
+    """(values [N, H, W, C], derivatives [N, H, W, 2 C]), either None if the mode leaves it out."""
 
     @staticmethod
-    def forward(ctx: Any, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, mode: int) -> Tensor:
+    def forward(
+        ctx: Any, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, mode: int
+    ) -> tuple[Tensor | None, Tensor | None]:
         n, height, width, _ = rast.shape
-        pieces = []
-        for first, count in groups(attr.shape[-1]):
-            group = attr[..., first : first + count].contiguous()
-            out, dx, dy = _launch_forward(group, rast, tri, rast_db, mode)
-            pieces.append(out if mode == PLAIN else torch.stack([dx, dy], dim=-1).view(len(dx), -1))
+        channels = attr.shape[-1]
+        run = run_length(rast.device, width)
+        # A launch needs an array for every argument; one pixel stands for what is not written.
+        flat = [
+            torch.empty(n * height * width if mode & bit else 1, size, device=rast.device)
+            for bit, size in ((PLAIN, channels), (DERIVATIVES, 2 * channels))
+        ]
+        for kernel, span, pairs in _parts(attr):
+            inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
+            outputs = [height * width, mode, flat[0][:, span], flat[1][:, pairs]]
+            launcher.launch(kernel.forward, n * height * width // run, [*inputs, *outputs], rast.device)
         ctx.save_for_backward(attr, rast, tri, rast_db)
-        ctx.mode = mode
-        whole = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=-1)
-        return whole.view(n, height, width, -1)
+        ctx.set_materialize_grads(False)
+        shape = (n, height, width, -1)
+        out = flat[0].view(shape) if mode & PLAIN else None
+        out_da = flat[1].view(shape) if mode & DERIVATIVES else None
+        return out, out_da
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         attr, rast, tri, rast_db = ctx.saved_tensors
-        mode = ctx.mode
+        given = [g for g in grads if g is not None]
+        if not given:
+            return (None,) * 5
         n, height, width, _ = rast.shape
         run = run_length(rast.device, width)
         rows = height * width // run
-        grad_rast = torch.zeros_like(rast)
-        grad_db = torch.zeros_like(rast_db) if mode == DERIVATIVES else grad_rast
-        grad_attr = torch.zeros_like(attr)
-        for first, count in groups(attr.shape[-1]):
-            group = attr[..., first : first + count].contiguous()
-            target = torch.zeros_like(group)
-            gradient = grads[0].reshape(n * height * width, -1, 1 if mode == PLAIN else 2)
-            gradient = gradient[:, first : first + count]
-            dx = gradient[..., 0].contiguous()
-            dy = gradient[..., -1].contiguous()
-            launcher.launch(
-                kernels(count).backward,
-                n * rows,
-                [
-                    launcher.BEGIN,
-                    run,
-                    group,
-                    rast.view(-1, 4),
-                    tri,
-                    rast_db.view(-1, 4),
-                    rows * run,
-                    mode,
-                    dx,
-                    dx,
-                    dy,
-                    launcher.Scatter(target, unit=rows * (n if len(attr) == 1 else 1)),
-                    grad_rast.view(-1, 4),
-                    grad_db.view(-1, 4),
-                ],
-                rast.device,
+        mode = sum(bit for bit, g in zip((PLAIN, DERIVATIVES), grads) if g is not None)
+        with_attr, with_rast = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and bool(mode & PLAIN)
+        with_db = ctx.needs_input_grad[3] and bool(mode & DERIVATIVES)
+        grad_attr = torch.zeros_like(attr) if with_attr else attr
+        grad_rast = torch.zeros_like(rast) if with_rast else rast
+        grad_db = torch.zeros_like(rast_db) if with_db else rast_db
+        flat = [
+            g.contiguous().view(-1, g.shape[-1]) if g is not None else rast.new_empty(1, size)
+            for g, size in zip(grads, (attr.shape[-1], 2 * attr.shape[-1]))
+        ]
+        unit = rows * (n if len(attr) == 1 else 1)
+        wanted = WITH_ATTR * with_attr + WITH_RAST * with_rast + WITH_DB * with_db
+        for kernel, span, pairs in _parts(attr):
+            target = grad_attr[..., span]
+            inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
+            upstream = [height * width, mode, wanted, flat[0][:, span], flat[1][:, pairs]]
+            scatter = launcher.Scatter(target, unit=unit) if with_attr else target
+            outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
+            launcher.launch(kernel.backward, n * rows, [*inputs, *upstream, *outputs], rast.device)
+        return (
+            grad_attr if with_attr else None,
+            grad_rast if with_rast else None,
+            None,
+            grad_db if with_db else None,
+            None,
+        )
+
+
+def _chosen(diff_attrs: object, channels: int) -> list[int] | None:
+    """Channels whose derivatives are wanted; None for all of them."""
+    if isinstance(diff_attrs, str):
+        if diff_attrs != "all":
+            raise InputError(
+                f"interpolate: diff_attrs must be 'all' or a list of channels, got {diff_attrs!r}"
             )
-            grad_attr[..., first : first + count] = target
-        return grad_attr, grad_rast, None, grad_db if mode == DERIVATIVES else None, None
+        return None
+    try:
+        numbers = [int(c) for c in diff_attrs]  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        raise InputError(
+            f"interpolate: diff_attrs must be 'all' or a list of channels, got {diff_attrs!r}"
+        ) from None
+    bad = [c for c in numbers if not 0 <= c < channels]
+    if bad:
+        raise ShapeError(f"interpolate: diff_attrs must be below {channels}, got {bad[0]}")
+    return numbers
 
 
 def interpolate(
@@ -144,16 +143,17 @@ def interpolate(
     tri = check.triangles(op, tri, rast)
     if attr.shape[-1] == 0:
         raise ShapeError("interpolate: attr must have at least one channel, got 0")
-    out = _Interpolate.apply(attr, rast, tri, rast, PLAIN)
-    if diff_attrs is None or (diff_attrs != "all" and len(diff_attrs) == 0):
+    chosen = [] if diff_attrs is None else _chosen(diff_attrs, attr.shape[-1])
+    if chosen == []:
+        out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), PLAIN)
         return out, out.new_zeros(*rast.shape[:3], 0)
     if rast_db is None:
         raise ShapeError("interpolate: diff_attrs needs rast_db, got None")
     rast_db = check.tensor(op, "rast_db", rast_db, tuple(rast.shape), like=rast)
-    chosen = attr
-    if diff_attrs != "all":
-        bad = [c for c in diff_attrs if not 0 <= int(c) < attr.shape[-1]]
-        if bad:
-            raise ShapeError(f"interpolate: diff_attrs must be below {attr.shape[-1]}, got {bad[0]}")
-        chosen = attr[..., torch.as_tensor(diff_attrs, device=attr.device)].contiguous()
-    return out, _Interpolate.apply(chosen, rast, tri, rast_db, DERIVATIVES)
+    if chosen is None:
+        both: tuple[Tensor, Tensor] = _Interpolate.apply(attr, rast, tri, rast_db, PLAIN | DERIVATIVES)
+        return both
+    out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), PLAIN)
+    part = attr[..., torch.as_tensor(chosen, device=attr.device)].contiguous()
+    _, out_da = _Interpolate.apply(part, rast.detach(), tri, rast_db, DERIVATIVES)
+    return out, out_da
