@@ -1,4 +1,4 @@
-"""Antialias kernels: claimed pixel pairs become records, records are blended, and the adjoint.
+"""Antialias kernels: claimed pixel pairs become records.
 
 The claims come from `silhouette`, which says how it differs from Laine et al. 2020, section 3.6.
 """
@@ -47,12 +47,7 @@ def settle(
     amount_a: wp.array(dtype=wp.vec4),
     amount_b: wp.array(dtype=wp.vec4),
 ):
-    """Turn claims into records and leave the keys empty for the next call.
-
-    pixels = (inside pixel, outside pixel, vertex a, vertex b); amount_a = (amount, its
-    derivative to x, y, w of a), amount_b the same for b. The amount is positive where the
-    inside spills over the outside pixel, negative where the outside eats into the inside one.
-    """
+    """Turn claims into records, see `studio.core.ops.antialias.Records`; leaves the keys empty."""
     i = wp.tid()
     pair = claimed[list_begin + i]
     key = keys[pair]
@@ -92,63 +87,13 @@ def settle(
         line = (wp.float64(x) + wp.float64(0.5)) / half_width - wp.float64(1.0)
     to_a, to_b = reach_slopes(a, b, 1 - vertical, line, scale)
     amount = (reach - 0.5) * share
-    inside = pixel
-    outside = other
-    if not inside_low:
-        inside = other
-        outside = pixel
-    pixels[i] = wp.vec4i(inside, outside, edge[0], edge[1])
-    amount_a[i] = wp.vec4(amount, to_a[0], to_a[1], to_a[2])
-    amount_b[i] = wp.vec4(amount, to_b[0], to_b[1], to_b[2])
-
-
-@wp.kernel(enable_backward=False)
-def blend(
-    pixels: wp.array(dtype=wp.vec4i),
-    amount_a: wp.array(dtype=wp.vec4),
-    color: wp.array2d(dtype=wp.float32),
-    out: wp.array2d(dtype=wp.float32),
-):
-    """Add every record to a copy of the image."""
-    i = wp.tid()
-    r = pixels[i]
-    amount = amount_a[i][0]
-    target = r[1]
-    if amount < 0.0:
-        target = r[0]
-    for c in range(color.shape[1]):
-        wp.atomic_add(out, target, c, amount * (color[r[0], c] - color[r[1], c]))
-
-
-@wp.kernel(enable_backward=False)
-def blend_backward(
-    pixels: wp.array(dtype=wp.vec4i),
-    amount_a: wp.array(dtype=wp.vec4),
-    amount_b: wp.array(dtype=wp.vec4),
-    color: wp.array2d(dtype=wp.float32),
-    image_pixels: wp.int32,
-    boost: wp.float32,
-    with_pos: wp.int32,
-    grad_out: wp.array2d(dtype=wp.float32),
-    grad_color: wp.array2d(dtype=wp.float32),
-    grad_pos: wp.array2d(dtype=wp.vec4),
-):
-    """grad_color starts as a copy of grad_out, grad_pos as zero."""
-    i = wp.tid()
-    r = pixels[i]
-    da = amount_a[i]
-    db = amount_b[i]
-    target = r[1]
-    if da[0] < 0.0:
-        target = r[0]
-    g = wp.float32(0.0)
-    for c in range(color.shape[1]):
-        pulled = grad_out[target, c]
-        g += pulled * (color[r[0], c] - color[r[1], c])
-        wp.atomic_add(grad_color, r[0], c, da[0] * pulled)
-        wp.atomic_add(grad_color, r[1], c, -da[0] * pulled)
-    if with_pos != 0:
-        g *= boost
-        n = r[0] // image_pixels
-        wp.atomic_add(grad_pos, n, r[2], wp.vec4(g * da[1], g * da[2], 0.0, g * da[3]))
-        wp.atomic_add(grad_pos, n, r[3], wp.vec4(g * db[1], g * db[2], 0.0, g * db[3]))
+    source = pixel
+    target = other
+    if inside_low != (amount >= 0.0):
+        source = other
+        target = pixel
+    # Where the outside eats into the inside pixel, moving outwards takes away from the amount.
+    turn = wp.where(amount >= 0.0, 1.0, -1.0)
+    pixels[i] = wp.vec4i(source, target, edge[0], edge[1])
+    amount_a[i] = turn * wp.vec4(amount, to_a[0], to_a[1], to_a[2])
+    amount_b[i] = turn * wp.vec4(0.0, to_b[0], to_b[1], to_b[2])

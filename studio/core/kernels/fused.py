@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio.core.kernels.channels import variant
+from studio.core.kernels.outline import mirrored
 
 PRELOAD = (3, 4, 11)
 """Counts of the fused kernels compiled ahead: colour; and coverage; a G-buffer without uv."""
@@ -380,6 +381,7 @@ def _make_sparse_backward(module, vec):
         begin: wp.int32,
         pixels: wp.array(dtype=wp.vec4i),
         amount_a: wp.array(dtype=wp.vec4),
+        amount_b: wp.array(dtype=wp.vec4),
         pos: wp.array2d(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
@@ -392,24 +394,32 @@ def _make_sparse_backward(module, vec):
         grad_pos: wp.array2d(dtype=wp.vec4),
         grad_attr: wp.array2d(dtype=vec),
     ):
-        """What antialiasing records add to the gradient of their two pixels' colours.
+        """What antialiasing records add to the gradient of their pixels' colours.
 
-        A record changes its target by amount * (inside - outside), so the two colours get plus
-        and minus amount times the target's gradient.
+        A record changes its target by amount * (source - target) + mirror * (mirrored - target),
+        so each colour gets its factor times the target's gradient.
         """
         i = begin + wp.tid()
         r = pixels[i]
         amount = amount_a[i][0]
-        target = wp.where(amount < 0.0, r[0], r[1])
+        mirror = amount_b[i][0]
         step_x = 2.0 / wp.float32(width)
-        for side in range(2):
-            pixel = wp.where(side == 0, r[0], r[1])
-            n = pixel // (width * height)
-            m = wp.min(n, attr.shape[0] - 1)
-            fy = (wp.float32((pixel // width) % height) + 0.5) * (2.0 / wp.float32(height)) - 1.0
-            add_pixel(
-                n, m, pixel, pixel % width, target, wp.where(side == 0, amount, -amount), fy, step_x,
-                pos, tri, attr, rast, with_pos, with_attr, grad_out, grad_pos, grad_attr,
-            )  # fmt: skip
+        for part in range(3):
+            pixel = r[1]
+            share = -(amount + mirror)
+            if part == 1:
+                pixel = r[0]
+                share = amount
+            elif part == 2:
+                pixel = mirrored(r, mirror)
+                share = mirror
+            if share != 0.0:
+                n = pixel // (width * height)
+                m = wp.min(n, attr.shape[0] - 1)
+                fy = (wp.float32((pixel // width) % height) + 0.5) * (2.0 / wp.float32(height)) - 1.0
+                add_pixel(
+                    n, m, pixel, pixel % width, r[1], share, fy, step_x,
+                    pos, tri, attr, rast, with_pos, with_attr, grad_out, grad_pos, grad_attr,
+                )  # fmt: skip
 
     return sparse_backward

@@ -11,14 +11,27 @@ from torch import Tensor
 
 from studio.core.errors import ShapeError
 from studio.core.kernels import antialias as kernels
-from studio.core.kernels import launcher, silhouette
+from studio.core.kernels import launcher, outline, silhouette
 from studio.core.ops import check
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import project, triangle_chunk
 
 
 class Records(NamedTuple):
-    """One row per blended pixel pair; see `kernels.settle`."""
+    """What to blend, one row per record; several may have the same target, their parts add up.
+
+        out[target] += amount * (color[source] - color[target])
+                     + mirror * (color[2 * target - source] - color[target])
+
+    `mirror` is either 0 or equal to `amount`, with the same derivatives. A record with both at
+    zero changes nothing, whatever its pixels are.
+
+    Attributes:
+        pixels: [R, 4] int32: source pixel, target pixel (numbers in the whole batch,
+            image * H * W + row * W + column), vertices a and b of the edge.
+        amount_a: [R, 4]: amount, and its derivatives to x, y and w of vertex a in clip space.
+        amount_b: [R, 4]: mirror, and amount's derivatives to x, y and w of vertex b.
+    """
 
     pixels: Tensor
     amount_a: Tensor
@@ -55,11 +68,22 @@ def _return_scratch(device: torch.device, keys: Tensor, claimed: Tensor) -> None
         store.popitem(last=False)
 
 
-def find_records(rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor) -> Records:
-    """All blended pixel pairs of a batch of images."""
+def find_records(
+    rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor | None = None
+) -> Records:
+    """What antialias blends along the silhouettes of a batch of images.
+
+    Args:
+        rast: [N, H, W, 4] from `rasterize`.
+        pos: [N, V, 4] clip space.
+        tri: [T, 3] int32.
+        edges: `edges` of the mesh's Topology, on the same device.
+        screen: [N, V, 4] from `visibility.project` of the same pos and size, if at hand.
+    """
     n, height, width, _ = rast.shape
     device = rast.device
-    screen = project(pos, height, width)
+    if screen is None:
+        screen = project(pos, height, width)
     front = torch.empty(n, len(tri), dtype=torch.int8, device=device)
     chunk = triangle_chunk(device, len(tri))
     launcher.launch(
@@ -118,47 +142,55 @@ class _Antialias(torch.autograd.Function):
     ) -> Tensor:
         records = find_records(rast, pos, tri, edges)
         channels = color.shape[-1]
+        count = len(records.pixels)
         out = color.clone()
-        # A few thousand records at most: one band, so nothing is added twice at once.
+        difference = torch.empty(count, channels, device=color.device)
         launcher.launch(
-            kernels.blend,
-            len(records.pixels),
-            [records.pixels, records.amount_a, color.view(-1, channels), out.view(-1, channels)],
+            outline.take_differences,
+            count,
+            [0, records.pixels, records.amount_b, color.view(-1, channels), difference],
             color.device,
             limit=1,
         )
-        ctx.save_for_backward(color, *records)
+        # A few thousand records at most: one band, so nothing is added twice at once.
+        launcher.launch(
+            outline.blend_in_place,
+            count,
+            [records.pixels, records.amount_a, difference, out.view(-1, channels)],
+            color.device,
+            limit=1,
+        )
+        ctx.save_for_backward(difference, *records)
         ctx.pos_shape = pos.shape
         ctx.boost = boost
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        color, pixels, amount_a, amount_b = ctx.saved_tensors
-        with_pos = ctx.needs_input_grad[2]
+        difference, *records = ctx.saved_tensors
         grad_out = grads[0].contiguous()
-        grad_color = grad_out.clone()
-        grad_pos = torch.zeros(ctx.pos_shape if with_pos else (1, 1, 4), device=color.device)
-        _, height, width, channels = color.shape
-        launcher.launch(
-            kernels.blend_backward,
-            len(pixels),
-            [
-                pixels,
-                amount_a,
-                amount_b,
-                color.view(-1, channels),
-                height * width,
-                ctx.boost,
-                int(with_pos),
-                grad_out.view(-1, channels),
-                grad_color.view(-1, channels),
-                grad_pos,
-            ],
-            color.device,
-            limit=1,
-        )
-        return grad_color, None, grad_pos if with_pos else None, None, None, None
+        _, height, width, channels = grad_out.shape
+        flat = grad_out.view(-1, channels)
+        grad_color = grad_pos = None
+        if ctx.needs_input_grad[0]:
+            grad_color = grad_out.clone()
+            launcher.launch(
+                outline.pull_colors,
+                len(difference),
+                [*records, flat, grad_color.view(-1, channels)],
+                grad_out.device,
+                limit=1,
+            )
+        if ctx.needs_input_grad[2]:
+            grad_pos = torch.zeros(ctx.pos_shape, device=grad_out.device)
+            launcher.launch(
+                outline.pull_positions,
+                len(difference),
+                [*records, difference, height * width, ctx.boost, flat, grad_pos],
+                grad_out.device,
+                limit=1,
+            )
+        return grad_color, None, grad_pos, None, None, None
 
 
 def antialias_construct_topology_hash(tri: Tensor) -> Topology:

@@ -92,7 +92,7 @@ def _backward(
             launcher.launch(
                 kernels(count).sparse_backward,
                 len(records.pixels),
-                [0, records.pixels, records.amount_a, *shared, grad_pos, target],
+                [0, *records, *shared, grad_pos, target],
                 pos.device,
                 limit=1,
             )
@@ -142,7 +142,11 @@ class _Draw(torch.autograd.Function):
         difference = torch.empty(count, channels, device=pos.device)
         image = out.view(-1, channels)
         launcher.launch(
-            outline.take_differences, count, [0, records.pixels, image, difference], pos.device, limit=1
+            outline.take_differences,
+            count,
+            [0, records.pixels, records.amount_b, image, difference],
+            pos.device,
+            limit=1,
         )
         # A few thousand records: one band, so nothing is added twice at once.
         launcher.launch(
@@ -172,7 +176,7 @@ class _Draw(torch.autograd.Function):
             launcher.launch(
                 outline.pull_positions,
                 len(records.pixels),
-                [*records, difference, height * width, grad_out.view(-1, channels), to_pos],
+                [*records, difference, height * width, 1.0, grad_out.view(-1, channels), to_pos],
                 pos.device,
                 limit=1,
             )
@@ -184,12 +188,9 @@ class _Draw(torch.autograd.Function):
 
 def _pull_background(rast: Tensor, grad_out: Tensor, records: Records, shape: torch.Size) -> Tensor:
     """Gradient of the background: that of empty pixels, and what was blended out of them."""
-    channels = grad_out.shape[3]
-    inside, outside = records.pixels[:, 0].long(), records.pixels[:, 1].long()
-    amount = records.amount_a[:, :1]
-    pulled = amount * grad_out.view(-1, channels)[torch.where(amount[:, 0] < 0, inside, outside)]
-    # Records have their inside pixel covered, so only the outside one can show the background.
-    total = grad_out.clone().view(-1, channels).index_add_(0, outside, pulled, alpha=-1)
+    flat = grad_out.view(-1, grad_out.shape[3])
+    total = flat.clone()
+    launcher.launch(outline.pull_colors, len(records.pixels), [*records, flat, total], rast.device, limit=1)
     total *= rast.view(-1, 4)[:, 3:] == 0
     return total.view(shape) if len(shape) == 4 else total.sum(0)
 
