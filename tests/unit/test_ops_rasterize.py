@@ -239,8 +239,8 @@ def test_grad_db_off_stops_that_gradient(device) -> None:
             r"rasterize: ranges must have shape \[N, 2\], got \[2\]",
         ),
         (
-            {"ranges": torch.zeros(1, 2, dtype=torch.int32)},
-            r"rasterize: pos must have shape \[V, 4\], got \[1, 3, 4\]",
+            {"pos": FULL[0, 0], "ranges": torch.zeros(1, 2, dtype=torch.int32)},
+            r"rasterize: pos must have shape \[V, 4\], got \[4\]",
         ),
     ],
 )

@@ -25,20 +25,32 @@ class _Rasterize(torch.autograd.Function):
         width: int,
         grad_db: bool,
         cull: bool,
+        with_db: bool,
     ) -> tuple[Tensor, Tensor]:
         n = pos.shape[0] if ranges is None else len(ranges)
         keys = visible(pos, tri, height, width, cull, ranges)
         rast = torch.empty(n, height, width, 4, device=pos.device)
-        rast_db = torch.empty(n, height, width, 4, device=pos.device)
+        rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=pos.device)
         run = run_length(pos.device, width)
         launcher.launch(
             kernels.resolve,
             n * height * width // run,
-            [launcher.BEGIN, run, pos, tri, keys, width, height, 1, rast.view(-1, 4), rast_db.view(-1, 4)],
+            [
+                launcher.BEGIN,
+                run,
+                pos,
+                tri,
+                keys,
+                width,
+                height,
+                int(with_db),
+                rast.view(-1, 4),
+                (rast_db if with_db else rast).view(-1, 4),
+            ],
             pos.device,
         )
         ctx.save_for_backward(pos, tri, rast)
-        ctx.grad_db = grad_db
+        ctx.grad_db = grad_db and with_db
         ctx.set_materialize_grads(False)
         return rast, rast_db
 
@@ -46,7 +58,7 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         pos, tri, rast = ctx.saved_tensors
         grad_rast, grad_db = grads
-        none = (None,) * 6
+        none = (None,) * 7
         if not ctx.grad_db:
             grad_db = None
         if grad_rast is None and grad_db is None:
@@ -109,8 +121,9 @@ def rasterize(
     are skipped. Two triangles that share an edge cover each pixel along it exactly once.
 
     Args:
-        glctx: ignored; None, or a context object of code written for nvdiffrast.
-        pos: [N, V, 4] float32 clip space (instanced), or [V, 4] together with `ranges`.
+        glctx: None, or a context object of code written for nvdiffrast; RasterizeGLContext with
+            output_db=False leaves rast_db out, everything else is ignored.
+        pos: [N, V, 4] float32 clip space (instanced; `ranges` are ignored), or [V, 4] (range mode).
         tri: [T, 3] int32 vertex indices; triangles with an index out of range are not drawn.
         resolution: (height, width) in pixels.
         ranges: [N, 2] int32, first triangle and number of triangles per image (range mode); on
@@ -120,7 +133,7 @@ def rasterize(
     Returns:
         rast: [N, H, W, 4] = (u, v, z/w, triangle id + 1), 0 where empty; u and v belong to the
             triangle's first and second vertex. Row 0 is the bottom.
-        rast_db: [N, H, W, 4] = (du/dX, du/dY, dv/dX, dv/dY) per pixel.
+        rast_db: [N, H, W, 4] = (du/dX, du/dY, dv/dX, dv/dY) per pixel, or [N, H, W, 0].
     Gradients:
         To: pos, from u, v and rast_db. Not from z/w and id.
         Discontinuous in: coverage; `antialias` supplies that gradient.
@@ -132,11 +145,13 @@ def rasterize(
         section 3; Olano and Greer 1997 for homogeneous edge functions.
     """
     size = check.size("rasterize", resolution)
-    if ranges is None:
+    if ranges is None or not isinstance(pos, Tensor) or pos.ndim == 3:
         pos = check.tensor("rasterize", "pos", pos, ("N", "V", 4))
+        ranges = None
     else:
         pos = check.tensor("rasterize", "pos", pos, ("V", 4))[None]
     tri = check.triangles("rasterize", tri, pos)
     if ranges is not None:
         ranges = _checked_ranges(ranges, tri)
-    return _Rasterize.apply(pos, tri, ranges, *size, grad_db, cull_backfaces)
+    with_db = getattr(glctx, "output_db", True)
+    return _Rasterize.apply(pos, tri, ranges, *size, grad_db, cull_backfaces, with_db)
