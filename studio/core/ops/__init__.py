@@ -11,6 +11,7 @@ from studio.core.ops.fused import draw, rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
 from studio.core.ops.rasterize import rasterize
 from studio.core.ops.texture import texture
+from studio.core.ops.texture_mip import texture_construct_mip
 from studio.core.ops.topology import Topology
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "rasterize_interpolate",
     "set_log_level",
     "texture",
+    "texture_construct_mip",
 ]
