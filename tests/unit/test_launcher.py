@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studio.core import device as device_module
 from studio.core.errors import InputError
-from studio.core.kernels import launcher, warp_modules
+from studio.core.kernels import direct, launcher, warp_modules
 from studio.core.ops import Topology, antialias, interpolate, rasterize, rasterize_interpolate, texture
 from tests import ops_reference as reference
 
@@ -204,3 +204,49 @@ def test_starting_says_nothing() -> None:
     code = "from studio.core.device import start_warp; start_warp()"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout + result.stderr == ""
+
+
+@wp.kernel
+def mixed(
+    begin: wp.int32,
+    scale: wp.float32,
+    long_number: wp.int64,
+    flag: wp.bool,
+    matrices: wp.array2d(dtype=wp.mat22),
+    vectors: wp.array(dtype=wp.vec3),
+    out: wp.array2d(dtype=wp.float64),
+):
+    i, j = wp.tid()
+    i += begin
+    value = scale * (matrices[i, j][0, 1] + vectors[j][2]) + wp.float32(long_number)
+    if flag:
+        out[i, j] = wp.float64(value)
+
+
+def _run_mixed() -> Tensor:
+    torch.manual_seed(0)
+    matrices, vectors = torch.rand(6, 3, 2, 2), torch.rand(3, 5)[:, 1:4]  # strided outside the vectors
+    out = torch.zeros(6, 3, dtype=torch.float64)
+    inputs = [launcher.BEGIN, 2.0, 1 << 20, True, matrices, vectors, out]
+    launcher.launch(mixed, (6, 3), inputs, CPU)
+    expected = 2 * (matrices[:, :, 0, 1] + vectors[None, :, 2]) + (1 << 20)
+    torch.testing.assert_close(out, expected.double())
+    return out
+
+
+def test_direct_and_plain_launches_agree(threads, monkeypatch) -> None:
+    one = _run_mixed()
+    assert launcher._entries[mixed] is not None
+    monkeypatch.setattr(direct, "_layouts_match", lambda: False)
+    monkeypatch.setattr(launcher, "_entries", {})
+    assert torch.equal(_run_mixed(), one)
+    assert launcher._entries[mixed] is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [torch.zeros(4, dtype=torch.float64), torch.zeros(4, 1), torch.zeros(4, 2, dtype=torch.int32)],
+)
+def test_a_tensor_that_is_not_the_kernels_is_refused(wrong) -> None:
+    with pytest.raises(TypeError, match=r"kernel fill: argument 1 takes 1 dimensions of torch\.int32"):
+        launcher.launch(fill, 4, [launcher.BEGIN, wrong], CPU)

@@ -17,7 +17,7 @@ def warp_modules() -> list[Any]:
 
     found: list[Any] = []
     for info in pkgutil.iter_modules(__path__, __name__ + "."):
-        if info.name.endswith(".launcher"):
+        if info.name.endswith((".launcher", ".direct")):
             continue
         python_module = importlib.import_module(info.name)
         module = wp.get_module(info.name)

@@ -85,6 +85,10 @@ _FORWARD = (
         const long long key = K[k];
         int end = k + 1;
         if (key == EMPTY) {
+            // EMPTY has every bit that a key can have: eight at a time.
+            while (end + 8 <= run && (K[end] & K[end + 1] & K[end + 2] & K[end + 3] & K[end + 4]
+                                      & K[end + 5] & K[end + 6] & K[end + 7]) == EMPTY)
+                end += 8;
             while (end < run && K[end] == EMPTY) ++end;
             const float* b = B + (first + (size_t)k) * per_pixel;
             for (int i = k; i < end; ++i, b += per_pixel)
@@ -204,12 +208,17 @@ _BACKWARD = (
     while (k < run) {
         const float number = R[4 * (size_t)k + 3];
         int end = k + 1;
-        while (end < run && R[4 * (size_t)end + 3] == number) ++end;
-        const int id = (int)number - 1;
-        if (id < 0) {
+        if (number == 0.0f) {
+            const float* ahead = R + 4 * (size_t)end + 3;
+            while (end + 4 <= run && ahead[0] + ahead[4] + ahead[8] + ahead[12] == 0.0f) {
+                ahead += 16;
+                end += 4;
+            }
             k = end;
             continue;
         }
+        while (end < run && R[4 * (size_t)end + 3] == number) ++end;
+        const int id = (int)number - 1;
         const int column = x + k;
 """
     + _SETUP
