@@ -250,3 +250,12 @@ def test_direct_and_plain_launches_agree(threads, monkeypatch) -> None:
 def test_a_tensor_that_is_not_the_kernels_is_refused(wrong) -> None:
     with pytest.raises(TypeError, match=r"kernel fill: argument 1 takes 1 dimensions of torch\.int32"):
         launcher.launch(fill, 4, [launcher.BEGIN, wrong], CPU)
+
+
+def test_shared_arguments_keep_their_tensors() -> None:
+    ready = launcher.arguments(fill_slice, [torch.full((1000,), 3.0), torch.empty(1000)], CPU)
+    others = [torch.full((1000,), 7.0) for _ in range(50)]  # would take the freed memory
+    result = next(value for value in ready[1] if isinstance(value, Tensor))
+    launcher.launch_in_band(fill_slice, 1000, ready, CPU)
+    assert float(result.sum()) == 6000.0
+    assert len(others) == 50

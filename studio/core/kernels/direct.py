@@ -70,8 +70,8 @@ class Entry:
         self._dims = int(kernel.adj.kernel_dim)
         self._bounds = struct.Struct(f"@{self._dims}INN")
 
-    def array(self, number: int, tensor: Tensor) -> tuple[int, ...]:
-        """The fields of array_t for argument `number`.
+    def array(self, number: int, tensor: Tensor) -> tuple[Any, ...]:
+        """The tensor, to keep its memory, and the fields of array_t for argument `number`.
 
         Raises:
             TypeError: the tensor's type or trailing dimensions are not the kernel's.
@@ -87,17 +87,17 @@ class Entry:
                 f"got {list(shape)} {tensor.dtype} with strides {list(strides)}"
             )
         if dims == 1:
-            return (tensor.data_ptr(), 0, shape[0], 0, 0, 0, strides[0] * size, 0, 0, 0, 1, 0)
+            return (tensor, tensor.data_ptr(), 0, shape[0], 0, 0, 0, strides[0] * size, 0, 0, 0, 1, 0)
         rest = (0,) * (_MAX_DIMS - dims)
         steps = [stride * size for stride in strides[:dims]]
-        return (tensor.data_ptr(), 0, *shape[:dims], *rest, *steps, *rest, dims, 0)
+        return (tensor, tensor.data_ptr(), 0, *shape[:dims], *rest, *steps, *rest, dims, 0)
 
     def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
         """Run over `dim`; values are numbers and what `array` gave, in the kernel's order."""
         flat: list[Any] = []
         for value in values:
             if type(value) is tuple:
-                flat += value
+                flat += value[1:]
             else:
                 flat.append(value)
         total = 1
