@@ -43,6 +43,16 @@ def measure(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int) -
     return times
 
 
+def measure_for(
+    calls: dict[str, Callable[[], object]], seconds: float, least: int = 3, most: int = 15
+) -> dict[str, Times]:
+    """As `measure`, with as many rounds as fit into `seconds` after one warm-up round."""
+    start = time.perf_counter()
+    measure(calls, 0, 1)
+    once = time.perf_counter() - start
+    return measure(calls, max(least, min(most, int(seconds / once) - 1)), 0)
+
+
 def spread(values: list[float]) -> float:
     """Half the distance between the quartiles."""
     low, _, high = statistics.quantiles(values, n=4)

@@ -1,147 +1,233 @@
-"""Rasterize, interpolate and antialias, forward and backward, beside DEODR in the same run.
+"""Rasterizing, antialiasing, SoftRas and NMR beside Mesa and DEODR, from 284 to 308k triangles.
 
-    python -m benchmarks.primitives [--rounds 15] [--dry-run]
+    python main.py bench primitives [--quick] [--threads] [--docs] [--dry-run]
 
-Spheres of 5k and 82k triangles at 512 and 1024 pixels, vertex colours, gradient to positions and
-colours, back faces left out on both sides; and our own inner loop: four images of 256 pixels of
-20k triangles. DEODR also projects the vertices and has constant lighting in its time; ours
-projects with one matrix product. Medians, and the ratio ours / DEODR.
+One mesh and one camera at a time, 256 to 4096 pixels a side, back faces culled everywhere, all
+calls of a case taken in turn, medians. What is measured:
+
+    raster          `rasterize` without derivatives: u, v, depth and id in one float32 image
+    Mesa            the same image from OpenGL, up to glFinish; and with the copy into host memory
+    draw            rasterize, interpolate 3 colours and antialias as one operation
+    three ops       the same by `rasterize`, `interpolate` and `antialias`
+    DEODR           render, and render + backward, which hold projection and shading too
+    softras, nmr    soft aggregation, and the Neural Mesh Renderer's gradient
+
+"+ gradient" is forward and backward, to positions and colours. Ours projects with one matrix
+product. Pictures are compared before anything is timed.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import _history
+from benchmarks import _docs, _history, _peers
+from benchmarks._models import Model, models, world_to_clip
+from benchmarks._primitives_report import Result, one_thread, page, plot
+from studio.core import ops
 from studio.core.device import configure_threads, describe_device
-from studio.core.ops import Topology, antialias, rasterize_interpolate
+from studio.core.errors import WorkError
+from studio.core.kernels import launcher
 
-WARM_UP = 3
-# (name, subdivisions of the icosphere, pixels, images)
-CASES = (
-    ("sphere 5k, 512", 4, 512, 1),
-    ("sphere 5k, 1024", 4, 1024, 1),
-    ("sphere 82k, 512", 6, 512, 1),
-    ("sphere 82k, 1024", 6, 1024, 1),
-    ("sphere 20k, 4 x 256", 5, 256, 4),
-)
-# The sphere fills 72 % of the image's height: the common case of an object in its frame.
-_FOCAL, _DISTANCE = 2.0, 3.0
+SIZES = (256, 512, 1024, 2048, 4096)
+QUICK_SIZES = (256, 1024)
+SOFT_SIZES = (64, 128, 256)
+SOFT_TRIANGLES = 21_000
+"""SoftRas and NMR take seconds beyond these; so they are left out there."""
 
-
-def sphere(subdivisions: int) -> tuple[np.ndarray, np.ndarray]:
-    """Vertices [V, 3] and triangles [T, 3]."""
-    import trimesh
-
-    mesh = trimesh.creation.icosphere(subdivisions)
-    return np.asarray(mesh.vertices, dtype=np.float64), np.asarray(mesh.faces)
+_NO_DERIVATIVES = ops.RasterizeGLContext(output_db=False)
+_SOFT = {"sigma": 1e-5, "gamma": 1e-4}
+"""Blur over 2 sqrt(sigma) = 0.6 % of the half image, as in SoftRas's own last stages."""
 
 
-def world_to_clip(images: int) -> Tensor:
-    """[N, 4, 4] cameras around the vertical axis."""
-    near, far = 0.5, 10.0
-    clip = torch.diag(torch.tensor([_FOCAL, _FOCAL, (far + near) / (near - far), 0.0]))
-    clip[2, 3], clip[3, 2] = 2 * far * near / (near - far), -1.0
-    out = []
-    for i in range(images):
-        angle = torch.tensor(2 * np.pi * i / images)
-        view = torch.eye(4)
-        view[0, 0] = view[2, 2] = angle.cos()
-        view[0, 2], view[2, 0] = -angle.sin(), angle.sin()
-        view[2, 3] = -_DISTANCE
-        out.append(clip @ view)
-    return torch.stack(out).float()
+class Ours:
+    """Our calls for one mesh at one size; `both` variants take the gradient too."""
+
+    def __init__(self, model: Model, size: int):
+        self.model, self.size = model, (size, size)
+        self.matrix = world_to_clip().T.contiguous()
+        self.homogeneous = model.homogeneous.clone().requires_grad_()
+        self.colors = torch.tensor(model.colors, dtype=torch.float32)[None].requires_grad_()
+        self.upstream = torch.randn(1, size, size, 3, generator=torch.Generator().manual_seed(0))
+        self.clip = (model.homogeneous @ self.matrix)[None].contiguous()
+
+    def raster(self) -> Tensor:
+        rast: Tensor = ops.rasterize(
+            _NO_DERIVATIVES, self.clip, self.model.tri, self.size, cull_backfaces=True
+        )[0]
+        return rast
+
+    def draw(self) -> Tensor:
+        pos = (self.homogeneous @ self.matrix)[None]
+        return ops.draw(
+            pos, self.model.tri, self.colors, self.size, self.model.topology, cull_backfaces=True
+        )[0]
+
+    def three(self) -> Tensor:
+        pos, tri = (self.homogeneous @ self.matrix)[None], self.model.tri
+        rast, _ = ops.rasterize(_NO_DERIVATIVES, pos, tri, self.size, cull_backfaces=True)
+        image, _ = ops.interpolate(self.colors, rast, tri)
+        return ops.antialias(image, rast, pos, tri, self.model.topology)
+
+    def softras(self) -> Tensor:
+        pos = (self.homogeneous @ self.matrix)[None]
+        made: Tensor = ops.softras(pos, self.model.tri, self.colors, self.size, **_SOFT)[0]
+        return made
+
+    def nmr(self) -> Tensor:
+        pos = (self.homogeneous @ self.matrix)[None]
+        made = ops.nmr(pos, self.model.tri, self.colors, self.size)
+        return made if isinstance(made, Tensor) else made[0]
+
+    def both(self, forward: Callable[[], Tensor]) -> None:
+        torch.autograd.grad(forward(), [self.homogeneous, self.colors], self.upstream)
+
+    def pair(self, name: str, forward: Callable[[], Tensor]) -> dict[str, Callable[[], Any]]:
+        """{name, name + gradient}."""
+        return {name: partial(_without_gradient, forward), f"{name} + gradient": partial(self.both, forward)}
 
 
-def ours(subdivisions: int, size: int, images: int) -> Callable[[], None]:
-    """One forward and backward pass."""
-    points, faces = sphere(subdivisions)
-    vertices = torch.tensor(points, dtype=torch.float32)
-    tri = torch.tensor(faces, dtype=torch.int32)
-    homogeneous = torch.cat([vertices, torch.ones(len(vertices), 1)], dim=1).requires_grad_()
-    colors = (0.5 + 0.5 * vertices)[None].requires_grad_()
-    matrices = world_to_clip(images).transpose(1, 2).contiguous()
-    topology = Topology.build(tri, vertices)
-    upstream = torch.randn(images, size, size, 3)
-
-    def call() -> None:
-        pos = homogeneous @ matrices
-        image, rast = rasterize_interpolate(pos, tri, colors, (size, size), cull_backfaces=True)
-        out = antialias(image, rast, pos, tri, topology)
-        torch.autograd.grad(out, [homogeneous, colors], upstream)
-
-    return call
+def _without_gradient(forward: Callable[[], Tensor]) -> Tensor:
+    with torch.no_grad():
+        return forward()
 
 
-def deodr(subdivisions: int, size: int) -> Callable[[], None]:
-    """The same with DEODR: Scene3D with ambient light only."""
-    from deodr import Camera, ColoredTriMesh, Scene3D
+def _walls(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, list[float]]:
+    return {name: times.wall for name, times in _history.measure_for(calls, seconds).items()}
 
-    points, faces = sphere(subdivisions)
-    mesh = ColoredTriMesh(faces=faces.astype(np.uint32), vertices=points, nb_colors=3, clockwise=False)
-    mesh.set_vertices_colors(0.5 + 0.5 * points)
-    scene = Scene3D(sigma=1)
-    scene.set_mesh(mesh)
-    scene.set_background_color(np.zeros(3))
-    scene.set_light(light_directional=None, light_ambient=1.0)
-    extrinsic = np.array([[1.0, 0, 0, 0], [0, -1, 0, 0], [0, 0, -1, _DISTANCE]])
-    half = size / 2
-    intrinsic = np.array([[_FOCAL * half, 0, half], [0, _FOCAL * half, half], [0, 0, 1]])
-    camera = Camera(extrinsic=extrinsic, intrinsic=intrinsic, width=size, height=size)
-    upstream = np.random.default_rng(0).normal(size=(size, size, 3))
 
-    def call() -> None:
-        scene.render(camera, backface_culling=True)
-        scene.clear_gradients()
-        scene.render_backward(upstream)
+def _one_thread(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, list[float]]:
+    """The same calls on one thread, and on all of them anew, in alternating blocks."""
+    walls: dict[str, list[float]] = {}
+    former = launcher.use_threads(1)
+    try:
+        for i in range(6):
+            launcher.use_threads(former if i % 2 else 1)
+            for name, wall in _walls(calls, seconds / 6).items():
+                walls.setdefault(one_thread(name, alone=i % 2 == 0), []).extend(wall)
+    finally:
+        launcher.use_threads(former)
+    return walls
 
-    return call
+
+def measure_case(
+    model: Model, size: int, ctx: Any, peer: _peers.Deodr | None, with_threads: bool, seconds: float
+) -> Result:
+    """Everything that draws with hard edges, one mesh at one size."""
+    ours = Ours(model, size)
+    calls: dict[str, Callable[[], Any]] = {
+        "raster": ours.raster,
+        **ours.pair("draw", ours.draw),
+        **ours.pair("three ops", ours.three),
+    }
+    mesa = None
+    if ctx is not None:
+        mesa = _peers.Mesa(ctx, model, size)
+        drawn = torch.tensor(mesa.draw_and_read()[..., 3])
+        # Centres on edges, and the narrowest triangles at the smallest size, may go either way.
+        _peers.check_same_picture(ours.raster()[0, ..., 3], drawn.numpy(), "Mesa", 0.005)
+        calls |= {"Mesa": mesa.draw, "Mesa + copy": mesa.draw_and_read}
+    if peer is not None:
+        render, both = peer.calls(size)
+        # DEODR interpolates without perspective and antialiases outwards only.
+        _peers.check_same_picture(
+            _without_gradient(ours.draw)[0], render()[::-1], "DEODR", 0.05 if size > 64 else 0.2
+        )
+        calls |= {"DEODR": render, "DEODR + gradient": both}
+    result = Result(model.name, len(model.faces), size, _walls(calls, seconds))
+    if with_threads:
+        some = ("raster", "draw + gradient", "three ops + gradient")
+        result.walls |= _one_thread({name: calls[name] for name in some}, seconds / 2)
+    if mesa is not None:
+        mesa.release()
+    return result
+
+
+def measure_soft(model: Model, size: int, seconds: float) -> Result:
+    """SoftRas and NMR, and draw beside them."""
+    ours = Ours(model, size)
+    calls = ours.pair("draw", ours.draw)
+    for name in ("softras", "nmr"):
+        if hasattr(ops, name):
+            calls |= ours.pair(name, getattr(ours, name))
+    return Result(model.name, len(model.faces), size, _walls(calls, seconds))
+
+
+def _hard(options: argparse.Namespace, ctx: Any) -> Iterator[Result]:
+    with_peer = _peers.deodr_installed()
+    if not with_peer:
+        print("deodr is not installed (pip install 'deodr>=0.2'): measured without it")
+    for model in models(options.quick):
+        peer = _peers.Deodr(model) if with_peer else None
+        for size in QUICK_SIZES if options.quick else SIZES:
+            yield measure_case(model, size, ctx, peer, options.threads, options.seconds)
+
+
+def _soft(options: argparse.Namespace) -> Iterator[Result]:
+    if not hasattr(ops, "softras"):
+        return
+    for model in models(options.quick):
+        if len(model.faces) <= SOFT_TRIANGLES:
+            for size in SOFT_SIZES:
+                yield measure_soft(model, size, options.seconds)
+
+
+def _record(kind: str, result: Result) -> None:
+    _history.record(
+        f"{kind}: {result.model}, {result.size}, draw + gradient",
+        result.walls["draw + gradient"],
+        1,
+        triangles=result.triangles,
+        medians={name: round(result.ms(name), 3) for name in result.walls},
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure, print a table, append to the history."""
-    parser = argparse.ArgumentParser(description="Speed of the primitives beside DEODR.")
-    parser.add_argument("--rounds", type=int, default=15)
+    """Measure, print the tables, append to the history."""
+    parser = argparse.ArgumentParser(prog="bench primitives", description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="two spheres at two sizes")
+    parser.add_argument("--seconds", type=float, default=4.0, help="about so long for each case")
+    parser.add_argument("--threads", action="store_true", help="also measure on one thread")
+    parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and its picture")
     parser.add_argument("--dry-run", action="store_true", help="do not append to the history")
-    options = parser.parse_args([] if arguments is None else arguments)
+    options = parser.parse_args(arguments)
     configure_threads()
-    try:
-        import deodr as _  # noqa: F401  # only whether it is there
+    print(f"{describe_device(torch.device('cpu'))}; medians in ms")
+    hard, soft = [], []
+    with ExitStack() as stack:
+        ctx = None
+        try:
+            from studio.gl.context import headless_context
 
-        with_peer = True
-    except ImportError:
-        with_peer = False
-        print("deodr is not installed (pip install 'deodr>=0.2'): ours alone")
-    print(f"{describe_device(torch.device('cpu'))}; forward + backward, median ms of {options.rounds} runs")
-    print("| case | ours | DEODR | ratio | ours, CPU time | DEODR, CPU time |\n|---|---|---|---|---|---|")
-    for name, subdivisions, size, images in CASES:
-        calls = {"ours": ours(subdivisions, size, images)}
-        if with_peer and images == 1:
-            calls["deodr"] = deodr(subdivisions, size)
-        times = _history.measure(calls, options.rounds, WARM_UP)
-        wall = {key: statistics.median(values.wall) for key, values in times.items()}
-        cpu = {key: statistics.median(values.cpu) for key, values in times.items()}
-        more = {"cpu_median": round(cpu["ours"], 3)}
-        peer = ["–"] * 3
-        if "deodr" in wall:
-            ratio = wall["ours"] / wall["deodr"]
-            more |= {"deodr_median": round(wall["deodr"], 3), "ratio_to_deodr": round(ratio, 3)}
-            peer = [f"{wall['deodr']:.1f}", f"{ratio:.2f}", f"{cpu['deodr']:.1f}"]
-        print(
-            f"| {name} | {wall['ours']:.1f} | {peer[0]} | {peer[1]} | {cpu['ours']:.1f} | {peer[2]} |",
-            flush=True,
-        )
-        if not options.dry_run:
-            _history.record(f"primitives: {name}", times["ours"].wall, WARM_UP, **more)
+            ctx = stack.enter_context(headless_context())
+        except WorkError as error:
+            print(f"measured without Mesa: {error}")
+        for result in _hard(options, ctx):
+            hard.append(result)
+            print(f"{result.model}, {result.size}²: " + _line(result), flush=True)
+    for result in _soft(options):
+        soft.append(result)
+        print(f"{result.model}, {result.size}²: " + _line(result), flush=True)
+    print("\n" + page(hard, soft))
+    if not options.dry_run:
+        for kind, results in (("primitives", hard), ("soft primitives", soft)):
+            for result in results:
+                _record(kind, result)
+    if options.docs:
+        plot(hard, soft, _docs.FOLDER / "images" / "primitives.png")
+        picture = "![Times over triangles and pixels, ours against the peers](images/primitives.png)"
+        _docs.put("primitives", picture + "\n\n" + page(hard, soft))
+
+
+def _line(result: Result) -> str:
+    return " · ".join(f"{name} {result.ms(name):.1f}" for name in result.walls)
 
 
 if __name__ == "__main__":
-    import sys
-
-    main(sys.argv[1:])
+    main()
