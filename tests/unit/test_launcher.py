@@ -169,12 +169,12 @@ def test_threads_end_with_the_pool() -> None:
 
 
 def test_preload_tells_how_far_it_is() -> None:
-    modules = [m for m in warp_modules() if m.name.endswith(("texture", "rasterize"))]
+    modules = [m for m in warp_modules() if m.name.endswith((".compose", ".rasterize"))]
     assert len(modules) == 2
     told: list[tuple[int, int, str]] = []
     launcher.preload(modules, lambda *progress: told.append(progress))
     assert [t[:2] for t in told] == [(0, 2), (1, 2), (2, 2)]
-    assert {told[0][2], told[1][2]} == {"texture", "rasterize"}
+    assert {told[0][2], told[1][2]} == {"compose", "rasterize"}
 
 
 def test_device_choices(monkeypatch) -> None:
