@@ -29,6 +29,17 @@ SIGNATURES = {
         "rast_db": None,
         "diff_attrs": None,
     },
+    "texture": {
+        "tex": REQUIRED,
+        "uv": REQUIRED,
+        "uv_da": None,
+        "mip_level_bias": None,
+        "mip": None,
+        "filter_mode": "auto",
+        "boundary_mode": "wrap",
+        "max_mip_level": None,
+    },
+    "texture_construct_mip": {"tex": REQUIRED, "max_mip_level": None, "cube_mode": False},
     "antialias": {
         "color": REQUIRED,
         "rast": REQUIRED,
