@@ -10,6 +10,7 @@ from studio.core.ops.context import (
 from studio.core.ops.fused import draw, rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
 from studio.core.ops.rasterize import rasterize
+from studio.core.ops.softras import softras
 from studio.core.ops.texture import texture
 from studio.core.ops.texture_mip import texture_construct_mip
 from studio.core.ops.topology import Topology
@@ -26,6 +27,7 @@ __all__ = [
     "rasterize",
     "rasterize_interpolate",
     "set_log_level",
+    "softras",
     "texture",
     "texture_construct_mip",
 ]
