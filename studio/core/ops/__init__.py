@@ -9,6 +9,7 @@ from studio.core.ops.context import (
 )
 from studio.core.ops.fused import draw, rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
+from studio.core.ops.nmr import nmr
 from studio.core.ops.rasterize import rasterize
 from studio.core.ops.softras import softras
 from studio.core.ops.texture import texture
@@ -24,6 +25,7 @@ __all__ = [
     "draw",
     "get_log_level",
     "interpolate",
+    "nmr",
     "rasterize",
     "rasterize_interpolate",
     "set_log_level",
