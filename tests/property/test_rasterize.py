@@ -7,7 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from studio.core.kernels import launcher
 from studio.core.ops import rasterize, rasterize_interpolate
+from studio.core.ops.visibility import visible
 from tests import ops_reference as reference
 
 # No deadline: the first call may compile kernels. Few examples: each draws a whole image.
@@ -126,3 +128,86 @@ def test_crossing_triangles_match_a_clipped_reference(seed) -> None:
     distance = reference.signed_distance(polygon, reference.pixel_centres(*size))
     clear = np.abs(distance) > 1e-5  # centres this near an edge may fall to either side
     np.testing.assert_array_equal(seen[clear], (distance > 0)[clear])
+
+
+def soup(seed: int, count: int, crossing: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    """Triangles of all sizes and depths, some seen edge-on, some at equal depth."""
+    rng = np.random.default_rng(seed)
+    centre = rng.uniform(-1, 1, (count, 1, 3))
+    reach = 10 ** rng.uniform(-2, 0.5, (count, 1, 1))
+    corners = centre + reach * rng.normal(size=(count, 3, 3))
+    flat = rng.random(count) < 0.5
+    corners[flat, :, 2] = rng.choice([-0.5, 0.0, 0.25], flat.sum())[:, None]
+    w = rng.uniform(0.5, 2, (count, 3, 1))
+    if crossing:
+        w = np.where(rng.random((count, 1, 1)) < 0.3, rng.normal(size=(count, 3, 1)), w)
+    pos = torch.tensor(np.concatenate([corners * w, w], axis=2), dtype=torch.float32)
+    return pos.reshape(1, -1, 4), torch.arange(3 * count, dtype=torch.int32).reshape(-1, 3)
+
+
+@QUICK
+@given(seeds, st.integers(1, 60), st.integers(1, 150), st.integers(1, 150), st.booleans())
+def test_the_nearest_is_the_least_of_all_drawn_alone(seed, count, height, width, crossing) -> None:
+    """What hides what may save work but change no key, whatever the order, bands and form."""
+    pos, tri = soup(seed, count, crossing)
+    alone = torch.stack([torch.arange(count), torch.ones(count)], dim=1).int()
+    least = visible(pos, tri, height, width, False, ranges=alone).view(count, -1).amin(0)
+    former = launcher.use_threads(1)
+    try:
+        for threads in (1, 2, 5):
+            launcher.use_threads(threads)
+            assert torch.equal(visible(pos, tri, height, width, False), least)
+    finally:
+        launcher.use_threads(former)
+    assert torch.equal(visible(pos, tri, height, width, False, in_pieces=True), least)
+    passed = torch.full_like(least, -(2**63))
+    assert torch.equal(visible(pos, tri, height, width, False, passed=passed), least)
+
+
+@QUICK
+@given(seeds, st.integers(1, 9), st.booleans())
+def test_layers_hidden_behind_a_wall_change_nothing(seed, layers, backwards) -> None:
+    """Tiles know their greatest depth here, and must not drop what is at or before it."""
+    wall, wall_tri = reference.grid_mesh(3, 3, 0.2, seed)
+    wall = wall / wall[..., 3:]
+    copies = []
+    for layer in range(layers):
+        copy = wall.clone()
+        copy[..., 2] = -0.5 + 0.1 * layer
+        copies.append(copy)
+    if backwards:
+        copies.reverse()
+    tri = torch.cat([wall_tri + i * wall.shape[1] for i in range(layers)]).int()
+    size = (130, 161)
+    keys = visible(torch.cat(copies, dim=1), tri, *size, False)
+    front = layers - 1 if backwards else 0
+    alone = visible(copies[front], wall_tri, *size, False)
+    assert torch.equal(keys >> 32, alone >> 32)
+    assert torch.equal((keys & 0xFFFFFFFF) - front * len(wall_tri), alone & 0xFFFFFFFF)
+
+
+def test_a_large_triangle_a_little_nearer_than_a_full_tile_shows() -> None:
+    """One bit of depth decides, in a plane that is tilted over many tiles."""
+    plane = torch.tensor([[-1.0, -1, -0.9, 1], [3, -1, 0.9, 1], [-1, 3, 0.7, 1]])
+    nearer = plane.clone()
+    nearer[:, 2] = torch.nextafter(plane[:, 2], torch.tensor(-2.0))
+    pos = torch.cat([plane, nearer, plane])[None]
+    tri = torch.arange(9, dtype=torch.int32).reshape(3, 3)
+    ids = visible(pos, tri, 200, 200, False) & 0xFFFFFFFF
+    lone = [visible(pos, tri[i : i + 1], 200, 200, False) >> 32 for i in range(3)]
+    assert torch.equal(ids == 1, lone[1] < lone[0])
+    assert (ids != 2).all()
+
+
+@QUICK
+@given(seeds, st.integers(1, 60), st.integers(1, 70))
+def test_a_quarter_turn_of_the_scene_turns_the_image(seed, count, size) -> None:
+    """Exactly, as long as no centre is on an edge, whose ties go right and up."""
+    pos, tri = soup(seed, count, False)
+    pos[..., 3] = 1.0  # then pixels are products with powers of two or sums of few bits
+    pos[..., :2] = (pos[..., :2] * 1024 + 0.5).floor() / 1024 + 1 / 4096
+    x, y, z, w = pos.unbind(-1)
+    turned = torch.stack([-y, x, z, w], dim=-1)
+    rast = rasterize(None, pos, tri, (size, size))[0]
+    other = rasterize(None, turned, tri, (size, size))[0]
+    assert torch.equal(torch.rot90(rast[..., 3], -1, (1, 2)), other[..., 3])

@@ -91,18 +91,17 @@ class _Rasterize(torch.autograd.Function):
 
 
 def _checked_ranges(ranges: object, tri: Tensor) -> Tensor:
-    """[N, 2] int32 on the triangles' device, once every range lies within them."""
-    checked = check.tensor("rasterize", "ranges", ranges, ("N", 2), torch.int32)
-    on_cpu = checked.long().cpu()
-    wrong = (on_cpu < 0).any(1) | (on_cpu.sum(1) > len(tri))
+    """[N, 2] int32 on CPU, once every range lies within them."""
+    checked = check.tensor("rasterize", "ranges", ranges, ("N", 2), torch.int32).cpu()
+    wrong = (checked < 0).any(1) | (checked.sum(1) > len(tri))  # sums are int64
     if wrong.any():
         image = int(wrong.nonzero()[0])
-        start, count = on_cpu[image].tolist()
+        start, count = checked[image].tolist()
         raise ShapeError(
             f"rasterize: ranges must lie within tri's {len(tri)} triangles, "
             f"got start {start}, count {count} for image {image}"
         )
-    return checked.to(tri.device)
+    return checked
 
 
 def rasterize(

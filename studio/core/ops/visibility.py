@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from studio.core.kernels import launcher
-from studio.core.kernels import visibility as kernels
+from studio.core.kernels import cover, launcher, pieces, survey, visibility
+
+# Threads of the CUDA form; each draws every so many-th piece. Enough to fill any GPU.
+_THREADS = 1 << 18
 
 
 def project(pos: Tensor, height: int, width: int) -> Tensor:
@@ -14,7 +18,7 @@ def project(pos: Tensor, height: int, width: int) -> Tensor:
     screen = torch.empty_like(pos)
     count = pos.shape[0] * pos.shape[1]
     launcher.launch(
-        kernels.project,
+        visibility.project,
         count,
         [launcher.BEGIN, pos.view(-1, 4), 0.5 * width, 0.5 * height, screen.view(-1, 4)],
         pos.device,
@@ -34,46 +38,142 @@ def triangle_chunk(device: torch.device, count: int) -> int:
     return max(1, count) if device.type == "cpu" else 1
 
 
-def whole_mesh(images: int, tri: Tensor) -> Tensor:
-    """[N, 2] ranges of instanced mode: every image shows all triangles."""
-    return torch.tensor([[0, len(tri)]], dtype=torch.int32, device=tri.device).repeat(images, 1)
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """What all steps of finding visibility read and write.
+
+    Attributes:
+        images: [N, 3] first triangle, number of triangles and first item of each image.
+        items: triangles of all images together.
+        records: what the survey found out about them.
+    """
+
+    pos: Tensor
+    screen: Tensor
+    tri: Tensor
+    images: Tensor
+    items: int
+    most: int
+    height: int
+    width: int
+    records: Tensor
+    passed: Tensor
+    keys: Tensor
+
+    @property
+    def scene(self) -> list:
+        return [self.pos, self.screen, self.tri, self.images, self.width, self.height]
+
+
+def _images(images: int, tri: Tensor, ranges: Tensor | None) -> tuple[Tensor, int, int]:
+    """The job's `images`, their items and the most items of one."""
+    if ranges is None:
+        table = torch.zeros(images, 3, dtype=torch.int32)
+        table[:, 1] = len(tri)
+        table[:, 2] = torch.arange(0, images * len(tri), len(tri), dtype=torch.int32)
+        return table.to(tri.device), images * len(tri), len(tri)
+    counts = ranges[:, 1]
+    ends = counts.cumsum(0, dtype=torch.int32)
+    table = torch.stack([ranges[:, 0], counts, ends - counts], dim=1)
+    return table.to(tri.device), int(ends[-1]), int(counts.max())
 
 
 def visible(
-    pos: Tensor, tri: Tensor, height: int, width: int, cull: bool, ranges: Tensor | None = None
+    pos: Tensor,
+    tri: Tensor,
+    height: int,
+    width: int,
+    cull: bool,
+    ranges: Tensor | None = None,
+    passed: Tensor | None = None,
+    in_pieces: bool | None = None,
 ) -> Tensor:
     """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below.
 
     Args:
-        ranges: [N, 2] int32 on the device of `pos`, first triangle and number of triangles per
-            image, within `tri`; all triangles by default.
         pos: [N, V, 4], or [1, V, 4] for all images of `ranges`.
+        ranges: [N, 2] int32 on CPU, first triangle and number of triangles per image, within
+            `tri`; all triangles by default.
+        passed: keys of the same layout; only what lies beyond them is found (depth peeling).
+        in_pieces: the form made for CUDA, which any device can run; by default there only.
     """
     n = pos.shape[0] if ranges is None else len(ranges)
     device = pos.device
     keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
-    if len(tri) == 0 or pos.shape[1] == 0:
-        return keys.fill_(kernels.EMPTY_KEY)
-    screen = project(pos, height, width)
-    chunk = triangle_chunk(device, len(tri))
-    shared = launcher.arguments(
-        kernels.cover,
-        [
-            *(0, 0, 0, chunk),
-            *(pos, screen, tri),
-            whole_mesh(n, tri) if ranges is None else ranges,
-            *(width, height, int(cull), keys),
-        ],
+    if n == 0 or len(tri) == 0 or pos.shape[1] == 0:
+        return keys.fill_(visibility.EMPTY_KEY)
+    images, items, most = _images(n, tri, ranges)
+    job = _Job(
+        pos=pos,
+        screen=project(pos, height, width),
+        tri=tri,
+        images=images,
+        items=items,
+        most=most,
+        height=height,
+        width=width,
+        records=torch.empty(items, 4, dtype=torch.int32, device=device),
+        passed=keys[:0] if passed is None else passed,
+        keys=keys,
+    )
+    if in_pieces or (in_pieces is None and device.type != "cpu"):
+        keys.fill_(visibility.EMPTY_KEY)
+        _cover_in_pieces(job, cull)
+    else:
+        _cover_in_bands(job, cull)
+    return keys
+
+
+def _cover_in_bands(job: _Job, cull: bool) -> None:
+    """A survey in bands of items, the large ones sorted, then each band draws its rows."""
+    device = job.pos.device
+    images, height, width = len(job.images), job.height, job.width
+    parts = launcher.bands(device, job.items)
+    packed = torch.zeros(len(parts), 2, dtype=torch.int32)
+    looking = launcher.arguments(
+        survey.survey,
+        [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records],
         device,
     )
 
-    def cover_rows(band: launcher.Band) -> None:
-        keys[band.begin * width : band.end * width].fill_(kernels.EMPTY_KEY)
-        first = band.begin // height
-        images = (band.end - 1) // height + 1 - first
-        launcher.launch_in_band(
-            kernels.cover, (images, -(-len(tri) // chunk)), [first, band.begin, band.end, *shared[3:]], device
-        )
+    def look(band: launcher.Band) -> None:
+        inputs = [band.index, band.begin, band.end, *looking[3:]]
+        launcher.launch_in_band(survey.survey, (images, 1), inputs, device)
 
-    launcher.run(device, n * height, cover_rows)
-    return keys
+    launcher.run(device, job.items, look)
+    order = torch.empty(sum(packed[:, 1].tolist()), dtype=torch.int32)
+    if len(order):
+        ends = torch.tensor([band.end for band in parts], dtype=torch.int32)
+        buckets = torch.zeros(2, 1 << survey.DIGITS, dtype=torch.int32)
+        sorting = [ends, packed, job.records, buckets, torch.empty_like(order), order]
+        launcher.launch(survey.front_to_back, 1, sorting, device)
+
+    begins = torch.tensor([band.begin for band in parts], dtype=torch.int32)
+    parts = launcher.bands(device, images * height)
+    tile_rows = (max(band.end - band.begin for band in parts) - 1) // cover.TILE + 1
+    tiles = torch.empty(2, len(parts), tile_rows * ((width - 1) // cover.TILE + 1), dtype=torch.int32)
+    found = [begins, packed, job.records, order]
+    drawing = launcher.arguments(
+        cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, tiles[0], tiles[1]], device
+    )
+
+    def draw(band: launcher.Band) -> None:
+        job.keys[band.begin * width : band.end * width].fill_(visibility.EMPTY_KEY)
+        inputs = [band.index, band.begin, band.end, *drawing[3:]]
+        launcher.launch_in_band(cover.cover, 1, inputs, device)
+
+    launcher.run(device, images * height, draw)
+
+
+def _cover_in_pieces(job: _Job, cull: bool) -> None:
+    """A survey, the pieces counted, then threads that draw them."""
+    device = job.pos.device
+    count = torch.empty(job.items, dtype=torch.int64, device=device)
+    unpacked = torch.empty(0, 2, dtype=torch.int32, device=device)
+    # One band: on CPU, where only tests come here, the atomics are none between threads.
+    inputs = [0, 0, job.items, 1, *job.scene, int(cull), unpacked, job.records]
+    launcher.launch(survey.survey, (len(job.images), job.most), inputs, device, limit=1)
+    launcher.launch(pieces.count_pieces, job.items, [job.records, count], device, limit=1)
+    threads = _THREADS if device.type == "cuda" else 1
+    inputs = [threads, *job.scene, job.records, count.cumsum(0), job.passed, job.keys]
+    launcher.launch(pieces.cover_pieces, threads, inputs, device, limit=1)

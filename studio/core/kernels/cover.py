@@ -1,0 +1,265 @@
+"""The nearest triangle per pixel, on CPU: one thread per band of rows draws its triangles.
+
+The large ones come first, from front to back, then the others in their order. The greatest depth
+of each tile of pixels is kept beside the keys (Greene et al. 1993, "Hierarchical Z-Buffer
+Visibility"), so that a triangle behind everything is dropped after a few comparisons, whatever its
+size. Keys are the least of all that are offered: neither order nor bands change them.
+"""
+
+import warp as wp
+
+from studio.core.kernels.draw import Canvas, Shape, draw_crossing, draw_rows, shape_of
+from studio.core.kernels.survey import image_of, packed_begin, packed_end
+from studio.core.kernels.visibility import depth_bits, least, most
+
+wp.set_module_options({"enable_backward": False})
+
+TILE = 32
+"""Rows and columns of a tile whose greatest depth is known."""
+
+_TILE = wp.constant(TILE)
+_AREA = wp.constant(TILE * TILE)
+_UNKNOWN = wp.constant(0x7FFFFFFF)
+
+
+@wp.func_native(
+    """
+    const long long* key = (const long long*)keys.data;
+    long long greatest = -1 - 0x7fffffffffffffffll;
+    for (int y = y_begin; y < y_end && greatest >> 32 != 0x7fffffff; ++y) {
+        #pragma clang loop vectorize(enable) vectorize_width(8)
+        for (int x = x_begin; x < x_end; ++x) {
+            long long k = key[(size_t)y * width + x];
+            greatest = k > greatest ? k : greatest;
+        }
+    }
+    return (int)(greatest >> 32);
+    """
+)
+def greatest_depth(
+    keys: wp.array(dtype=wp.int64),
+    width: wp.int32,
+    y_begin: wp.int32,
+    y_end: wp.int32,
+    x_begin: wp.int32,
+    x_end: wp.int32,
+) -> wp.int32:
+    """depth_bits of the farthest pixel of a rectangle; the largest number if one is empty."""
+    ...
+
+
+@wp.func
+def look_again(canvas: Canvas, tile_row: wp.int32, tile_column: wp.int32):
+    """Find the greatest depth of a tile."""
+    y = canvas.begin + tile_row * _TILE
+    x = tile_column * _TILE
+    tile = tile_row * canvas.tiles + tile_column
+    canvas.far[tile] = greatest_depth(
+        canvas.keys,
+        canvas.width,
+        y,
+        wp.min(y + _TILE, canvas.end),
+        x,
+        wp.min(x + _TILE, canvas.width),
+    )
+    canvas.debt[tile] = _AREA
+
+
+@wp.func
+def pay(canvas: Canvas, tile_row: wp.int32, tile_column: wp.int32, pixels: wp.int32):
+    """Note that about so many pixels of a tile were drawn."""
+    tile = tile_row * canvas.tiles + tile_column
+    left = canvas.debt[tile] - pixels
+    canvas.debt[tile] = left
+    if left <= 0:
+        look_again(canvas, tile_row, tile_column)
+
+
+@wp.func_native(
+    """
+    const int* row = (const int*)far.data + tile_row * tiles;
+    int found = 0;
+    for (int i = begin; i < end; ++i) found |= near_bits <= row[i];
+    return found != 0;
+    """
+)
+def any_open(
+    far: wp.array(dtype=wp.int32),
+    tiles: wp.int32,
+    tile_row: wp.int32,
+    begin: wp.int32,
+    end: wp.int32,
+    near_bits: wp.int32,
+) -> wp.bool:
+    """Whether something of that depth may show in the tiles [begin, end) of a row of tiles."""
+    ...
+
+
+@wp.func
+def is_hidden(
+    canvas: Canvas, y_begin: wp.int32, y_end: wp.int32, columns: wp.int32, near: wp.int32
+) -> wp.bool:
+    """Whether all tiles under a box are nearer than `near`; rows count from the band's first."""
+    begin = packed_begin(columns) // _TILE
+    end = (packed_end(columns) - 1) // _TILE + 1
+    hidden = wp.bool(True)
+    tile_row = y_begin // _TILE
+    last = (y_end - 1) // _TILE
+    while hidden and tile_row <= last:
+        hidden = not any_open(canvas.far, canvas.tiles, tile_row, begin, end, near)
+        tile_row += 1
+    return hidden
+
+
+@wp.func
+def close_tile(canvas: Canvas, s: Shape, y: wp.int32, tile_row: wp.int32, tile_column: wp.int32):
+    """A tile is covered whole by a triangle: nothing in it is farther than its plane.
+
+    `y` is the image's row at the tile's first.
+    """
+    # The plane's greatest value in a rectangle is at a corner.
+    x = wp.float32(tile_column * _TILE) - s.corner[0]
+    row = wp.float32(y) - s.corner[1]
+    side = wp.float32(_TILE)
+    z = s.corner[2] + s.slopes[0] * x + s.slopes[1] * row
+    z += most(s.slopes[0], 0.0) * side + most(s.slopes[1], 0.0) * side
+    # The margin is some rounding errors of these sums.
+    z = least(z + 1.0e-6 * (1.0 + wp.abs(s.slopes[0] * x) + wp.abs(s.slopes[1] * row)), s.z_high)
+    tile = tile_row * canvas.tiles + tile_column
+    canvas.far[tile] = wp.min(canvas.far[tile], depth_bits(z))
+
+
+@wp.func
+def draw_large(
+    canvas: Canvas,
+    s: Shape,
+    n: wp.int32,
+    y_begin: wp.int32,
+    y_end: wp.int32,
+    columns: wp.int32,
+    near: wp.int32,
+):
+    """Draw one row of tiles after the other, without tiles at the ends that hide the triangle."""
+    shift = n * canvas.height - canvas.begin  # from the image's rows to the band's
+    x_begin = packed_begin(columns)
+    x_end = packed_end(columns)
+    # Pixels beyond near and far plane, or before what is peeled, are left open.
+    closes = s.z_low >= -1.0 and s.z_high <= 1.0 and canvas.passed.shape[0] == 0
+    y = wp.int32(y_begin)
+    while y < y_end:
+        tile_row = (y + shift) // _TILE
+        top = wp.min((tile_row + 1) * _TILE, canvas.end - canvas.begin) - shift
+        stop = wp.min(top, y_end)
+        first = x_begin // _TILE
+        last = (x_end - 1) // _TILE + 1
+        tiles = tile_row * canvas.tiles
+        while first < last and canvas.far[tiles + first] < near:
+            first += 1
+        while last > first and canvas.far[tiles + last - 1] < near:
+            last -= 1
+        if first < last:
+            left = wp.max(x_begin, first * _TILE)
+            right = wp.min(x_end, last * _TILE)
+            span = draw_rows(canvas, s, n * canvas.height * canvas.width, y, stop, left, right)
+            whole = closes and y + shift == tile_row * _TILE and stop == top
+            for column in range(span[2] // _TILE, (span[3] - 1) // _TILE + 1):
+                covered = span[0] <= column * _TILE
+                covered = covered and span[1] >= wp.min((column + 1) * _TILE, canvas.width)
+                if whole and covered:
+                    close_tile(canvas, s, y, tile_row, column)
+                else:
+                    pay(canvas, tile_row, column, _AREA // 2)
+        y = stop
+
+
+@wp.func
+def draw_record(
+    canvas: Canvas,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    image: wp.vec3i,
+    n: wp.int32,
+    box: wp.vec4i,
+    is_large: wp.bool,
+):
+    """Draw what a band has of one triangle, unless all of it is hidden."""
+    shift = n * canvas.height - canvas.begin
+    y_begin = wp.max(packed_begin(box[0]), -shift)
+    y_end = wp.min(packed_end(box[0]), canvas.end - n * canvas.height)
+    if y_begin >= y_end or is_hidden(canvas, y_begin + shift, y_end + shift, box[1], box[2]):
+        return
+    triangle = image[0] + box[3] - image[2]
+    t = tri[triangle]
+    m = wp.min(n, pos.shape[0] - 1)
+    a = screen[m, t[0]]
+    b = screen[m, t[1]]
+    c = screen[m, t[2]]
+    base = n * canvas.height * canvas.width
+    if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
+        s = shape_of(a, b, c, triangle)
+        if is_large:
+            draw_large(canvas, s, n, y_begin, y_end, box[1], box[2])
+        else:
+            draw_rows(canvas, s, base, y_begin, y_end, 0, canvas.width)
+            x_begin = packed_begin(box[1])
+            pixels = (y_end - y_begin) * (packed_end(box[1]) - x_begin) // 2 + 1
+            pay(canvas, (y_begin + shift) // _TILE, x_begin // _TILE, pixels)
+    else:
+        pa = pos[m, t[0]]
+        pb = pos[m, t[1]]
+        pc = pos[m, t[2]]
+        draw_crossing(canvas, pa, pb, pc, a, b, c, base, y_begin, y_end, 0, canvas.width, triangle)
+
+
+@wp.kernel(enable_backward=False)
+def cover(
+    band: wp.int32,
+    row_begin: wp.int32,
+    row_end: wp.int32,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    images: wp.array(dtype=wp.vec3i),
+    width: wp.int32,
+    height: wp.int32,
+    begins: wp.array(dtype=wp.int32),
+    packed: wp.array(dtype=wp.vec2i),
+    records: wp.array(dtype=wp.vec4i),
+    order: wp.array(dtype=wp.int32),
+    passed: wp.array(dtype=wp.int64),
+    keys: wp.array(dtype=wp.int64),
+    far: wp.array2d(dtype=wp.int32),
+    debt: wp.array2d(dtype=wp.int32),
+):
+    """Draw the rows [row_begin, row_end) of all images laid end to end, by one thread.
+
+    The records are those of the survey's bands, which begin at `begins`; `order` has the large
+    ones from front to back.
+    """
+    canvas = Canvas()
+    canvas.keys = keys
+    canvas.passed = passed
+    canvas.far = far[band]
+    canvas.debt = debt[band]
+    canvas.begin = row_begin
+    canvas.end = row_end
+    canvas.tiles = (width - 1) // _TILE + 1
+    canvas.width = width
+    canvas.height = height
+    for tile in range(far.shape[1]):
+        far[band, tile] = _UNKNOWN
+        debt[band, tile] = _AREA
+    for i in range(order.shape[0]):
+        record = records[order[i]]
+        n = image_of(images, record[3])
+        draw_record(canvas, pos, screen, tri, images[n], n, record, True)
+    n = wp.int32(0)
+    image = images[0]
+    for part in range(begins.shape[0]):
+        for i in range(begins[part], begins[part] + packed[part][0]):
+            record = records[i]
+            while record[3] >= image[2] + image[1]:
+                n += 1
+                image = images[n]
+            draw_record(canvas, pos, screen, tri, image, n, record, False)

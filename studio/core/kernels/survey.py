@@ -1,0 +1,205 @@
+"""What each triangle may cover, before anything is drawn: rows, columns and least depth.
+
+What shows nothing drops out here. On CPU each band surveys a part of the triangles and packs what
+is left: small triangles from the front of its part of the records, large ones from its back.
+"""
+
+import warp as wp
+
+from studio.core.kernels.visibility import (
+    depth_bits,
+    determinant,
+    doubled_area,
+    is_bounded,
+    least,
+    most,
+)
+
+wp.set_module_options({"enable_backward": False})
+
+LARGE = 1024
+"""Pixels of the bounding box from which on a triangle is worth sorting by depth."""
+
+DIGITS = 11
+"""Bits per pass of the sort by depth: its counters fit a core's first cache."""
+
+_DIGITS = wp.constant(DIGITS)
+_BUCKETS = wp.constant(1 << DIGITS)
+
+
+@wp.func
+def pack(begin: wp.int32, end: wp.int32) -> wp.int32:
+    """Two numbers of 0..32768."""
+    return begin | (end << 16)
+
+
+@wp.func
+def packed_begin(packed: wp.int32) -> wp.int32:
+    return packed & 0xFFFF
+
+
+@wp.func
+def packed_end(packed: wp.int32) -> wp.int32:
+    return (packed >> 16) & 0xFFFF
+
+
+@wp.func
+def pixel_range(low: wp.float32, high: wp.float32, limit: wp.int32) -> wp.vec2i:
+    """Pixel centres in [low, high) and within 0..limit."""
+    top = wp.float32(limit)
+    begin = wp.int32(wp.ceil(most(least(low, top), 0.0)))
+    end = wp.int32(wp.ceil(most(least(high, top), 0.0)))
+    return wp.vec2i(begin, end)
+
+
+@wp.func
+def survey_projected(
+    a: wp.vec4, b: wp.vec4, c: wp.vec4, width: wp.int32, height: wp.int32, cull: wp.int32, item: wp.int32
+) -> wp.vec4i:
+    """The record of a triangle whose vertices project; without rows if it shows nothing."""
+    area = doubled_area(a, b, c)
+    if area == wp.float64(0.0) or (cull != 0 and area < wp.float64(0.0)):
+        return wp.vec4i(0, 0, 0, item)
+    y = pixel_range(least(a[1], least(b[1], c[1])), most(a[1], most(b[1], c[1])), height)
+    x = pixel_range(least(a[0], least(b[0], c[0])), most(a[0], most(b[0], c[0])), width)
+    near = least(a[2], least(b[2], c[2]))
+    far = most(a[2], most(b[2], c[2]))
+    shows = y[0] < y[1] and x[0] < x[1] and far >= -1.0 and near <= 1.0
+    return wp.vec4i(wp.where(shows, pack(y[0], y[1]), 0), pack(x[0], x[1]), depth_bits(near), item)
+
+
+@wp.func
+def survey_crossing(
+    a: wp.vec4, b: wp.vec4, c: wp.vec4, width: wp.int32, height: wp.int32, cull: wp.int32, item: wp.int32
+) -> wp.vec4i:
+    """The record of a triangle that crosses the camera plane or is too large to project."""
+    shows = is_bounded(a) and is_bounded(b) and is_bounded(c)
+    shows = shows and (a[3] > 0.0 or b[3] > 0.0 or c[3] > 0.0)
+    det = determinant(a, b, c)
+    shows = shows and (det > wp.float64(0.0) or (cull == 0 and det < wp.float64(0.0)))
+    return wp.vec4i(wp.where(shows, pack(0, height), 0), pack(0, width), depth_bits(-1.0), item)
+
+
+@wp.kernel(enable_backward=False)
+def survey(
+    band: wp.int32,
+    begin: wp.int32,
+    end: wp.int32,
+    chunk: wp.int32,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    images: wp.array(dtype=wp.vec3i),
+    width: wp.int32,
+    height: wp.int32,
+    cull: wp.int32,
+    packed: wp.array(dtype=wp.vec2i),
+    records: wp.array(dtype=wp.vec4i),
+):
+    """Survey the items [begin, end): the triangles of all images, one image after the other.
+
+    `images` has the first triangle, their number and the first item of each image. A record is
+    (rows, columns, least depth, item). With `packed`, which gets the numbers of small and large
+    ones per band, only what shows something is kept; otherwise every item has its place.
+    """
+    n, part = wp.tid()
+    m = wp.min(n, pos.shape[0] - 1)  # one set of positions may serve all images
+    image = images[n]
+    first = wp.max(begin, image[2] + part * chunk)
+    last = wp.min(end, image[2] + wp.min((part + 1) * chunk, image[1]))
+    count = pos.shape[1]
+    packing = packed.shape[0] > 0
+    small = wp.int32(0)
+    large = wp.int32(0)
+    if packing:
+        small = packed[band][0]
+        large = packed[band][1]
+    for item in range(first, last):
+        t = tri[image[0] + item - image[2]]
+        record = wp.vec4i(0, 0, 0, item)
+        # An index out of range is the caller's mistake, but must not read foreign memory.
+        if t[0] >= 0 and t[1] >= 0 and t[2] >= 0 and t[0] < count and t[1] < count and t[2] < count:
+            a = screen[m, t[0]]
+            b = screen[m, t[1]]
+            c = screen[m, t[2]]
+            if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
+                record = survey_projected(a, b, c, width, height, cull, item)
+            else:
+                record = survey_crossing(pos[m, t[0]], pos[m, t[1]], pos[m, t[2]], width, height, cull, item)
+        if packing:
+            high = packed_end(record[0]) - packed_begin(record[0])
+            wide = packed_end(record[1]) - packed_begin(record[1])
+            seen = wp.where(record[0] != 0, 1, 0)
+            is_large = wp.where(high * wide >= LARGE, seen, 0)
+            # Written in any case: what shows nothing is overwritten by the next. No branch.
+            records[wp.where(is_large != 0, end - 1 - large, begin + small)] = record
+            large += is_large
+            small += seen - is_large
+        else:
+            records[item] = record
+    if packing:
+        packed[band] = wp.vec2i(small, large)
+
+
+@wp.kernel(enable_backward=False)
+def front_to_back(
+    ends: wp.array(dtype=wp.int32),
+    packed: wp.array(dtype=wp.vec2i),
+    records: wp.array(dtype=wp.vec4i),
+    buckets: wp.array2d(dtype=wp.int32),
+    spare: wp.array(dtype=wp.int32),
+    order: wp.array(dtype=wp.int32),
+):
+    """Sort the large records, at the ends of the bands' parts, by their least depth.
+
+    A counting sort of 22 bits of the depth, in two passes, by one thread.
+    """
+    total = wp.int32(0)
+    low = wp.int32(0x7FFFFFFF)
+    high = wp.int32(-0x7FFFFFFF)
+    for band in range(ends.shape[0]):
+        for i in range(packed[band][1]):
+            record = ends[band] - 1 - i
+            near = records[record][2]
+            low = wp.min(low, near)
+            high = wp.max(high, near)
+            order[total] = record
+            total += 1
+    # Depths in [-1, 1] differ in 31 bits; as many of the last are left out as must.
+    shift = wp.int64(0)
+    while ((wp.int64(high) - wp.int64(low)) >> shift) >= wp.int64(_BUCKETS * _BUCKETS):
+        shift += wp.int64(1)
+    for i in range(total):
+        digits = wp.int32((wp.int64(records[order[i]][2]) - wp.int64(low)) >> shift)
+        buckets[0, digits & (_BUCKETS - 1)] += 1
+        buckets[1, digits >> _DIGITS] += 1
+    for p in range(2):
+        sum = wp.int32(0)
+        for bucket in range(_BUCKETS):
+            count = buckets[p, bucket]
+            buckets[p, bucket] = sum
+            sum += count
+    for i in range(total):
+        record = order[i]
+        digit = wp.int32((wp.int64(records[record][2]) - wp.int64(low)) >> shift) & (_BUCKETS - 1)
+        spare[buckets[0, digit]] = record
+        buckets[0, digit] += 1
+    for i in range(total):
+        record = spare[i]
+        digit = wp.int32((wp.int64(records[record][2]) - wp.int64(low)) >> shift) >> _DIGITS
+        order[buckets[1, digit]] = record
+        buckets[1, digit] += 1
+
+
+@wp.func
+def image_of(images: wp.array(dtype=wp.vec3i), item: wp.int32) -> wp.int32:
+    """The last image whose first item is not after `item`."""
+    low = wp.int32(0)
+    high = wp.int32(images.shape[0])
+    while high - low > 1:
+        middle = (low + high) // 2
+        if images[middle][2] <= item:
+            low = middle
+        else:
+            high = middle
+    return low
