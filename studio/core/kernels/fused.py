@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from studio.core.kernels.channels import variant
+from studio.core.kernels.channels import dot_product, variant
 from studio.core.kernels.outline import mirrored
 
 PRELOAD = (3, 4, 11)
@@ -364,6 +364,8 @@ def _make_backward(module, vec):
 
 
 def _make_sparse_backward(module, vec):
+    dot = dot_product(vec)
+
     @_native(_SPARSE_BACKWARD, vec)
     def add_pixel(
         n: int,
@@ -388,9 +390,12 @@ def _make_sparse_backward(module, vec):
     @wp.kernel(enable_backward=False, module=module)
     def sparse_backward(
         begin: wp.int32,
+        end: wp.int32,
+        run: wp.int32,
         pixels: wp.array(dtype=wp.vec4i),
         amount_a: wp.array(dtype=wp.vec4),
         amount_b: wp.array(dtype=wp.vec4),
+        difference: wp.array(dtype=vec),
         pos: wp.array2d(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
@@ -403,26 +408,30 @@ def _make_sparse_backward(module, vec):
         grad_pos: wp.array2d(dtype=wp.vec4),
         grad_attr: wp.array2d(dtype=vec),
     ):
-        """What antialiasing records add to the gradient of their pixels' colours.
+        """What antialiasing records add to the gradient, for pixels begin * run to end * run.
 
-        A record changes its target by amount * (source - target) + mirror * (mirrored - target),
-        so each colour gets its factor times the target's gradient.
+        A record changes its target by amount * (source - target) + mirror * (mirrored - target):
+        each colour gets its factor times the target's gradient, the ends of the edge the
+        amount's. Every band sees all records and takes the pixels that are its own, so that
+        bands made of whole images need no copies of the gradient.
         """
-        i = begin + wp.tid()
+        i = wp.tid()
         r = pixels[i]
-        amount = amount_a[i][0]
-        mirror = amount_b[i][0]
+        da = amount_a[i]
+        db = amount_b[i]
+        first = begin * run
+        last = end * run
         step_x = 2.0 / wp.float32(width)
         for part in range(3):
             pixel = r[1]
-            share = -(amount + mirror)
+            share = -(da[0] + db[0])
             if part == 1:
                 pixel = r[0]
-                share = amount
+                share = da[0]
             elif part == 2:
-                pixel = mirrored(r, mirror)
-                share = mirror
-            if share != 0.0:
+                pixel = mirrored(r, db[0])
+                share = db[0]
+            if share != 0.0 and pixel >= first and pixel < last:
                 n = pixel // (width * height)
                 m = wp.min(n, attr.shape[0] - 1)
                 fy = (wp.float32((pixel // width) % height) + 0.5) * (2.0 / wp.float32(height)) - 1.0
@@ -430,5 +439,10 @@ def _make_sparse_backward(module, vec):
                     n, m, pixel, pixel % width, r[1], share, fy, step_x,
                     pos, tri, attr, rast, with_pos, with_attr, grad_out, grad_pos, grad_attr,
                 )  # fmt: skip
+        if with_pos != 0 and r[1] >= first and r[1] < last:
+            g = dot(grad_out[r[1]], difference[i])
+            n = r[1] // (width * height)
+            wp.atomic_add(grad_pos, n, r[2], wp.vec4(g * da[1], g * da[2], 0.0, g * da[3]))
+            wp.atomic_add(grad_pos, n, r[3], wp.vec4(g * db[1], g * db[2], 0.0, g * db[3]))
 
     return sparse_backward

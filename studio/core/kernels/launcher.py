@@ -33,11 +33,11 @@ class Band:
     end: int
 
 
-class _Begin:
-    """Stands in an input list for the first item of the band."""
+class _Edge:
+    """Stands in an input list for the first item of the band, or the one after its last."""
 
 
-BEGIN = _Begin()
+BEGIN, END = _Edge(), _Edge()
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,23 +290,50 @@ def launch_in_band(
     )
 
 
-def _for_band(
-    kernel: Any, entry: Any, values: Sequence[Any], ready: Sequence[Any], band: Band, copies: dict
-) -> list[Any]:
-    out = []
-    for number, value in enumerate(values):
-        if value is BEGIN:
-            out.append(band.begin)
-        elif isinstance(value, Sliced):
-            out.append(_argument(kernel, entry, number, value.tensor[band.begin : band.end]))
-        elif isinstance(value, Scatter):
-            copy = copies.get(id(value), value.tensor)
-            if copy is not value.tensor:
-                copy.zero_()
-            out.append(_argument(kernel, entry, number, copy))
-        else:
-            out.append(ready[number])
-    return out
+class _Job:
+    """A kernel with its inputs, those turned to arrays once that all bands share."""
+
+    def __init__(self, kernel: Any, inputs: Sequence[Any], device: torch.device, adjoint: bool) -> None:
+        self.kernel, self.inputs, self.device = kernel, inputs, device
+        # A generated adjoint takes a second set of arguments, which only wp.launch packs.
+        self.entry = _entry(kernel, device)
+        if adjoint:
+            self.entry = None
+        self._ready = [
+            None if isinstance(v, (Sliced, Scatter, _Edge)) else _argument(kernel, self.entry, i, v)
+            for i, v in enumerate(inputs)
+        ]
+
+    def values(self, band: Band, copies: dict[int, Tensor]) -> list[Any]:
+        """The inputs as `band` sees them."""
+        out = list(self._ready)
+        for number, value in enumerate(self.inputs):
+            if value is BEGIN:
+                out[number] = band.begin
+            elif value is END:
+                out[number] = band.end
+            elif isinstance(value, Sliced):
+                part = value.tensor[band.begin : band.end]
+                out[number] = _argument(self.kernel, self.entry, number, part)
+            elif isinstance(value, Scatter):
+                target = copies.get(id(value), value.tensor)
+                out[number] = _argument(self.kernel, self.entry, number, target)
+        return out
+
+    def run(self, dims: tuple[int, ...], values: list[Any], gradients: list[Any] | None) -> None:
+        if self.entry is not None:
+            self.entry(dims, values)
+            return
+        extra = {} if gradients is None else {"adj_inputs": gradients, "adjoint": True}
+        wp.launch(
+            self.kernel,
+            dim=dims,
+            inputs=values,
+            device=_warp_device(self.device),
+            stream=_stream(self.device) if self.device.type == "cuda" else None,
+            record_tape=False,
+            **extra,
+        )
 
 
 def _private(values: Sequence[Any], parts: Sequence[Band]) -> list[dict[int, Tensor]]:
@@ -318,7 +345,8 @@ def _private(values: Sequence[Any], parts: Sequence[Band]) -> list[dict[int, Ten
         if value.unit and all(band.end % value.unit == 0 for band in parts):
             continue
         for band in parts[1:]:
-            copies[band.index][id(value)] = torch.empty_like(value.tensor)
+            if id(value) not in copies[band.index]:
+                copies[band.index][id(value)] = torch.empty_like(value.tensor)
     return copies
 
 
@@ -329,6 +357,7 @@ def launch(
     device: torch.device,
     adjoint: Sequence[Any] | None = None,
     limit: int | None = None,
+    then: Sequence[tuple[Any, int, Sequence[Any]]] = (),
 ) -> None:
     """Run a kernel over `dim`, its leading dimension split into bands on CPU.
 
@@ -343,55 +372,38 @@ def launch(
         adjoint: launch the generated adjoint instead: for each of `inputs` its gradient
             (None, a tensor, Sliced, or Scatter), outputs' gradients included.
         limit: at most this many bands.
+        then: (kernel, dim, inputs) that follow in every band, each over its whole dim; BEGIN and
+            END among their inputs say which part of the first kernel's dim the band has.
     """
     shape = (dim,) if isinstance(dim, int) else tuple(dim)
     if any(size == 0 for size in shape):
         return
     parts = bands(device, shape[0], limit)
-    # A generated adjoint takes a second set of arguments, which only wp.launch packs.
-    entry = _entry(kernel, device) if adjoint is None else None
-    load(kernel.module, device)
-    gradients = list(adjoint) if adjoint is not None else []
-    wrappers = (Sliced, Scatter, _Begin)
-    ready, ready_adjoint = (
-        [None if isinstance(v, wrappers) else _argument(kernel, entry, i, v) for i, v in enumerate(values)]
-        for values in (inputs, gradients)
-    )
-    copies = _private([*inputs, *gradients], parts)
+    job = _Job(kernel, inputs, device, adjoint is not None)
+    pull = None if adjoint is None else _Job(kernel, adjoint, device, True)
+    following = [(_Job(other, values, device, False), size) for other, size, values in then if size > 0]
+    every = [*inputs, *(adjoint or ()), *(value for _, _, values in then for value in values)]
+    copies = _private(every, parts)
 
     def body(band: Band) -> None:
         own = copies[band.index]
-        dims = (band.end - band.begin, *shape[1:])
-        values = _for_band(kernel, entry, inputs, ready, band, own)
-        if entry is not None:
-            entry(dims, values)
-            return
-        extra: dict[str, Any] = {}
-        if adjoint is not None:
-            extra = {
-                "adj_inputs": _for_band(kernel, None, gradients, ready_adjoint, band, own),
-                "adjoint": True,
-            }
-        wp.launch(
-            kernel,
-            dim=dims,
-            inputs=values,
-            device=_warp_device(device),
-            stream=_stream(device) if device.type == "cuda" else None,
-            record_tape=False,
-            **extra,
-        )
+        for copy in own.values():
+            copy.zero_()
+        gradients = None if pull is None else pull.values(band, own)
+        job.run((band.end - band.begin, *shape[1:]), job.values(band, own), gradients)
+        for other, size in following:
+            other.run((size,), other.values(band, own), None)
 
     if len(parts) == 1:
         body(parts[0])
     else:
         pool().run(parts, body)
-    _sum_up([*inputs, *gradients], copies)
+    _sum_up(copies, every)
 
 
-def _sum_up(values: Sequence[Any], copies: Sequence[dict[int, Tensor]]) -> None:
+def _sum_up(copies: Sequence[dict[int, Tensor]], values: Sequence[Any]) -> None:
     """Add the bands' copies to the tensors they stand for."""
-    for value in values:
-        for own in copies:
-            if id(value) in own:
-                value.tensor.add_(own[id(value)])
+    targets = {id(value): value for value in values if isinstance(value, Scatter)}
+    for own in copies:
+        for key, copy in own.items():
+            targets[key].tensor.add_(copy)

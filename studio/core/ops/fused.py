@@ -63,10 +63,13 @@ def _backward(
     attr: Tensor,
     rast: Tensor,
     grad_out: Tensor,
-    records: Records | None,
-    wants: Any,
+    found: tuple[Records, Tensor] | None,
+    wants: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
-    """Gradients of pos and attr from that of the image, and of what records blended."""
+    """Gradients of pos and attr from that of the image.
+
+    `found`: what was blended into the image, and [R, C] how much a unit of it changed.
+    """
     with_pos, with_attr = wants
     n, height, width, channels = grad_out.shape
     run = run_length(pos.device, width)
@@ -84,18 +87,16 @@ def _backward(
         to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
         unit = rows * (n if len(attr) == 1 else 1)
         to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
-        shared = [pos, tri, values, rast.view(-1, 4), width, height, *wanted]
+        shared = [pos, tri, values, rast.view(-1, 4), width, height, *wanted, to_pos, to_attr]
+        then = []
+        if found is not None:
+            records, difference = found
+            change = difference if whole else difference[:, span].contiguous()
+            inputs = [launcher.BEGIN, launcher.END, run, *records, change, *shared]
+            then = [(kernels(count).sparse_backward, len(change), inputs)]
         launcher.launch(
-            kernels(count).backward, n * rows, [launcher.BEGIN, run, *shared, to_pos, to_attr], pos.device
+            kernels(count).backward, n * rows, [launcher.BEGIN, run, *shared], pos.device, then=then
         )
-        if records is not None:
-            launcher.launch(
-                kernels(count).sparse_backward,
-                len(records.pixels),
-                [0, *records, *shared, grad_pos, target],
-                pos.device,
-                limit=1,
-            )
         if with_attr and not whole:
             grad_attr[..., span] = target
     return grad_pos if with_pos else None, grad_attr if with_attr else None
@@ -169,17 +170,8 @@ class _Draw(torch.autograd.Function):
         pos, tri, attr, rast, difference, *found = ctx.saved_tensors
         records = Records(*found)
         grad_out = grads[0].contiguous()
-        _, height, width, channels = grad_out.shape
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        to_pos, to_attr = _backward(pos, tri, attr, rast, grad_out, records, wants)
-        if to_pos is not None:
-            launcher.launch(
-                outline.pull_positions,
-                len(records.pixels),
-                [*records, difference, height * width, 1.0, grad_out.view(-1, channels), to_pos],
-                pos.device,
-                limit=1,
-            )
+        to_pos, to_attr = _backward(pos, tri, attr, rast, grad_out, (records, difference), wants)
         to_background = None
         if ctx.needs_input_grad[3]:
             to_background = _pull_background(rast, grad_out, records, ctx.background)
