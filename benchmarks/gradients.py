@@ -16,6 +16,7 @@ import argparse
 from benchmarks import _docs
 from benchmarks._gradient_check import Case, table, worst_error
 from benchmarks._gradient_geometry import antialias_cases, fused_cases, interpolate_cases, raster_cases
+from benchmarks._gradient_soft import soft_cases
 from benchmarks._gradient_textures import texture_cases
 
 
@@ -27,6 +28,7 @@ def cases() -> list[Case]:
         *texture_cases(),
         *antialias_cases(),
         *fused_cases(),
+        *soft_cases(),
     ]
 
 
