@@ -11,6 +11,7 @@ differ (another release), `entry` gives None and the launcher goes through wp.la
 from __future__ import annotations
 
 import ctypes
+import math
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -56,6 +57,7 @@ class ArrayKind(NamedTuple):
     size: int  # bytes of a number
     inner: tuple[int, ...]  # trailing dimensions that make one vector or matrix
     dims: int
+    step: int  # bytes from one item to the next
 
 
 class Entry:
@@ -79,18 +81,20 @@ class Entry:
         kind = self.kinds[number]
         if kind is None:
             raise TypeError(f"kernel {self.name}: argument {number} takes a number, got a tensor")
-        shape, strides = tensor.shape, tensor.stride()
-        dtype, size, inner, dims = kind
-        if tensor.dtype is not dtype or len(shape) != dims + len(inner) or not _fits(shape, strides, inner):
-            raise TypeError(
-                f"kernel {self.name}: argument {number} takes {dims} dimensions of {dtype} {list(inner)}, "
-                f"got {list(shape)} {tensor.dtype} with strides {list(strides)}"
-            )
-        if dims == 1:
-            return (tensor, tensor.data_ptr(), 0, shape[0], 0, 0, 0, strides[0] * size, 0, 0, 0, 1, 0)
-        rest = (0,) * (_MAX_DIMS - dims)
-        steps = [stride * size for stride in strides[:dims]]
-        return (tensor, tensor.data_ptr(), 0, *shape[:dims], *rest, *steps, *rest, dims, 0)
+        dtype, size, inner, dims, step = kind
+        shape = tensor.shape
+        if tensor.dtype is dtype and len(shape) == dims + len(inner):
+            if dims == 1 and tensor.is_contiguous() and shape[1:] == inner:
+                return (tensor, tensor.data_ptr(), 0, shape[0], 0, 0, 0, step, 0, 0, 0, 1, 0)
+            strides = tensor.stride()
+            if _fits(shape, strides, inner):
+                rest = (0,) * (_MAX_DIMS - dims)
+                steps = [stride * size for stride in strides[:dims]]
+                return (tensor, tensor.data_ptr(), 0, *shape[:dims], *rest, *steps, *rest, dims, 0)
+        raise TypeError(
+            f"kernel {self.name}: argument {number} takes {dims} dimensions of {dtype} {list(inner)}, "
+            f"got {list(shape)} {tensor.dtype} with strides {list(tensor.stride())}"
+        )
 
     def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
         """Run over `dim`; values are numbers and what `array` gave, in the kernel's order."""
@@ -121,7 +125,7 @@ def _kind(annotation: Any) -> ArrayKind | None:
         return None
     inner = tuple(getattr(annotation.dtype, "_shape_", ()))
     dtype, size = _TENSORS[getattr(annotation.dtype, "_wp_scalar_type_", annotation.dtype)]
-    return ArrayKind(dtype, size, inner, annotation.ndim)
+    return ArrayKind(dtype, size, inner, annotation.ndim, size * math.prod(inner))
 
 
 def _format(annotation: Any) -> str:
