@@ -1,211 +1,126 @@
-"""Cube maps: directions to faces and back, and the texels around a point, across edges too.
+"""Where a lookup falls in a cube map: the texels around it, across edges of faces too, as C++.
 
 Faces are OpenGL's: +x, -x, +y, -y, +z, -z, each with axes (sc, tc, ma) such that
-s = (sc / ma + 1) / 2 and t = (tc / ma + 1) / 2; row 0 is t = 0. A lookup is (s, t, face);
-face -1 is none. (OpenGL 4.6 specification, table 8.19.)
+s = (sc / ma + 1) / 2 and t = (tc / ma + 1) / 2; row 0 is t = 0 (OpenGL 4.6, table 8.19). A lookup
+is (s, t, face), face -1 for none. The code is part of the functions in `texture_sample`.
 """
 
-import warp as wp
+Vector = tuple[int, int, int]
 
-wp.set_module_options({"enable_backward": False})
+AXES: tuple[tuple[Vector, Vector, Vector], ...] = (
+    ((0, 0, -1), (0, -1, 0), (1, 0, 0)),
+    ((0, 0, 1), (0, -1, 0), (-1, 0, 0)),
+    ((1, 0, 0), (0, 0, 1), (0, 1, 0)),
+    ((1, 0, 0), (0, 0, -1), (0, -1, 0)),
+    ((1, 0, 0), (0, -1, 0), (0, 0, 1)),
+    ((-1, 0, 0), (0, -1, 0), (0, 0, -1)),
+)
+"""sc, tc and ma of each face in x, y, z."""
 
-vec6 = wp.types.vector(length=6, dtype=wp.float32)
-
-
-@wp.func
-def to_face(face: wp.int32, v: wp.vec3) -> wp.vec3:
-    """(sc, tc, ma) of a vector in the axes of a face; linear in v."""
-    sign = wp.where(face % 2 == 0, 1.0, -1.0)
-    axis = face // 2
-    sc = wp.where(axis == 0, -sign * v[2], wp.where(axis == 1, v[0], sign * v[0]))
-    tc = wp.where(axis == 1, sign * v[2], -v[1])
-    ma = sign * wp.where(axis == 0, v[0], wp.where(axis == 1, v[1], v[2]))
-    return wp.vec3(sc, tc, ma)
+LENGTH = 3
+"""Numbers in a lookup: s, t and the face."""
 
 
-@wp.func
-def from_face(face: wp.int32, v: wp.vec3) -> wp.vec3:
-    """The vector of which `to_face` gives v: its inverse and, as axes are orthonormal, its transpose."""
-    sign = wp.where(face % 2 == 0, 1.0, -1.0)
-    axis = face // 2
-    x = wp.where(axis == 0, sign * v[2], wp.where(axis == 1, v[0], sign * v[0]))
-    y = wp.where(axis == 1, sign * v[2], -v[1])
-    z = wp.where(axis == 0, -sign * v[0], wp.where(axis == 1, sign * v[1], sign * v[2]))
-    return wp.vec3(x, y, z)
+def _dot(a: Vector, b: Vector) -> int:
+    return sum(p * q for p, q in zip(a, b))
 
 
-@wp.func
-def face_of(d: wp.vec3) -> wp.int32:
-    """The face a direction meets; on an edge the first of those that share it."""
-    x = wp.abs(d[0])
-    y = wp.abs(d[1])
-    z = wp.abs(d[2])
-    on_x = x >= y and x >= z
-    on_y = y >= z
-    axis = wp.where(on_x, 0, wp.where(on_y, 1, 2))
-    along = wp.where(on_x, d[0], wp.where(on_y, d[1], d[2]))
-    return 2 * axis + wp.where(along < 0.0, 1, 0)
+def _neighbour(face: int, side: int) -> tuple[int, ...]:
+    """Beyond a side of a face (low s, high s, low t, high t): face and place of texel k along it.
 
-
-@wp.func
-def has_face(f: wp.vec3) -> wp.bool:
-    """Whether (sc, tc, ma) is usable: not NaN, not zero, not infinite."""
-    return wp.abs(f[0]) <= f[2] and wp.abs(f[1]) <= f[2] and f[2] > 1.0e-18 and f[2] < 1.0e18
-
-
-@wp.kernel(enable_backward=False)
-def project(
-    begin: wp.int32,
-    run: wp.int32,
-    direction: wp.array(dtype=wp.vec3),
-    with_da: wp.int32,
-    direction_da: wp.array(dtype=vec6),
-    lookup: wp.array(dtype=wp.vec3),
-    st_da: wp.array(dtype=wp.vec4),
-):
-    """Directions and their screen derivatives to (s, t, face) and those of (s, t)."""
-    first = (begin + wp.tid()) * run
-    for p in range(first, first + run):
-        d = direction[p]
-        face = face_of(d)
-        f = to_face(face, d)
-        ok = has_face(f)
-        r = wp.where(ok, 0.5 / f[2], 0.0)
-        s = wp.where(ok, f[0] * r, 0.0)
-        t = wp.where(ok, f[1] * r, 0.0)
-        lookup[p] = wp.vec3(s + 0.5, t + 0.5, wp.where(ok, wp.float32(face), -1.0))
-        if with_da != 0:
-            da = direction_da[p]
-            fx = to_face(face, wp.vec3(da[0], da[2], da[4]))
-            fy = to_face(face, wp.vec3(da[1], da[3], da[5]))
-            # s and t are half of sc / ma and tc / ma, and so is r of 1 / ma.
-            st_da[p] = wp.vec4(
-                (fx[0] - 2.0 * s * fx[2]) * r,
-                (fy[0] - 2.0 * s * fy[2]) * r,
-                (fx[1] - 2.0 * t * fx[2]) * r,
-                (fy[1] - 2.0 * t * fy[2]) * r,
-            )
-
-
-@wp.kernel(enable_backward=False)
-def project_backward(
-    begin: wp.int32,
-    run: wp.int32,
-    direction: wp.array(dtype=wp.vec3),
-    with_da: wp.int32,
-    direction_da: wp.array(dtype=vec6),
-    grad_lookup: wp.array(dtype=wp.vec3),
-    grad_st_da: wp.array(dtype=wp.vec4),
-    grad_direction: wp.array(dtype=wp.vec3),
-    grad_direction_da: wp.array(dtype=vec6),
-):
-    """Gradients of s, t and their derivatives to the direction and its derivatives."""
-    first = (begin + wp.tid()) * run
-    for p in range(first, first + run):
-        d = direction[p]
-        face = face_of(d)
-        f = to_face(face, d)
-        ok = has_face(f)
-        r = wp.where(ok, 1.0 / f[2], 0.0)
-        a = wp.where(ok, f[0] * r, 0.0)
-        b = wp.where(ok, f[1] * r, 0.0)
-        g = grad_lookup[p]
-        # Gradients of a = sc / ma, b = tc / ma; and of r = 1 / ma apart from those.
-        ga = 0.5 * g[0]
-        gb = 0.5 * g[1]
-        gr = wp.float32(0.0)
-        if with_da != 0:
-            da = direction_da[p]
-            fx = to_face(face, wp.vec3(da[0], da[2], da[4]))
-            fy = to_face(face, wp.vec3(da[1], da[3], da[5]))
-            h = grad_st_da[p] * 0.5
-            ga -= (h[0] * fx[2] + h[1] * fy[2]) * r
-            gb -= (h[2] * fx[2] + h[3] * fy[2]) * r
-            gr += h[0] * (fx[0] - a * fx[2]) + h[1] * (fy[0] - a * fy[2])
-            gr += h[2] * (fx[1] - b * fx[2]) + h[3] * (fy[1] - b * fy[2])
-            to_x = from_face(face, wp.vec3(h[0] * r, h[2] * r, -(h[0] * a + h[2] * b) * r))
-            to_y = from_face(face, wp.vec3(h[1] * r, h[3] * r, -(h[1] * a + h[3] * b) * r))
-            grad_direction_da[p] = vec6(to_x[0], to_y[0], to_x[1], to_y[1], to_x[2], to_y[2])
-        to_f = wp.vec3(ga * r, gb * r, -(ga * a + gb * b + gr * r) * r)
-        grad_direction[p] = from_face(face, wp.where(ok, to_f, wp.vec3(0.0)))
-
-
-@wp.func
-def texel_row(face: wp.int32, i: wp.int32, j: wp.int32, size: wp.int32) -> wp.int32:
-    """Row of texel (i, j) of a face, counted from the image's first; i or j may be one outside.
-
-    The texel outside lies on the neighbour: the plane of the face is folded over the edge.
+    The place is (column, row) = (a (n - 1) + b k, c (n - 1) + d k) for n texels a side.
     """
-    row = (face * size + j) * size + i
-    if i < 0 or i >= size or j < 0 or j >= size:
-        cell = 2.0 / wp.float32(size)
-        sc = (wp.float32(i) + 0.5) * cell - 1.0
-        tc = (wp.float32(j) + 0.5) * cell - 1.0
-        beyond = wp.max(wp.abs(sc), wp.abs(tc)) - 1.0
-        folded = wp.vec3(wp.clamp(sc, -1.0, 1.0), wp.clamp(tc, -1.0, 1.0), 1.0 - beyond)
-        v = from_face(face, folded)
-        other = face_of(v)
-        f = to_face(other, v)
-        # Texel centres, so there is half a texel of room for rounding.
-        column = wp.clamp(wp.int32((f[0] + 1.0) / cell), 0, size - 1)
-        line = wp.clamp(wp.int32((f[1] + 1.0) / cell), 0, size - 1)
-        row = (other * size + line) * size + column
-    return row
+    sc, tc, ma = AXES[face]
+    across, along = (sc, tc) if side < 2 else (tc, sc)
+    outward = across if side % 2 else tuple(-v for v in across)
+    other = next(f for f in range(6) if AXES[f][2] == outward)
+    out = [other]
+    for axis in AXES[other][:2]:
+        # The edge is where this face's normal points; elsewhere k runs along, or against, the axis.
+        near, with_k = _dot(axis, ma), _dot(axis, along)
+        out += [int(near > 0 or with_k < 0), with_k]
+    return tuple(out)
 
 
-@wp.func
-def find_linear(st: wp.vec3, level: wp.vec4i, image: wp.int32, boundary: wp.int32):
-    """As for a flat texture; where three faces meet the fourth texel does not exist."""
-    size = level[0]
-    face = wp.int32(st[2])
-    x = st[0] * wp.float32(size) - 0.5
-    y = st[1] * wp.float32(size) - 0.5
-    left = wp.floor(x)
-    low = wp.floor(y)
-    i = wp.int32(left)
-    j = wp.int32(low)
-    base = level[2] + image * 6 * size * size
-    row = base + (face * size + j) * size + i
-    rows = wp.vec4i(row, row + 1, row + size, row + size + 1)
-    weights = wp.vec4(1.0)
-    if i < 0 or j < 0 or i + 1 >= size or j + 1 >= size:
-        a0 = i < 0
-        a1 = i + 1 >= size
-        b0 = j < 0
-        b1 = j + 1 >= size
-        # What does not exist points to a texel that does, with weight 0.
-        rows = wp.vec4i(
-            base + texel_row(face, wp.where(a0 and b0, 0, i), j, size),
-            base + texel_row(face, wp.where(a1 and b0, i, i + 1), j, size),
-            base + texel_row(face, wp.where(a0 and b1, 0, i), j + 1, size),
-            base + texel_row(face, wp.where(a1 and b1, i, i + 1), j + 1, size),
-        )
-        weights = wp.vec4(
-            wp.where(a0 and b0, 0.0, 1.0),
-            wp.where(a1 and b0, 0.0, 1.0),
-            wp.where(a0 and b1, 0.0, 1.0),
-            wp.where(a1 and b1, 0.0, 1.0),
-        )
-    return rows, weights, x - left, y - low
+def c_array(kind: str, name: str, values: list) -> str:
+    """A constant array as C++."""
+    return f"const {kind} {name}[{len(values)}] = {{{', '.join(str(v) for v in values)}}};\n"
 
 
-@wp.func
-def find_nearest(st: wp.vec3, level: wp.vec4i, image: wp.int32, boundary: wp.int32):
-    """Row of the texel, which always counts."""
-    size = level[0]
-    i = wp.clamp(wp.int32(st[0] * wp.float32(size)), 0, size - 1)
-    j = wp.clamp(wp.int32(st[1] * wp.float32(size)), 0, size - 1)
-    row = ((image * 6 + wp.int32(st[2])) * size + j) * size + i
-    return level[2] + row, wp.float32(1.0)
+_NEIGHBOURS = [v for face in range(6) for side in range(4) for v in _neighbour(face, side)]
 
-
-@wp.func
-def is_lookup(st: wp.vec3) -> wp.bool:
-    """Whether the direction met a face."""
-    return st[2] >= 0.0
-
-
-@wp.func
-def missing_share() -> wp.float32:
-    """The texel missing at a corner is the mean of the other three."""
-    return wp.float32(1.0 / 3.0)
+FIND = (
+    c_array("int", "NEIGHBOURS", _NEIGHBOURS)
+    + """
+    const int BORDER = 4;
+    auto texel_row = [&](int face, int i, int j, int size) {
+        const int last = size - 1;
+        int side = -1, k = 0;
+        if (i < 0 || i > last) {
+            side = i < 0 ? 0 : 1;
+            k = j;
+        } else if (j < 0 || j > last) {
+            side = j < 0 ? 2 : 3;
+            k = i;
+        }
+        if (side >= 0) {
+            const int* to = NEIGHBOURS + 5 * (4 * face + side);
+            face = to[0];
+            i = to[1] * last + to[2] * k;
+            j = to[3] * last + to[4] * k;
+        }
+        return (face * size + j) * size + i;
+    };
+    auto find = [&](const float* at, const Levels& in, int count, Taps& t) {
+        for (int n = 0; n < count; ++n) {
+            const int size = in.width[n];
+            const float ok = at[3 * n + 2] >= 0.0f ? 1.0f : 0.0f;
+            const int face = (int)(at[3 * n + 2] * ok);
+            const float x = at[3 * n] * (float)size - 0.5f;
+            const float y = at[3 * n + 1] * (float)size - 0.5f;
+            const float left = wp::floor(x), low = wp::floor(y);
+            const float fx = x - left, fy = y - low;
+            const int i = (int)left, j = (int)low;
+            const int row = in.base[n] + ((image * 6 + face) * size + j) * size + i;
+            t.row[0][n] = row;
+            t.row[1][n] = row + 1;
+            t.row[2][n] = row + size;
+            t.row[3][n] = row + size + 1;
+            t.x[0][n] = (1.0f - fx) * ok;
+            t.x[1][n] = fx * ok;
+            t.y[0][n] = 1.0f - fy;
+            t.y[1][n] = fy;
+            t.dx[0][n] = -ok;
+            t.dx[1][n] = ok;
+            t.dy[0][n] = -1.0f;
+            t.dy[1][n] = 1.0f;
+            const int outside = (i < 0) | (j < 0) | (i + 1 >= size) | (j + 1 >= size);
+            t.missing[n] = outside ? BORDER : -1;
+        }
+        for (int n = 0; n < count; ++n) {
+            if (t.missing[n] != BORDER) continue;
+            t.missing[n] = -1;
+            const int size = in.width[n], face = at[3 * n + 2] >= 0.0f ? (int)at[3 * n + 2] : 0;
+            const int i = (int)wp::floor(at[3 * n] * (float)size - 0.5f);
+            const int j = (int)wp::floor(at[3 * n + 1] * (float)size - 0.5f);
+            for (int m = 0; m < 4; ++m) {
+                int a = i + (m & 1), b = j + (m >> 1);
+                // Where three faces meet there is no fourth texel; any other stands for it.
+                if ((a < 0 || a >= size) && (b < 0 || b >= size)) {
+                    t.missing[n] = m;
+                    a = a < 0 ? 0 : size - 1;
+                }
+                t.row[m][n] = in.base[n] + image * 6 * size * size + texel_row(face, a, b, size);
+            }
+        }
+    };
+    auto missing = [](const Taps& t, int n) { return t.missing[n]; };
+    auto nearest = [=](const float* at, float& weight) {
+        const int size = table[0];
+        const int i = wp::clamp((int)(at[0] * (float)size), 0, size - 1);
+        const int j = wp::clamp((int)(at[1] * (float)size), 0, size - 1);
+        weight = at[2] >= 0.0f ? 1.0f : 0.0f;
+        return ((image * 6 + (int)(at[2] * weight)) * size + j) * size + i;
+    };
+"""
+)

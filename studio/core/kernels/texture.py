@@ -1,11 +1,8 @@
-"""Where a lookup falls in a texture: the four texels around it and their weights.
+"""Where lookups fall in a flat texture: the four texels around each and their weights, as C++.
 
-Texel (row 0, column 0) has its corner at uv (0, 0); centres lie at (i + 0.5) / size. A level of
-the pyramid is described by (width, height, first row in its array, shift): the shift is for
-`texture_sample`'s division of texels between threads.
+Texel (row 0, column 0) has its corner at uv (0, 0); centres lie at (i + 0.5) / size. The code is
+part of the functions in `texture_sample`, which say what it may use and what it has to fill in.
 """
-
-import warp as wp
 
 NEAREST = 0
 LINEAR = 1
@@ -13,74 +10,57 @@ WRAP = 0
 CLAMP = 1
 ZERO = 2
 
+LENGTH = 2
+"""Numbers in a lookup: u and v."""
 
-@wp.func
-def settle_coordinate(u: wp.float32, boundary: wp.int32) -> wp.float32:
-    """u within a range where its texel number is exact; NaN becomes 0."""
-    wrapped = wp.where(wp.abs(u) < 1.0e9, u - wp.floor(u), 0.0)
-    # One repetition to each side is as good as any number of them.
-    clamped = wp.where(u > -1.0, wp.where(u < 2.0, u, 2.0), -1.0)
-    return wp.where(boundary == 0, wrapped, wp.where(u == u, clamped, 0.0))
-
-
-@wp.func
-def texel_number(i: wp.int32, size: wp.int32, boundary: wp.int32) -> wp.int32:
-    """Texel i along one side of the texture; i is at most a size outside."""
-    wrapped = wp.where(i < 0, i + size, wp.where(i >= size, i - size, i))
-    clamped = wp.where(i < 0, 0, wp.where(i >= size, size - 1, i))
-    return wp.where(boundary == 0, wrapped, clamped)
-
-
-@wp.func
-def counts(i: wp.int32, size: wp.int32, boundary: wp.int32) -> wp.float32:
-    """1 for a texel that counts, 0 for one outside a texture with zero boundary."""
-    outside = i < 0 or i >= size
-    return wp.where(boundary == 2 and outside, 0.0, 1.0)
-
-
-@wp.func
-def find_linear(uv: wp.vec2, level: wp.vec4i, image: wp.int32, boundary: wp.int32):
-    """Rows of the four texels, weights of those that count, position between them."""
-    width = level[0]
-    height = level[1]
-    x = settle_coordinate(uv[0], boundary) * wp.float32(width) - 0.5
-    y = settle_coordinate(uv[1], boundary) * wp.float32(height) - 0.5
-    left = wp.floor(x)
-    low = wp.floor(y)
-    i = wp.int32(left)
-    j = wp.int32(low)
-    base = level[2] + image * width * height
-    i0 = texel_number(i, width, boundary)
-    i1 = texel_number(i + 1, width, boundary)
-    j0 = base + texel_number(j, height, boundary) * width
-    j1 = base + texel_number(j + 1, height, boundary) * width
-    a0 = counts(i, width, boundary)
-    a1 = counts(i + 1, width, boundary)
-    b0 = counts(j, height, boundary)
-    b1 = counts(j + 1, height, boundary)
-    rows = wp.vec4i(j0 + i0, j0 + i1, j1 + i0, j1 + i1)
-    return rows, wp.vec4(a0 * b0, a1 * b0, a0 * b1, a1 * b1), x - left, y - low
-
-
-@wp.func
-def find_nearest(uv: wp.vec2, level: wp.vec4i, image: wp.int32, boundary: wp.int32):
-    """Row of the texel and whether it counts."""
-    width = level[0]
-    height = level[1]
-    i = wp.int32(wp.floor(settle_coordinate(uv[0], boundary) * wp.float32(width)))
-    j = wp.int32(wp.floor(settle_coordinate(uv[1], boundary) * wp.float32(height)))
-    row = texel_number(j, height, boundary) * width + texel_number(i, width, boundary)
-    weight = counts(i, width, boundary) * counts(j, height, boundary)
-    return level[2] + image * width * height + row, weight
-
-
-@wp.func
-def is_lookup(uv: wp.vec2) -> wp.bool:
-    """Every uv finds a texel."""
-    return True
-
-
-@wp.func
-def missing_share() -> wp.float32:
-    """What the other three texels take over of one that does not count: nothing."""
-    return 0.0
+FIND = """
+    auto settle = [=](float u) {  // within a range where texel numbers are exact; NaN becomes 0
+        const float wrapped = u - wp::floor(u);
+        // One repetition to each side is as good as any number of them.
+        const float below = u < 2.0f ? u : (u == u ? 2.0f : 0.0f);
+        const float held = below > -1.0f ? below : -1.0f;
+        return boundary == 0 ? (wrapped >= 0.0f && wrapped <= 1.0f ? wrapped : 0.0f) : held;
+    };
+    auto number = [=](int i, int size) {  // i is at most a size outside
+        const int turned = i < 0 ? i + size : (i >= size ? i - size : i);
+        const int held = i < 0 ? 0 : (i >= size ? size - 1 : i);
+        return boundary == 0 ? turned : held;
+    };
+    auto counts = [=](int i, int size) {
+        return (boundary == 2) & ((i < 0) | (i >= size)) ? 0.0f : 1.0f;
+    };
+    auto find = [&](const float* at, const Levels& in, int count, Taps& t) {
+        for (int n = 0; n < count; ++n) {
+            const int width = in.width[n], height = in.height[n], base = in.base[n] + image * width * height;
+            const float x = settle(at[2 * n]) * (float)width - 0.5f;
+            const float y = settle(at[2 * n + 1]) * (float)height - 0.5f;
+            const float left = wp::floor(x), low = wp::floor(y);
+            const float fx = x - left, fy = y - low;
+            const int i = (int)left, j = (int)low;
+            const int i0 = number(i, width), i1 = number(i + 1, width);
+            const int j0 = base + number(j, height) * width, j1 = base + number(j + 1, height) * width;
+            const float x0 = counts(i, width), x1 = counts(i + 1, width);
+            const float y0 = counts(j, height), y1 = counts(j + 1, height);
+            t.row[0][n] = j0 + i0;
+            t.row[1][n] = j0 + i1;
+            t.row[2][n] = j1 + i0;
+            t.row[3][n] = j1 + i1;
+            t.x[0][n] = (1.0f - fx) * x0;
+            t.x[1][n] = fx * x1;
+            t.y[0][n] = (1.0f - fy) * y0;
+            t.y[1][n] = fy * y1;
+            t.dx[0][n] = -x0;
+            t.dx[1][n] = x1;
+            t.dy[0][n] = -y0;
+            t.dy[1][n] = y1;
+        }
+    };
+    auto missing = [](const Taps& t, int n) { return -1; };
+    auto nearest = [=](const float* at, float& weight) {
+        const int width = table[0], height = table[1];
+        const int i = (int)wp::floor(settle(at[0]) * (float)width);
+        const int j = (int)wp::floor(settle(at[1]) * (float)height);
+        weight = counts(i, width) * counts(j, height);
+        return (image * height + number(j, height)) * width + number(i, width);
+    };
+"""

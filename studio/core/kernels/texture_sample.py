@@ -1,7 +1,9 @@
 """Sampling textures and its adjoint; a module per channel count, for flat and for cube maps.
 
 Level 0 is an array of its own, the texture as the user has it; all coarser levels lie in a second
-one, `mips`. `levels` has (width, height, first row in its array, shift) of each.
+one, `mips`. `levels` has (width, height, first row in its array, shift) of each. The loops over a
+run of pixels are C++ that Warp compiles for CPU and CUDA alike; what lookups find comes from
+`texture` or `cube`.
 """
 
 from types import SimpleNamespace
@@ -9,7 +11,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio.core.kernels import cube, texture
-from studio.core.kernels.channels import dot_product, variant
+from studio.core.kernels.channels import variant
 
 PRELOAD = (3,)
 
@@ -35,52 +37,270 @@ def _make_cube(module, vec) -> dict:
 
 
 def _make(module, vec, lookup_type, shape) -> dict:
-    blended, slanted = _make_weights(shape)
-    return {
-        "gather": _make_gather(module, vec, lookup_type, shape, blended),
-        "slopes": _make_slopes(module, vec, lookup_type, shape, blended, slanted),
-        "scatter": _make_scatter(module, vec, lookup_type, shape, blended),
+    makers = {"gather": _make_gather, "slopes": _make_slopes, "scatter": _make_scatter}
+    return {name: make(module, vec, lookup_type, shape) for name, make in makers.items()}
+
+
+# Lookups are worked off in blocks, so that what finds the texels is loops over plain arrays without
+# branches, which compilers turn into vector instructions. On CUDA a thread has one pixel.
+#
+# The weights of the four texels are products of x and y, their slopes along x and y those of dx and
+# y, and of x and dy. A missing texel is the mean of the other three.
+_SETUP = """
+    const int C = CHANNELS;
+#if defined(__CUDA_ARCH__)
+    const int BLOCK = 1;
+#else
+    const int BLOCK = 64;
+#endif
+    struct Levels {
+        int number[BLOCK], width[BLOCK], height[BLOCK], base[BLOCK];
+        float f[BLOCK];
+    };
+    struct Taps {
+        int row[4][BLOCK], missing[BLOCK];
+        float x[2][BLOCK], y[2][BLOCK], dx[2][BLOCK], dy[2][BLOCK];
+    };
+    const int* table = (const int*)levels.data;
+    const int last = levels.shape[0] - 1;
+    const float* lookups = (const float*)lookup.data + LENGTH * (size_t)first;
+    const float* depths = (const float*)level.data + (with_level ? first : 0);
+FIND
+    // The finer of the two levels of each pixel, and how far it is to the next.
+    auto finer = [&](int k, int count, Levels& to) {
+        bool between = false;
+        for (int n = 0; n < count; ++n) {
+            const float depth = with_level ? depths[k + n] : 0.0f;
+            const int number = (int)depth;
+            to.number[n] = number;
+            to.width[n] = table[4 * number];
+            to.height[n] = table[4 * number + 1];
+            to.base[n] = table[4 * number + 2];
+            to.f[n] = depth - (float)number;
+            between |= depth > 0.0f;
+        }
+        return between;
+    };
+    auto coarser = [&](int count, Levels& to) {
+        for (int n = 0; n < count; ++n) {
+            const int number = to.number[n] < last ? to.number[n] + 1 : last;
+            to.number[n] = number;
+            to.width[n] = table[4 * number];
+            to.height[n] = table[4 * number + 1];
+            to.base[n] = table[4 * number + 2];
+        }
+    };
+    auto weights = [&](const Taps& t, int n, float share, float* w) {
+        const float low = t.y[0][n] * share, high = t.y[1][n] * share;
+        w[0] = t.x[0][n] * low;
+        w[1] = t.x[1][n] * low;
+        w[2] = t.x[0][n] * high;
+        w[3] = t.x[1][n] * high;
+        const int m = missing(t, n);
+        if (m >= 0) {
+            const float third = w[m] * (1.0f / 3.0f);
+            for (int i = 0; i < 4; ++i) w[i] = i == m ? 0.0f : w[i] + third;
+        }
+    };
+    Levels in;
+    Taps t;
+"""
+
+_BLOCKS = """
+    for (int k = 0; k < run; k += BLOCK) {
+        const int count = run - k < BLOCK ? run - k : BLOCK;
+        const float* at = lookups + LENGTH * (size_t)k;
+"""
+
+_GATHER = (
+    _SETUP
+    + """
+    const float* finest = (const float*)tex.data;
+    const float* others = (const float*)mips.data;
+    const size_t step = tex.strides[0] / 4, step_others = mips.strides[0] / 4, step_out = out.strides[0] / 4;
+    float* to = (float*)out.data + step_out * (size_t)first;
+    auto blend = [&](int n, float share, float* sum) {
+        const bool fine = in.number[n] == 0;
+        const float* texels = fine ? finest : others;
+        const size_t s = fine ? step : step_others;
+        float w[4];
+        weights(t, n, share, w);
+        const float *a = texels + s * t.row[0][n], *b = texels + s * t.row[1][n];
+        const float *c = texels + s * t.row[2][n], *d = texels + s * t.row[3][n];
+        for (int i = 0; i < C; ++i) sum[i] = a[i] * w[0] + b[i] * w[1] + c[i] * w[2] + d[i] * w[3];
+    };
+"""
+    + _BLOCKS
+    + """
+        float* o = to + step_out * (size_t)k;
+        if (!linear) {
+            for (int n = 0; n < count; ++n) {
+                float weight;
+                const float* texel = finest + step * nearest(at + LENGTH * n, weight);
+                for (int i = 0; i < C; ++i) o[step_out * n + i] = texel[i] * weight;
+            }
+            continue;
+        }
+        const bool between = finer(k, count, in);
+        find(at, in, count, t);
+        for (int n = 0; n < count; ++n) {
+            float sum[C];
+            blend(n, 1.0f - in.f[n], sum);
+            for (int i = 0; i < C; ++i) o[step_out * n + i] = sum[i];
+        }
+        if (!between) continue;
+        coarser(count, in);
+        find(at, in, count, t);
+        for (int n = 0; n < count; ++n) {
+            if (in.f[n] == 0.0f) continue;
+            float sum[C];
+            blend(n, in.f[n], sum);
+            for (int i = 0; i < C; ++i) o[step_out * n + i] += sum[i];
+        }
     }
+"""
+)
+
+_SLOPES = (
+    _SETUP
+    + """
+    const float* finest = (const float*)tex.data;
+    const float* others = (const float*)mips.data;
+    const size_t step = tex.strides[0] / 4, step_others = mips.strides[0] / 4;
+    const size_t step_out = grad_out.strides[0] / 4;
+    const float* pulled = (const float*)grad_out.data + step_out * (size_t)first;
+    float* to = (float*)grad_lookup.data + LENGTH * (size_t)first;
+    float* to_level = (float*)grad_level.data + (with_level ? first : 0);
+    // Slopes along x and y of g times the sample, and g times the sample.
+    auto pull = [&](const float* g, int n, float* s) {
+        const bool fine = in.number[n] == 0;
+        const float* texels = fine ? finest : others;
+        const size_t stride = fine ? step : step_others;
+        float v[4];
+        for (int m = 0; m < 4; ++m) {
+            const float* texel = texels + stride * t.row[m][n];
+            v[m] = g[0] * texel[0];
+            for (int i = 1; i < C; ++i) v[m] += g[i] * texel[i];
+        }
+        const int absent = missing(t, n);
+        if (absent >= 0) {
+            float rest = 0.0f;
+            for (int m = 0; m < 4; ++m) rest += m == absent ? 0.0f : v[m];
+            v[absent] = rest * (1.0f / 3.0f);
+        }
+        const float low = v[0] * t.x[0][n] + v[1] * t.x[1][n], high = v[2] * t.x[0][n] + v[3] * t.x[1][n];
+        const float along = (v[0] * t.dx[0][n] + v[1] * t.dx[1][n]) * t.y[0][n];
+        s[0] = (along + (v[2] * t.dx[0][n] + v[3] * t.dx[1][n]) * t.y[1][n]) * (float)in.width[n];
+        s[1] = (low * t.dy[0][n] + high * t.dy[1][n]) * (float)in.height[n];
+        s[2] = low * t.y[0][n] + high * t.y[1][n];
+    };
+"""
+    + _BLOCKS
+    + """
+        const float* g = pulled + step_out * (size_t)k;
+        float* o = to + LENGTH * (size_t)k;
+        const bool between = finer(k, count, in);
+        find(at, in, count, t);
+        for (int n = 0; n < count; ++n) {
+            float s[3];
+            pull(g + step_out * n, n, s);
+            o[LENGTH * n] += s[0] * (1.0f - in.f[n]);
+            o[LENGTH * n + 1] += s[1] * (1.0f - in.f[n]);
+            if (between) to_level[k + n] -= s[2];
+        }
+        if (!between) continue;
+        coarser(count, in);
+        find(at, in, count, t);
+        for (int n = 0; n < count; ++n) {
+            float s[3];
+            pull(g + step_out * n, n, s);
+            o[LENGTH * n] += s[0] * in.f[n];
+            o[LENGTH * n + 1] += s[1] * in.f[n];
+            to_level[k + n] += s[2];
+        }
+    }
+"""
+)
+
+_SCATTER = (
+    _SETUP
+    + """
+    const size_t step = grad_tex.strides[0] / 4, step_others = grad_mips.strides[0] / 4;
+    const size_t step_out = grad_out.strides[0] / 4;
+    float* finest = (float*)grad_tex.data;
+    float* others = (float*)grad_mips.data;
+    const float* pulled = (const float*)grad_out.data + step_out * (size_t)first;
+    // 64 blocks in a row are dealt out in `owners` stripes.
+    auto owned = [=](int row, const int* level) {
+        return ((((row - level[2]) >> level[3]) & 63) * owners) >> 6 == owner;
+    };
+    auto add = [&](const float* g, int n, float share) {
+        const int number = in.number[n];
+        float* texels = number == 0 ? finest : others;
+        const size_t s = number == 0 ? step : step_others;
+        float w[4];
+        weights(t, n, share, w);
+        for (int m = 0; m < 4; ++m) {
+            const int row = t.row[m][n];
+            if (!owned(row, table + 4 * number)) continue;
+            for (int i = 0; i < C; ++i) wp::atomic_add(texels + s * row + i, g[i] * w[m]);
+        }
+    };
+    auto zero = [=](const float* g) {
+        bool out = true;
+        for (int i = 0; i < C; ++i) out &= g[i] == 0.0f;
+        return out;
+    };
+"""
+    + _BLOCKS
+    + """
+        const float* g = pulled + step_out * (size_t)k;
+        if (!linear) {
+            for (int n = 0; n < count; ++n) {
+                float weight;
+                const int row = nearest(at + LENGTH * n, weight);
+                if (zero(g + step_out * n) || !owned(row, table)) continue;
+                for (int i = 0; i < C; ++i)
+                    wp::atomic_add(finest + step * row + i, g[step_out * n + i] * weight);
+            }
+            continue;
+        }
+        const bool between = finer(k, count, in);
+        find(at, in, count, t);
+        for (int n = 0; n < count; ++n)
+            if (!zero(g + step_out * n)) add(g + step_out * n, n, 1.0f - in.f[n]);
+        if (!between) continue;
+        coarser(count, in);
+        find(at, in, count, t);
+        for (int n = 0; n < count; ++n)
+            if (in.f[n] > 0.0f && !zero(g + step_out * n)) add(g + step_out * n, n, in.f[n]);
+    }
+"""
+)
 
 
-def _make_weights(shape):
-    """The functions that give the four texels' weights, and their slopes along x and y."""
-    missing_share = shape.missing_share
-
-    @wp.func
-    def settle(w: wp.vec4, counting: wp.vec4) -> wp.vec4:
-        """Weights without the texels that do not count; linear in w."""
-        kept = wp.cw_mul(w, counting)
-        lost = (w[0] + w[1] + w[2] + w[3]) - (kept[0] + kept[1] + kept[2] + kept[3])
-        return kept + counting * (lost * missing_share())
-
-    @wp.func
-    def blended(fx: wp.float32, fy: wp.float32, counting: wp.vec4) -> wp.vec4:
-        ex = 1.0 - fx
-        ey = 1.0 - fy
-        return settle(wp.vec4(ex * ey, fx * ey, ex * fy, fx * fy), counting)
-
-    @wp.func
-    def slanted(fx: wp.float32, fy: wp.float32, counting: wp.vec4):
-        ex = 1.0 - fx
-        ey = 1.0 - fy
-        along_x = settle(wp.vec4(-ey, ey, -fy, fy), counting)
-        return along_x, settle(wp.vec4(-ex, -fx, ex, fx), counting)
-
-    return blended, slanted
+def _native(source, vec, shape):
+    """The source with channel count and kind of lookup filled in."""
+    source = source.replace("FIND", shape.FIND).replace("LENGTH", str(shape.LENGTH))
+    return wp.func_native(source.replace("CHANNELS", str(vec._length_)))
 
 
-def _make_gather(module, vec, lookup_type, shape, blended):
-    find_linear, find_nearest, is_lookup = shape.find_linear, shape.find_nearest, shape.is_lookup
-
-    @wp.func
-    def bilinear(
-        texels: wp.array(dtype=vec), at: lookup_type, level: wp.vec4i, image: wp.int32, boundary: wp.int32
-    ) -> vec:
-        rows, counting, fx, fy = find_linear(at, level, image, boundary)
-        w = blended(fx, fy, counting)
-        out = texels[rows[0]] * w[0] + texels[rows[1]] * w[1]
-        return out + texels[rows[2]] * w[2] + texels[rows[3]] * w[3]
+def _make_gather(module, vec, lookup_type, shape):
+    @_native(_GATHER, vec, shape)
+    def gather_run(
+        image: int,
+        first: int,
+        run: int,
+        tex: wp.array(dtype=vec),
+        mips: wp.array(dtype=vec),
+        levels: wp.array(dtype=wp.vec4i),
+        linear: int,
+        boundary: int,
+        lookup: wp.array(dtype=lookup_type),
+        with_level: int,
+        level: wp.array(dtype=float),
+        out: wp.array(dtype=vec),
+    ): ...
 
     @wp.kernel(enable_backward=False, module=module)
     def gather(
@@ -101,55 +321,28 @@ def _make_gather(module, vec, lookup_type, shape, blended):
         """A run of pixels of one image per thread."""
         first = (begin + wp.tid()) * run
         image = wp.where(shared != 0, 0, first // pixels)
-        base = levels[0]
-        for p in range(first, first + run):
-            at = lookup[p]
-            if not is_lookup(at):
-                out[p] = vec(0.0)
-            elif linear == 0:
-                row, weight = find_nearest(at, base, image, boundary)
-                out[p] = tex[row] * weight
-            elif with_level == 0:
-                out[p] = bilinear(tex, at, base, image, boundary)
-            else:
-                number = wp.int32(level[p])
-                f = level[p] - wp.float32(number)
-                if number == 0:
-                    out[p] = bilinear(tex, at, base, image, boundary)
-                else:
-                    out[p] = bilinear(mips, at, levels[number], image, boundary)
-                if f > 0.0:
-                    finer = out[p]
-                    coarser = bilinear(mips, at, levels[number + 1], image, boundary)
-                    out[p] = finer + (coarser - finer) * f
+        gather_run(image, first, run, tex, mips, levels, linear, boundary, lookup, with_level, level, out)
 
     return gather
 
 
-def _make_slopes(module, vec, lookup_type, shape, blended, slanted):
-    find_linear, is_lookup = shape.find_linear, shape.is_lookup
-    dot = dot_product(vec)
-
-    @wp.func
-    def bilinear(
-        texels: wp.array(dtype=vec),
-        at: lookup_type,
-        level: wp.vec4i,
-        image: wp.int32,
-        boundary: wp.int32,
-        g: vec,
-    ) -> wp.vec3:
-        """Slope of g times the sample along x and y of the lookup, and g times the sample."""
-        rows, counting, fx, fy = find_linear(at, level, image, boundary)
-        t = wp.vec4(
-            dot(texels[rows[0]], g), dot(texels[rows[1]], g), dot(texels[rows[2]], g), dot(texels[rows[3]], g)
-        )
-        along_x, along_y = slanted(fx, fy, counting)
-        return wp.vec3(
-            wp.dot(along_x, t) * wp.float32(level[0]),
-            wp.dot(along_y, t) * wp.float32(level[1]),
-            wp.dot(blended(fx, fy, counting), t),
-        )
+def _make_slopes(module, vec, lookup_type, shape):
+    @_native(_SLOPES, vec, shape)
+    def slopes_run(
+        image: int,
+        first: int,
+        run: int,
+        tex: wp.array(dtype=vec),
+        mips: wp.array(dtype=vec),
+        levels: wp.array(dtype=wp.vec4i),
+        boundary: int,
+        lookup: wp.array(dtype=lookup_type),
+        with_level: int,
+        level: wp.array(dtype=float),
+        grad_out: wp.array(dtype=vec),
+        grad_lookup: wp.array(dtype=lookup_type),
+        grad_level: wp.array(dtype=float),
+    ): ...
 
     @wp.kernel(enable_backward=False, module=module)
     def slopes(
@@ -171,75 +364,32 @@ def _make_slopes(module, vec, lookup_type, shape, blended, slanted):
         """Adds to the gradients of a linear lookup's coordinates and level."""
         first = (begin + wp.tid()) * run
         image = wp.where(shared != 0, 0, first // pixels)
-        base = levels[0]
-        for p in range(first, first + run):
-            at = lookup[p]
-            if is_lookup(at):
-                g = grad_out[p]
-                number = wp.int32(0)
-                f = wp.float32(0.0)
-                if with_level != 0:
-                    number = wp.int32(level[p])
-                    f = level[p] - wp.float32(number)
-                if number == 0:
-                    s = bilinear(tex, at, base, image, boundary, g)
-                else:
-                    s = bilinear(mips, at, levels[number], image, boundary, g)
-                if f > 0.0:
-                    c = bilinear(mips, at, levels[number + 1], image, boundary, g)
-                    grad_level[p] += c[2] - s[2]
-                    s = s + (c - s) * f
-                to_lookup = grad_lookup[p]
-                to_lookup[0] += s[0]
-                to_lookup[1] += s[1]
-                grad_lookup[p] = to_lookup
+        slopes_run(
+            image, first, run, tex, mips, levels, boundary, lookup,
+            with_level, level, grad_out, grad_lookup, grad_level,
+        )  # fmt: skip
 
     return slopes
 
 
-def _make_scatter(module, vec, lookup_type, shape, blended):
-    find_linear, find_nearest, is_lookup = shape.find_linear, shape.find_nearest, shape.is_lookup
-    length = vec._length_
-
-    @wp.func
-    def is_zero(g: vec) -> wp.bool:
-        total = wp.abs(g[0])
-        for c in range(1, wp.static(length)):
-            total += wp.abs(g[c])
-        return total == 0.0
-
-    @wp.func
-    def add(
-        grad: wp.array(dtype=vec),
-        row: wp.int32,
-        first: wp.int32,
-        shift: wp.int32,
-        owner: wp.int32,
-        owners: wp.int32,
-        value: vec,
-    ):
-        # 64 blocks in a row are dealt out in `owners` stripes.
-        if ((((row - first) >> shift) & 63) * owners) >> 6 == owner:
-            wp.atomic_add(grad, row, value)
-
-    @wp.func
-    def bilinear(
-        grad: wp.array(dtype=vec),
-        at: lookup_type,
-        level: wp.vec4i,
-        image: wp.int32,
-        boundary: wp.int32,
-        owner: wp.int32,
-        owners: wp.int32,
-        g: vec,
-        share: wp.float32,
-    ):
-        rows, counting, fx, fy = find_linear(at, level, image, boundary)
-        w = blended(fx, fy, counting) * share
-        add(grad, rows[0], level[2], level[3], owner, owners, g * w[0])
-        add(grad, rows[1], level[2], level[3], owner, owners, g * w[1])
-        add(grad, rows[2], level[2], level[3], owner, owners, g * w[2])
-        add(grad, rows[3], level[2], level[3], owner, owners, g * w[3])
+def _make_scatter(module, vec, lookup_type, shape):
+    @_native(_SCATTER, vec, shape)
+    def scatter_run(
+        image: int,
+        first: int,
+        run: int,
+        owner: int,
+        owners: int,
+        levels: wp.array(dtype=wp.vec4i),
+        linear: int,
+        boundary: int,
+        lookup: wp.array(dtype=lookup_type),
+        with_level: int,
+        level: wp.array(dtype=float),
+        grad_out: wp.array(dtype=vec),
+        grad_tex: wp.array(dtype=vec),
+        grad_mips: wp.array(dtype=vec),
+    ): ...
 
     @wp.kernel(enable_backward=False, module=module)
     def scatter(
@@ -265,27 +415,11 @@ def _make_scatter(module, vec, lookup_type, shape, blended):
         pixels and needs no copy of the texture.
         """
         t = begin + wp.tid()
-        owner = t // rows
         first = (t % rows) * run
         image = wp.where(shared != 0, 0, first // pixels)
-        base = levels[0]
-        for p in range(first, first + run):
-            at = lookup[p]
-            g = grad_out[p]
-            if is_lookup(at) and not is_zero(g):
-                number = wp.int32(0)
-                f = wp.float32(0.0)
-                if with_level != 0:
-                    number = wp.int32(level[p])
-                    f = level[p] - wp.float32(number)
-                if linear == 0:
-                    row, weight = find_nearest(at, base, image, boundary)
-                    add(grad_tex, row, base[2], base[3], owner, owners, g * weight)
-                elif number == 0:
-                    bilinear(grad_tex, at, base, image, boundary, owner, owners, g, 1.0 - f)
-                else:
-                    bilinear(grad_mips, at, levels[number], image, boundary, owner, owners, g, 1.0 - f)
-                if f > 0.0:
-                    bilinear(grad_mips, at, levels[number + 1], image, boundary, owner, owners, g, f)
+        scatter_run(
+            image, first, run, t // rows, owners, levels, linear, boundary, lookup,
+            with_level, level, grad_out, grad_tex, grad_mips,
+        )  # fmt: skip
 
     return scatter

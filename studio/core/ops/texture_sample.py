@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from studio.core.kernels import cube, launcher, texture_level
+from studio.core.kernels import cube_project, launcher, texture_level
 from studio.core.kernels.channels import groups
 from studio.core.kernels.texture_sample import kernels
 from studio.core.ops.texture_mip import Sizes, level_table
@@ -35,7 +35,7 @@ class Project(torch.autograd.Function):
         count, run = _rows(direction)
         head = [launcher.BEGIN, run, direction.view(-1, 3), *_derivatives(direction, direction_da)]
         out = [lookup.view(-1, 3), (direction.new_empty(0, 4) if st_da is None else st_da.view(-1, 4))]
-        launcher.launch(cube.project, count, [*head, *out], direction.device)
+        launcher.launch(cube_project.project, count, [*head, *out], direction.device)
         ctx.save_for_backward(direction, direction_da)
         ctx.set_materialize_grads(False)
         return lookup, st_da
@@ -57,7 +57,7 @@ class Project(torch.autograd.Function):
         incoming = direction.new_empty(0, 4) if to_da is None else to_da.contiguous().view(-1, 4)
         out = [grad.view(-1, 3), _derivatives(direction, grad_da)[1]]
         launcher.launch(
-            cube.project_backward,
+            cube_project.project_backward,
             count,
             [*head, to_lookup.contiguous().view(-1, 3), incoming, *out],
             direction.device,
