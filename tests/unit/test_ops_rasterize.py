@@ -248,3 +248,17 @@ def test_errors_name_what_is_wrong(change, message) -> None:
     arguments = {"glctx": None, "pos": FULL, "tri": ONE, "resolution": (4, 4), **change}
     with pytest.raises(ShapeError, match=message):
         rasterize(**arguments)
+
+
+def test_derivatives_can_be_left_out_by_argument_or_context(device) -> None:
+    pos = triangle((-9, -8, 0.1, 2), (24, -9, 0.2, 5), (-4, 35, 0.3, 3)).to(device).requires_grad_()
+    tri = ONE.to(device)
+    full, full_db = rasterize(None, pos, tri, (13, 19))
+    assert full_db.shape == (1, 13, 19, 4)
+    upstream = torch.randn(full.shape, device=device)
+    (expected,) = torch.autograd.grad(full, pos, upstream)
+    for context, output_db in ((None, False), (RasterizeGLContext(output_db=False), True)):
+        rast, rast_db = rasterize(context, pos, tri, (13, 19), output_db=output_db)
+        assert rast_db.shape == (1, 13, 19, 0)
+        assert torch.equal(rast, full)
+        assert torch.equal(torch.autograd.grad(rast, pos, upstream)[0], expected)

@@ -1,60 +1,250 @@
 """The resolve pass: barycentrics of the triangles that visibility found, and their adjoint.
 
-Barycentrics come from homogeneous edge functions relative to the pixel, so that small triangles
-keep their precision: q_i = (x_i - X w_i, y_i - Y w_i, w_i), e = q_j x q_k,
-u = e_0 / (e_0 + e_1 + e_2) (Olano and Greer 1997, "Triangle Scan Conversion using 2D
-Homogeneous Coordinates"). The cross product also holds the derivatives along X and Y.
+Barycentrics come from homogeneous edge functions (Olano and Greer 1997, "Triangle Scan Conversion
+using 2D Homogeneous Coordinates"): with q_i = (x_i - X w_i, y_i - Y w_i, w_i) relative to a pixel,
+n_i = q_j x q_k holds the edge function e_i in its third component and its derivatives along X and
+Y in the others; u = e_0 / (e_0 + e_1 + e_2). Along a row the derivatives stay and e changes by
+the first: only the pixel where a run of one triangle begins needs the vertices. Measured from
+there, and not from the image's centre, small triangles keep their precision.
+
+The loops over a row are C++ that Warp compiles for CPU and CUDA alike: without branches and over
+plain memory, they run in vectors. On CUDA a thread's row is a single pixel.
 """
 
 import warp as wp
 
-from studio.core.kernels.visibility import key_depth, key_triangle, least, most
+from studio.core.kernels.visibility import EMPTY_KEY
 
 wp.set_module_options({"enable_backward": False})
 
+# n_i (ax, ay, e), (bx, by, f) and (cx, cy, g) of triangle `id` at the pixel `column` of the row fy.
+_SETUP = """
+        const int* t = (const int*)tri.data + 3 * (size_t)id;
+        const float* p0 = P + 4 * (size_t)t[0];
+        const float* p1 = P + 4 * (size_t)t[1];
+        const float* p2 = P + 4 * (size_t)t[2];
+        const float fx = ((wp::float32)(x + k) + 0.5f) * step_x - 1.0f;
+        const float w0 = p0[3], x0 = p0[0] - fx * w0, y0 = p0[1] - fy * w0;
+        const float w1 = p1[3], x1 = p1[0] - fx * w1, y1 = p1[1] - fy * w1;
+        const float w2 = p2[3], x2 = p2[0] - fx * w2, y2 = p2[1] - fy * w2;
+        const float ax = y1 * w2 - w1 * y2, ay = w1 * x2 - x1 * w2, e = x1 * y2 - y1 * x2;
+        const float bx = y2 * w0 - w2 * y0, by = w2 * x0 - x2 * w0, f = x2 * y0 - y2 * x0;
+        const float cx = y0 * w1 - w0 * y1, cy = w0 * x1 - x0 * w1, g = x0 * y1 - y0 * x1;
+        const float total = e + f + g;
+        const float total_x = ax + bx + cx;
+        const float total_y = ay + by + cy;
+"""
 
-@wp.func
-def relative(p: wp.vec4, fx: wp.float32, fy: wp.float32) -> wp.vec3:
-    """q = (x - X w, y - Y w, w): relative to the pixel, so that small triangles keep precision."""
-    return wp.vec3(p[0] - fx * p[3], p[1] - fy * p[3], p[3])
+# One pixel, d from the run's begin. Clamped: a pixel on an edge may be outside by a rounding error.
+_BARYCENTRICS = """
+            const float d = (wp::float32)(i - k) * step_x;
+            const float sum = total + d * total_x;
+            const float r = sum == 0.0f ? 0.0f : 1.0f / sum;
+            float u = (e + d * ax) * r;
+            float v = (f + d * bx) * r;
+            u = u < 1.0f ? u : 1.0f;
+            u = u > 0.0f ? u : 0.0f;
+            v = v < 1.0f - u ? v : 1.0f - u;
+            v = v > 0.0f ? v : 0.0f;
+            int bits = (int)(K[i] >> 32);
+            bits ^= (bits >> 31) & 0x7fffffff;
+            float z;
+            memcpy(&z, &bits, 4);
+            float* to = R + 4 * (size_t)i;
+            to[0] = u;
+            to[1] = v;
+            to[2] = z;
+            to[3] = number;
+"""
+
+_RESOLVE = (
+    """
+    const long long* K = (const long long*)keys.data + first;
+    const float* P = (const float*)pos.data + 4 * (size_t)n * pos.shape[1];
+    float* R = (float*)rast.data + 4 * (size_t)first;
+    float* D = (float*)rast_db.data + 4 * (size_t)first;
+    const bool with_db = rast_db.shape[0] > 0;
+    int k = 0;
+    while (k < run) {
+        const long long key = K[k];
+        int end = k + 1;
+        if (key == NOTHING) {
+            // It has every bit that a key can have: eight at a time.
+            while (end + 8 <= run && (K[end] & K[end + 1] & K[end + 2] & K[end + 3] & K[end + 4]
+                                      & K[end + 5] & K[end + 6] & K[end + 7]) == NOTHING)
+                end += 8;
+            while (end < run && K[end] == NOTHING) ++end;
+            memset(R + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
+            if (with_db) memset(D + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
+            k = end;
+            continue;
+        }
+        const int id = (int)key;
+        while (end < run && (int)K[end] == id) ++end;
+        const float number = (wp::float32)(id + 1);
+"""
+    + _SETUP
+    + """
+        if (with_db) {
+            VECTORS
+            for (int i = k; i < end; ++i) {
+"""
+    + _BARYCENTRICS
+    + """
+                float* db = D + 4 * (size_t)i;
+                db[0] = (ax - u * total_x) * r * step_x;
+                db[1] = (ay - u * total_y) * r * step_y;
+                db[2] = (bx - v * total_x) * r * step_x;
+                db[3] = (by - v * total_y) * r * step_y;
+            }
+        } else {
+            VECTORS
+            for (int i = k; i < end; ++i) {
+"""
+    + _BARYCENTRICS
+    + """
+            }
+        }
+        k = end;
+    }
+"""
+)
+
+_RESOLVE_BACKWARD = (
+    """
+    const float* P = (const float*)pos.data + 4 * (size_t)n * pos.shape[1];
+    const float* R = (const float*)rast.data + 4 * (size_t)first;
+    const float* G = (const float*)grad_rast.data + 4 * (size_t)first;
+    const float* D = (const float*)grad_db.data + 4 * (size_t)first;
+    float* to_pos = (float*)grad_pos.data + 4 * (size_t)n * pos.shape[1];
+    const bool with_db = grad_db.shape[0] > 0;
+    int k = 0;
+    while (k < run) {
+        const float number = R[4 * (size_t)k + 3];
+        int end = k + 1;
+        while (end < run && R[4 * (size_t)end + 3] == number) ++end;
+        if (number == 0.0f) {
+            k = end;
+            continue;
+        }
+        const int id = (int)number - 1;
+"""
+    + _SETUP
+    + """
+        // Sums of the gradients of a, b and their total, by component.
+        float gax = 0.0f, gay = 0.0f, gaz = 0.0f;
+        float gbx = 0.0f, gby = 0.0f, gbz = 0.0f;
+        float gsx = 0.0f, gsy = 0.0f, gsz = 0.0f;
+        if (with_db) {
+            VECTORS
+            for (int i = k; i < end; ++i) {
+                const float d = (wp::float32)(i - k) * step_x;
+                const float sum = total + d * total_x;
+                const float r = sum == 0.0f ? 0.0f : 1.0f / sum;
+                const float u = (e + d * ax) * r;
+                const float v = (f + d * bx) * r;
+                // u_x = (a_x - u s_x) / s_z and so on: quotient rule, from the outside in.
+                const float ux = D[4 * (size_t)i] * step_x * r;
+                const float uy = D[4 * (size_t)i + 1] * step_y * r;
+                const float vx = D[4 * (size_t)i + 2] * step_x * r;
+                const float vy = D[4 * (size_t)i + 3] * step_y * r;
+                const float gu = G[4 * (size_t)i] - ux * total_x - uy * total_y;
+                const float gv = G[4 * (size_t)i + 1] - vx * total_x - vy * total_y;
+                const float quotient = ux * (ax - u * total_x) + uy * (ay - u * total_y)
+                                     + vx * (bx - v * total_x) + vy * (by - v * total_y);
+                const float sz = -(quotient + gu * u + gv * v) * r;
+                // e moves by d along the first component.
+                gax += ux + d * gu * r;
+                gay += uy;
+                gaz += gu * r;
+                gbx += vx + d * gv * r;
+                gby += vy;
+                gbz += gv * r;
+                gsx += d * sz - (ux * u + vx * v);
+                gsy -= uy * u + vy * v;
+                gsz += sz;
+            }
+        } else {
+            VECTORS
+            for (int i = k; i < end; ++i) {
+                const float d = (wp::float32)(i - k) * step_x;
+                const float sum = total + d * total_x;
+                const float r = sum == 0.0f ? 0.0f : 1.0f / sum;
+                const float gu = G[4 * (size_t)i] * r;
+                const float gv = G[4 * (size_t)i + 1] * r;
+                const float sz = -(gu * (e + d * ax) + gv * (f + d * bx)) * r;
+                gax += d * gu;
+                gaz += gu;
+                gbx += d * gv;
+                gbz += gv;
+                gsx += d * sz;
+                gsz += sz;
+            }
+        }
+        gax += gsx, gay += gsy, gaz += gsz;
+        gbx += gsx, gby += gsy, gbz += gsz;
+        // A cross product p x q pulls g back as (q x g, g x p).
+        const float to[3][3] = {
+            {gby * w2 - gbz * y2 + y1 * gsz - w1 * gsy,
+             gbz * x2 - gbx * w2 + w1 * gsx - x1 * gsz,
+             gbx * y2 - gby * x2 + x1 * gsy - y1 * gsx},
+            {y2 * gaz - w2 * gay + gsy * w0 - gsz * y0,
+             w2 * gax - x2 * gaz + gsz * x0 - gsx * w0,
+             x2 * gay - y2 * gax + gsx * y0 - gsy * x0},
+            {gay * w1 - gaz * y1 + y0 * gbz - w0 * gby,
+             gaz * x1 - gax * w1 + w0 * gbx - x0 * gbz,
+             gax * y1 - gay * x1 + x0 * gby - y0 * gbx}};
+        for (int c = 0; c < 3; ++c) {
+            float* vertex = to_pos + 4 * (size_t)t[c];
+            wp::atomic_add(vertex, to[c][0]);
+            wp::atomic_add(vertex + 1, to[c][1]);
+            wp::atomic_add(vertex + 3, to[c][2] - fx * to[c][0] - fy * to[c][1]);
+        }
+        k = end;
+    }
+"""
+)
 
 
-@wp.func
-def edge_functions(q0: wp.vec3, q1: wp.vec3, q2: wp.vec3) -> wp.vec3:
-    """e_i of the pixel at the origin."""
-    return wp.vec3(
-        q1[0] * q2[1] - q1[1] * q2[0],
-        q2[0] * q0[1] - q2[1] * q0[0],
-        q0[0] * q1[1] - q0[1] * q1[0],
-    )
+def _native(source: str):
+    # The hint also allows sums in another order, without which they would not become vectors.
+    vectors = "#pragma clang loop vectorize(enable) vectorize_width(8) interleave_count(1)"
+    return wp.func_native(source.replace("VECTORS", vectors).replace("NOTHING", f"{EMPTY_KEY}ll"))
 
 
-@wp.func
-def barycentrics(e: wp.vec3) -> wp.vec3:
-    """Normalised and clamped to [0, 1]: a pixel on an edge may be outside by a rounding error."""
-    total = e[0] + e[1] + e[2]
-    # No branch around a vector: it would go through memory and cost more than the arithmetic.
-    r = wp.where(total == 0.0, 0.0, 1.0 / total)
-    u = most(least(e[0] * r, 1.0), 0.0)
-    v = most(least(e[1] * r, 1.0 - u), 0.0)
-    return wp.vec3(u, v, 1.0 - u - v)
+@_native(_RESOLVE)
+def resolve_row(
+    n: wp.int32,
+    first: wp.int32,
+    run: wp.int32,
+    x: wp.int32,
+    fy: wp.float32,
+    step_x: wp.float32,
+    step_y: wp.float32,
+    pos: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    keys: wp.array(dtype=wp.int64),
+    rast: wp.array(dtype=wp.vec4),
+    rast_db: wp.array(dtype=wp.vec4),
+): ...
 
 
-@wp.func
-def barycentric_derivatives(
-    q0: wp.vec3, q1: wp.vec3, q2: wp.vec3, b: wp.vec3, step_x: wp.float32, step_y: wp.float32
-) -> wp.vec4:
-    """du/dX, du/dY, dv/dX, dv/dY per pixel; the cross product q_j x q_k is (de/dX, de/dY, e)."""
-    n0 = wp.cross(q1, q2)
-    n1 = wp.cross(q2, q0)
-    total = n0 + n1 + wp.cross(q0, q1)
-    r = wp.where(total[2] == 0.0, 0.0, 1.0 / total[2])
-    return wp.vec4(
-        (n0[0] - b[0] * total[0]) * r * step_x,
-        (n0[1] - b[0] * total[1]) * r * step_y,
-        (n1[0] - b[1] * total[0]) * r * step_x,
-        (n1[1] - b[1] * total[1]) * r * step_y,
-    )
+@_native(_RESOLVE_BACKWARD)
+def pull_row(
+    n: wp.int32,
+    first: wp.int32,
+    run: wp.int32,
+    x: wp.int32,
+    fy: wp.float32,
+    step_x: wp.float32,
+    step_y: wp.float32,
+    pos: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    rast: wp.array(dtype=wp.vec4),
+    grad_rast: wp.array(dtype=wp.vec4),
+    grad_db: wp.array(dtype=wp.vec4),
+    grad_pos: wp.array2d(dtype=wp.vec4),
+): ...
 
 
 @wp.kernel(enable_backward=False)
@@ -66,126 +256,19 @@ def resolve(
     keys: wp.array(dtype=wp.int64),
     width: wp.int32,
     height: wp.int32,
-    with_db: wp.int32,
     rast: wp.array(dtype=wp.vec4),
     rast_db: wp.array(dtype=wp.vec4),
 ):
-    """Keys to (u, v, z/w, id + 1) and derivatives, a run of pixels of one row per thread."""
+    """Keys to (u, v, z/w, id + 1) and derivatives, a run of pixels of one row per thread.
+
+    An empty rast_db is left out.
+    """
     first = (begin + wp.tid()) * run
     n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
-    y = (first // width) % height
-    x = first % width
     step_x = 2.0 / wp.float32(width)
     step_y = 2.0 / wp.float32(height)
-    fy = (wp.float32(y) + 0.5) * step_y - 1.0
-    last = wp.int32(-1)
-    p0 = wp.vec4(0.0)
-    p1 = wp.vec4(0.0)
-    p2 = wp.vec4(0.0)
-    for k in range(run):
-        key = keys[first + k]
-        triangle = key_triangle(key)
-        if triangle >= 0:
-            if triangle != last:
-                t = tri[triangle]
-                p0 = pos[n, t[0]]
-                p1 = pos[n, t[1]]
-                p2 = pos[n, t[2]]
-                last = triangle
-            fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
-            q0 = relative(p0, fx, fy)
-            q1 = relative(p1, fx, fy)
-            q2 = relative(p2, fx, fy)
-            b = barycentrics(edge_functions(q0, q1, q2))
-            rast[first + k] = wp.vec4(b[0], b[1], key_depth(key), wp.float32(triangle + 1))
-            if with_db != 0:
-                rast_db[first + k] = barycentric_derivatives(q0, q1, q2, b, step_x, step_y)
-        else:
-            rast[first + k] = wp.vec4(0.0)
-            if with_db != 0:
-                rast_db[first + k] = wp.vec4(0.0)
-
-
-@wp.func
-def to_clip(g: wp.vec3, fx: wp.float32, fy: wp.float32) -> wp.vec4:
-    """Gradient of q as gradient of (x, y, z, w)."""
-    return wp.vec4(g[0], g[1], 0.0, g[2] - fx * g[0] - fy * g[1])
-
-
-@wp.func
-def pull_barycentrics(
-    q0: wp.vec3, q1: wp.vec3, q2: wp.vec3, e: wp.vec3, gu: wp.float32, gv: wp.float32
-) -> wp.mat33:
-    """Gradient of q_0, q_1, q_2 (rows) from that of u and v; the third component stays 0."""
-    total = e[0] + e[1] + e[2]
-    r = wp.where(total == 0.0, 0.0, 1.0 / total)
-    shared = (gu * e[0] + gv * e[1]) * r
-    g0 = (gu - shared) * r
-    g1 = (gv - shared) * r
-    g2 = -shared * r
-    return wp.mat33(
-        q1[1] * g2 - q2[1] * g1,
-        q2[0] * g1 - q1[0] * g2,
-        0.0,
-        q2[1] * g0 - q0[1] * g2,
-        q0[0] * g2 - q2[0] * g0,
-        0.0,
-        q0[1] * g1 - q1[1] * g0,
-        q1[0] * g0 - q0[0] * g1,
-        0.0,
-    )
-
-
-@wp.func
-def pull_derivatives(
-    q0: wp.vec3,
-    q1: wp.vec3,
-    q2: wp.vec3,
-    g: wp.vec4,
-    g_db: wp.vec4,
-    step_x: wp.float32,
-    step_y: wp.float32,
-) -> wp.mat33:
-    """As `pull_barycentrics`, with the gradient of the four derivatives too."""
-    n0 = wp.cross(q1, q2)
-    n1 = wp.cross(q2, q0)
-    s = n0 + n1 + wp.cross(q0, q1)
-    r = wp.where(s[2] == 0.0, 0.0, 1.0 / s[2])
-    u = n0[2] * r
-    v = n1[2] * r
-    # u_x = (n0_x - u s_x) / s_z and so on: quotient rule, from the outside in.
-    ux = g_db[0] * step_x * r
-    uy = g_db[1] * step_y * r
-    vx = g_db[2] * step_x * r
-    vy = g_db[3] * step_y * r
-    gu = g[0] - ux * s[0] - uy * s[1]
-    gv = g[1] - vx * s[0] - vy * s[1]
-    quotient = (
-        ux * (n0[0] - u * s[0]) + uy * (n0[1] - u * s[1]) + vx * (n1[0] - v * s[0]) + vy * (n1[1] - v * s[1])
-    )
-    gs = wp.vec3(-(ux * u + vx * v), -(uy * u + vy * v), -(quotient + gu * u + gv * v) * r)
-    g0 = gs + wp.vec3(ux, uy, gu * r)
-    g1 = gs + wp.vec3(vx, vy, gv * r)
-    # c = a x b pulls back as (b x g, g x a).
-    d0 = wp.cross(g1, q2) + wp.cross(q1, gs)
-    d1 = wp.cross(q2, g0) + wp.cross(gs, q0)
-    d2 = wp.cross(g0, q1) + wp.cross(q0, g1)
-    return wp.mat33(d0[0], d0[1], d0[2], d1[0], d1[1], d1[2], d2[0], d2[1], d2[2])
-
-
-@wp.func
-def add_corners(
-    grad_pos: wp.array2d(dtype=wp.vec4),
-    n: wp.int32,
-    t: wp.vec3i,
-    to_0: wp.vec4,
-    to_1: wp.vec4,
-    to_2: wp.vec4,
-):
-    """Add the gradient of a triangle to its three vertices."""
-    wp.atomic_add(grad_pos, n, t[0], to_0)
-    wp.atomic_add(grad_pos, n, t[1], to_1)
-    wp.atomic_add(grad_pos, n, t[2], to_2)
+    fy = (wp.float32((first // width) % height) + 0.5) * step_y - 1.0
+    resolve_row(n, first, run, first % width, fy, step_x, step_y, pos, tri, keys, rast, rast_db)
 
 
 @wp.kernel(enable_backward=False)
@@ -197,55 +280,15 @@ def resolve_backward(
     rast: wp.array(dtype=wp.vec4),
     width: wp.int32,
     height: wp.int32,
-    with_db: wp.int32,
     grad_rast: wp.array(dtype=wp.vec4),
     grad_db: wp.array(dtype=wp.vec4),
     grad_pos: wp.array2d(dtype=wp.vec4),
 ):
-    """Gradient of u, v and their derivatives to clip positions; sums in registers along a run."""
+    """Gradient of u, v and their derivatives (unless grad_db is empty) to clip positions."""
     first = (begin + wp.tid()) * run
     n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
-    y = (first // width) % height
-    x = first % width
     step_x = 2.0 / wp.float32(width)
     step_y = 2.0 / wp.float32(height)
-    fy = (wp.float32(y) + 0.5) * step_y - 1.0
-    last = wp.int32(-1)
-    t = wp.vec3i(0)
-    p0 = wp.vec4(0.0)
-    p1 = wp.vec4(0.0)
-    p2 = wp.vec4(0.0)
-    s0 = wp.vec4(0.0)
-    s1 = wp.vec4(0.0)
-    s2 = wp.vec4(0.0)
-    for k in range(run):
-        triangle = wp.int32(rast[first + k][3]) - 1
-        if triangle >= 0:
-            if triangle != last:
-                if last >= 0:
-                    add_corners(grad_pos, n, t, s0, s1, s2)
-                t = tri[triangle]
-                p0 = pos[n, t[0]]
-                p1 = pos[n, t[1]]
-                p2 = pos[n, t[2]]
-                s0 = wp.vec4(0.0)
-                s1 = wp.vec4(0.0)
-                s2 = wp.vec4(0.0)
-                last = triangle
-            fx = (wp.float32(x + k) + 0.5) * step_x - 1.0
-            q0 = relative(p0, fx, fy)
-            q1 = relative(p1, fx, fy)
-            q2 = relative(p2, fx, fy)
-            g = grad_rast[first + k]
-            if with_db != 0:
-                d = pull_derivatives(q0, q1, q2, g, grad_db[first + k], step_x, step_y)
-                s0 += to_clip(d[0], fx, fy)
-                s1 += to_clip(d[1], fx, fy)
-                s2 += to_clip(d[2], fx, fy)
-            else:
-                h = pull_barycentrics(q0, q1, q2, edge_functions(q0, q1, q2), g[0], g[1])
-                s0 += to_clip(h[0], fx, fy)
-                s1 += to_clip(h[1], fx, fy)
-                s2 += to_clip(h[2], fx, fy)
-    if last >= 0:
-        add_corners(grad_pos, n, t, s0, s1, s2)
+    fy = (wp.float32((first // width) % height) + 0.5) * step_y - 1.0
+    x = first % width
+    pull_row(n, first, run, x, fy, step_x, step_y, pos, tri, rast, grad_rast, grad_db, grad_pos)

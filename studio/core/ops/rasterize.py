@@ -14,6 +14,23 @@ from studio.core.ops import check
 from studio.core.ops.visibility import run_length, visible
 
 
+def resolve(
+    keys: Tensor, pos: Tensor, tri: Tensor, images: int, height: int, width: int, with_db: bool
+) -> tuple[Tensor, Tensor]:
+    """rast and rast_db of visibility keys; rast_db without channels unless asked for."""
+    rast = torch.empty(images, height, width, 4, device=pos.device)
+    rast_db = torch.empty(images, height, width, 4 if with_db else 0, device=pos.device)
+    run = run_length(pos.device, width)
+    derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
+    launcher.launch(
+        kernels.resolve,
+        images * height * width // run,
+        [launcher.BEGIN, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives],
+        pos.device,
+    )
+    return rast, rast_db
+
+
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -29,26 +46,7 @@ class _Rasterize(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         n = pos.shape[0] if ranges is None else len(ranges)
         keys = visible(pos, tri, height, width, cull, ranges)
-        rast = torch.empty(n, height, width, 4, device=pos.device)
-        rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=pos.device)
-        run = run_length(pos.device, width)
-        launcher.launch(
-            kernels.resolve,
-            n * height * width // run,
-            [
-                launcher.BEGIN,
-                run,
-                pos,
-                tri,
-                keys,
-                width,
-                height,
-                int(with_db),
-                rast.view(-1, 4),
-                (rast_db if with_db else rast).view(-1, 4),
-            ],
-            pos.device,
-        )
+        rast, rast_db = resolve(keys, pos, tri, n, height, width, with_db)
         ctx.save_for_backward(pos, tri, rast)
         ctx.grad_db = grad_db and with_db
         ctx.set_materialize_grads(False)
@@ -65,7 +63,7 @@ class _Rasterize(torch.autograd.Function):
             return (torch.zeros_like(pos), *none)
         n, height, width, _ = rast.shape
         grad_rast = torch.zeros_like(rast) if grad_rast is None else grad_rast.contiguous()
-        derivatives = grad_rast if grad_db is None else grad_db.contiguous()
+        derivatives = rast[:0] if grad_db is None else grad_db.contiguous()
         grad_pos = torch.zeros_like(pos)
         run = run_length(pos.device, width)
         rows = height * width // run
@@ -80,7 +78,6 @@ class _Rasterize(torch.autograd.Function):
                 rast.view(-1, 4),
                 width,
                 height,
-                int(grad_db is not None),
                 grad_rast.view(-1, 4),
                 derivatives.view(-1, 4),
                 launcher.Scatter(grad_pos, unit=rows if len(pos) == n else n * rows),
@@ -112,6 +109,7 @@ def rasterize(
     ranges: Tensor | None = None,
     grad_db: bool = True,
     cull_backfaces: bool = False,
+    output_db: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Find the nearest triangle in every pixel and the barycentrics of the point seen.
 
@@ -129,6 +127,7 @@ def rasterize(
             any device, cheapest on the CPU, where they are checked. Ids stay those of `tri`.
         grad_db: whether rast_db passes gradients back.
         cull_backfaces: leave out triangles that are clockwise on screen.
+        output_db: False leaves rast_db out, as the context's does.
     Returns:
         rast: [N, H, W, 4] = (u, v, z/w, triangle id + 1), 0 where empty; u and v belong to the
             triangle's first and second vertex. Row 0 is the bottom.
@@ -152,5 +151,5 @@ def rasterize(
     tri = check.triangles("rasterize", tri, pos)
     if ranges is not None:
         ranges = _checked_ranges(ranges, tri)
-    with_db = getattr(glctx, "output_db", True)
+    with_db = output_db and getattr(glctx, "output_db", True)
     return _Rasterize.apply(pos, tri, ranges, *size, grad_db, cull_backfaces, with_db)
