@@ -3,6 +3,7 @@
     python main.py [FILE...]           the window; without a display, the built-in demo
     python main.py fit SOURCE --out DIR
     python main.py render SCENE --out FILE
+    python main.py experiment cube|earth|envphong|pose|depth
     python main.py effects | bench | doctor
 
 Exit status: 0 done, 1 failed while working, 2 bad input. An error is one line.
@@ -348,6 +349,49 @@ def bench(case: str, arguments: tuple[str, ...]) -> None:
     sys.path.insert(0, str(root))
     sys.argv = [case, *arguments]
     importlib.import_module(f"benchmarks.{case}").main()
+
+
+class Experiments(click.Group):
+    """One command per experiment, with a flag per parameter; made on demand."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from studio.experiments import NAMES
+
+        return list(NAMES)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command:
+        from studio.experiments.experiment import load
+
+        found = load(name)
+        return GeneratedOptions(
+            name,
+            help=found.help,
+            flags=lambda: {param.name.replace("_", "-"): param for param in found.params},
+            params=[
+                click.Option(["--out"], type=click.Path(path_type=Path), help="Folder [out/NAME]."),
+                click.Option(["--seed"], type=click.IntRange(0), default=0, show_default=True),
+                click.Option(["--device"], type=DEVICES, default="auto", show_default=True),
+            ],
+            callback=lambda **given: _experiment(name, **given),
+        )
+
+
+@commands.group("experiment", cls=Experiments)
+def experiment() -> None:
+    """Repeat an experiment of Laine et al. 2020 and print its figures beside the paper's."""
+
+
+def _experiment(name: str, out: Path | None, seed: int, device: str, generated: dict[str, Any]) -> None:
+    from studio.experiments.experiment import run_experiment, summary_lines
+
+    folder = out or Path("out") / name
+    check_writable(folder)
+    values = {stem.replace("-", "_"): value for stem, value in generated.items()}
+    with Progress() as progress:
+        outcome = run_experiment(name, folder, values, seed, device, progress.report)
+    for line in summary_lines(outcome):
+        click.echo(line)
+    click.echo(f"results in {folder}/: {name}.png, {name}_curve.png, {name}.json")
 
 
 @commands.command("doctor")

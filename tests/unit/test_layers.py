@@ -25,6 +25,7 @@ LAYERS = {
     "studio.core.io": 6,
     "studio.core.optim": 7,
     "studio.core": 8,  # project-level modules: project, demo
+    "studio.experiments": 9,
     "studio.gl": 9,
     "studio.doctor": 10,
     "studio.ui": 10,

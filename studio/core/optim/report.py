@@ -12,6 +12,7 @@ from studio.core.io.images import save_png
 from studio.core.ops import rasterize_interpolate
 from studio.core.optim.evaluate import Evaluation, Picture
 from studio.core.optim.messages import HistoryRow
+from studio.core.optim.plots import BACKGROUND, INK, LINES, dark_figure, dress
 from studio.core.scene import Camera, Scene
 
 AMPLIFY = 4.0
@@ -21,10 +22,6 @@ _GAP = 4
 _GAP_SHADE = 0.16
 _KEY_LIGHT = (0.45, 0.6, 0.66)
 """In view space, from the upper right: grazing enough to show every dent."""
-
-_BACKGROUND = "#17181b"
-_INK = "#c9ccd3"
-_LINES = ("#f2a65a", "#6fb1e0", "#8fcf8b", "#d98bd0", "#d9d27a", "#e07a7a")
 
 
 def save_sheets(folder: Path, start: Evaluation, end: Evaluation) -> None:
@@ -79,36 +76,26 @@ def save_shaded(path: Path, scene: Scene, cameras: list[Camera], device: torch.d
 
 def save_loss_curve(path: Path, rows: list[HistoryRow]) -> None:
     """Every loss term and the PSNR over the steps, on two plots."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(8, 5), dpi=120, facecolor=_BACKGROUND)
-    FigureCanvasAgg(figure)
+    figure = dark_figure(8, 5)
     upper, lower = figure.subplots(2, 1, sharex=True, gridspec_kw={"height_ratios": (3, 2), "hspace": 0.12})
     steps = [row.step for row in rows]
     names = [name for name in (rows[-1].losses if rows else {}) if name != "total"]
-    for name, color in zip([*names, "total"], (*_LINES[: len(names)], "#ffffff")):
+    for name, color in zip([*names, "total"], (*LINES[: len(names)], "#ffffff")):
         values = [row.losses.get(name, float("nan")) for row in rows]
         upper.plot(steps, values, color=color, lw=0.6, alpha=0.3)
         upper.plot(steps, _smoothed(values), color=color, lw=1.3, label=name.replace("_", " "))
     psnr = [row.psnr for row in rows]
-    lower.plot(steps, psnr, color=_LINES[1], lw=0.6, alpha=0.3)
-    lower.plot(steps, _smoothed(psnr), color=_LINES[1], lw=1.3)
+    lower.plot(steps, psnr, color=LINES[1], lw=0.6, alpha=0.3)
+    lower.plot(steps, _smoothed(psnr), color=LINES[1], lw=1.3)
     upper.set_yscale("log")
     upper.set_ylabel("loss, weighted")
     lower.set_ylabel("PSNR, dB")
     lower.set_xlabel("step")
     if rows:
-        upper.legend(frameon=False, labelcolor=_INK, fontsize=8, ncols=3)
+        upper.legend(frameon=False, labelcolor=INK, fontsize=8, ncols=3)
     for axes in (upper, lower):
-        axes.set_facecolor(_BACKGROUND)
-        axes.tick_params(colors=_INK, labelsize=8)
-        axes.grid(color=_INK, alpha=0.08, lw=0.6)
-        axes.xaxis.label.set_color(_INK)
-        axes.yaxis.label.set_color(_INK)
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-    figure.savefig(path, facecolor=_BACKGROUND, bbox_inches="tight")
+        dress(axes)
+    figure.savefig(path, facecolor=BACKGROUND, bbox_inches="tight")
 
 
 def _smoothed(values: list[float]) -> np.ndarray:
