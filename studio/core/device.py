@@ -6,9 +6,7 @@ Importing this module starts nothing: no CUDA context, no kernel compiler.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import sys
 import threading
 import warnings
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ import torch
 import warp as wp
 
 from studio.core.errors import InputError
+from studio.core.memory import keep_freed_memory
 
 CHOICES = ("auto", "cpu", "cuda")
 THREADS_VARIABLE = "STUDIO_THREADS"
@@ -77,25 +76,7 @@ def configure_threads() -> None:
     operation and would take those cores away (a rasterization went from 4.6 to 9.1 ms).
     """
     torch.set_num_threads(1)
-    _keep_freed_memory()
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep freed images for the next step.
-
-    It would return every block of more than 32 MB to the system at once, and on other threads
-    than the first even smaller ones; taking them anew costs a page fault each 4 kB. Drawing 82k
-    triangles at 2048 pixels with gradients went from 128 to 54 ms, four images of 256 pixels
-    from 18 to 13. So: nothing from mmap, one arena, and up to a quarter of the memory kept.
-    Elsewhere than on glibc this does nothing.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt is not None:
-        quarter = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
-        trim_threshold, mmap_max, arena_max = -1, -4, -8  # the names of malloc.h
-        mallopt(mmap_max, 0)
-        mallopt(arena_max, 1)
-        mallopt(trim_threshold, min(quarter, 2**31 - 1))
+    keep_freed_memory()
 
 
 @contextlib.contextmanager

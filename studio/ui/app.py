@@ -13,6 +13,7 @@ from imgui_bundle import hello_imgui, imgui, immapp  # before glfw: else two GLF
 import glfw  # isort: skip
 from imgui_bundle import glfw_utils
 
+from studio.core.memory import keep_freed_memory
 from studio.core.scene import Scene
 from studio.gl.context import adopt_context, describe_context
 from studio.ui import actions, theme, widgets
@@ -259,5 +260,6 @@ def run_app(files: list[Path], device: str = "auto") -> None:
         files: meshes, photo folders or camera files; empty for the built-in scene.
         device: auto, cpu or cuda.
     """
+    keep_freed_memory()
     widgets.reset()
     App(files, device).run()
