@@ -1,4 +1,4 @@
-"""How the process's memory allocator treats large blocks. Imports nothing heavy: the window calls it first."""
+"""How the allocator treats large blocks. Imports nothing heavy: the window calls it first."""
 
 from __future__ import annotations
 

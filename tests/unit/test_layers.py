@@ -12,6 +12,7 @@ from tests.needs import ROOT
 # Lower number = lower layer. A module may import its own layer or a lower one.
 LAYERS = {
     "studio.core.errors": 0,
+    "studio.core.memory": 0,
     "studio.core.device": 0,
     "studio.core.params": 1,
     "studio.core.color": 1,
