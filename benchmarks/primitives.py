@@ -10,7 +10,8 @@ calls of a case taken in turn, medians. What is measured:
     draw            rasterize, interpolate 3 colours and antialias as one operation
     three ops       the same by `rasterize`, `interpolate` and `antialias`
     DEODR           render, and render + backward, which hold projection and shading too
-    softras, nmr    soft aggregation, and the Neural Mesh Renderer's gradient
+    softras         soft aggregation
+    nmr             rasterize, interpolate, and the Neural Mesh Renderer's gradient
 
 "+ gradient" is forward and backward, to positions and colours. Ours projects with one matrix
 product. Pictures are compared before anything is timed.
@@ -81,9 +82,9 @@ class Ours:
         return made
 
     def nmr(self) -> Tensor:
-        pos = (self.homogeneous @ self.matrix)[None]
-        made = ops.nmr(pos, self.model.tri, self.colors, self.size)
-        return made if isinstance(made, Tensor) else made[0]
+        pos, tri = (self.homogeneous @ self.matrix)[None], self.model.tri
+        rast, _ = ops.rasterize(_NO_DERIVATIVES, pos, tri, self.size, cull_backfaces=True)
+        return ops.nmr(ops.interpolate(self.colors, rast, tri)[0], rast, pos, tri)
 
     def both(self, forward: Callable[[], Tensor]) -> None:
         torch.autograd.grad(forward(), [self.homogeneous, self.colors], self.upstream)
@@ -153,9 +154,7 @@ def measure_soft(model: Model, size: int, seconds: float) -> Result:
     """SoftRas and NMR, and draw beside them."""
     ours = Ours(model, size)
     calls = ours.pair("draw", ours.draw)
-    for name in ("softras", "nmr"):
-        if hasattr(ops, name):
-            calls |= ours.pair(name, getattr(ours, name))
+    calls |= ours.pair("softras", ours.softras) | ours.pair("nmr", ours.nmr)
     return Result(model.name, len(model.faces), size, _walls(calls, seconds))
 
 
@@ -170,8 +169,6 @@ def _hard(options: argparse.Namespace, ctx: Any) -> Iterator[Result]:
 
 
 def _soft(options: argparse.Namespace) -> Iterator[Result]:
-    if not hasattr(ops, "softras"):
-        return
     for model in models(options.quick):
         if len(model.faces) <= SOFT_TRIANGLES:
             for size in SOFT_SIZES:

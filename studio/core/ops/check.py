@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import index
+
 import torch
 from torch import Tensor
 
@@ -39,13 +41,20 @@ def tensor(
     """
     if not isinstance(value, Tensor):
         raise ShapeError(f"{op}: {name} must be a tensor {_expected(shape)}, got {type(value).__name__}")
+    where = "cpu or cuda" if like is None or like is value else str(like.device)
     if value.dtype != dtype:
-        raise ShapeError(f"{op}: {name} must be {_name(dtype)}, got {_name(value.dtype)}")
-    if not _matches(value, shape):
-        raise ShapeError(f"{op}: {name} must have shape {_expected(shape)}, got {list(value.shape)}")
-    if like is not None and value.device != like.device:
-        raise ShapeError(f"{op}: {name} must be on {like.device}, got {value.device}")
-    return value.contiguous()
+        wrong = f"be {_name(dtype)}, got {_name(value.dtype)}"
+    elif not _matches(value, shape):
+        wrong = f"have shape {_expected(shape)}, got {list(value.shape)}"
+    elif value.device.type not in ("cpu", "cuda") or (like is not None and value.device != like.device):
+        wrong = f"be on {where}, got {value.device}"
+    else:
+        return value.contiguous()
+    # Who reads the first half knows what to change; the second tells whether anything else is off.
+    given = f"{_name(value.dtype)} {list(value.shape)} on {value.device}"
+    raise ShapeError(
+        f"{op}: {name} must {wrong} (given {given}; expected {_name(dtype)} {_expected(shape)} on {where})"
+    )
 
 
 def triangles(op: str, value: object, like: Tensor) -> Tensor:
@@ -60,7 +69,7 @@ def triangles(op: str, value: object, like: Tensor) -> Tensor:
 def size(op: str, resolution: object) -> tuple[int, int]:
     """(height, width), both positive."""
     try:
-        height, width = (int(v) for v in resolution)  # type: ignore[attr-defined]
+        height, width = (index(v) for v in resolution)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         raise ShapeError(f"{op}: resolution must be (height, width), got {resolution!r}") from None
     if height < 1 or width < 1 or height > 32768 or width > 32768:
@@ -73,6 +82,12 @@ def same_batch(op: str, name: str, value: Tensor, count: int, allow_one: bool = 
     if value.shape[0] != count and not (allow_one and value.shape[0] == 1):
         options = f"{count} or 1" if allow_one else str(count)
         raise ShapeError(f"{op}: {name} must have a batch of {options}, got {value.shape[0]}")
+
+
+def background(op: str, value: object, image: tuple[int, ...], like: Tensor) -> Tensor:
+    """What stands where nothing is drawn: [C], or a whole image [N, H, W, C]."""
+    shape = image[-1:] if isinstance(value, Tensor) and value.ndim == 1 else image
+    return tensor(op, "background", value, shape, like=like)
 
 
 def _name(dtype: torch.dtype) -> str:

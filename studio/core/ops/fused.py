@@ -265,9 +265,10 @@ def draw(
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering".
     """
     size, pos, tri, attr = _checked("draw", pos_clip, tri, attr, resolution)
+    if not isinstance(topology, Topology):
+        raise ShapeError(f"draw: topology must be a Topology, got {type(topology).__name__}")
     if topology.triangles != len(tri):
         raise ShapeError(f"draw: topology has {topology.triangles} triangles, tri has {len(tri)}")
     if background is not None:
-        shape = (attr.shape[2],) if background.ndim == 1 else (len(pos), *size, attr.shape[2])
-        background = check.tensor("draw", "background", background, shape, like=pos)
+        background = check.background("draw", background, (len(pos), *size, attr.shape[2]), like=pos)
     return _Draw.apply(pos, tri, attr, background, topology.edges.to(pos.device), size, cull_backfaces)

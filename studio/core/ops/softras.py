@@ -351,11 +351,9 @@ def softras(
     if not 1 <= channels <= CHANNELS - (0 if texture is None else 2):
         most = CHANNELS - (0 if texture is None else 2)
         raise ShapeError(f"softras: attr must have 1 to {most} channels, got {channels}")
-    if not isinstance(background, Tensor):
+    if isinstance(background, (int, float)):
         background = torch.full((channels,), float(background), device=pos.device)
-    whole = (len(pos), *size, channels)
-    expected = (channels,) if background.ndim == 1 else whole
-    background = check.tensor(op, "background", background, expected, like=pos)
+    background = check.background(op, background, (len(pos), *size, channels), like=pos)
     layers: list[Layer] = []
     groups = None
     if texture is not None:
