@@ -170,9 +170,9 @@ def test_topology_of_a_closed_mesh(device) -> None:
     assert len(edges) == 3 * len(tri) // 2
     assert (edges[:, 3] >= 0).all()
     faces = tri.numpy()
-    for a, b, first, second in edges[::17]:
-        assert {a, b} <= set(faces[first])
-        assert {a, b} <= set(faces[second])
+    for a, b, first, second, *opposite in edges[::17]:
+        assert {a, b, opposite[0]} == set(faces[first])
+        assert {a, b, opposite[1]} == set(faces[second])
         assert [a, b] in [[faces[first][i], faces[first][(i + 1) % 3]] for i in range(3)]
 
 

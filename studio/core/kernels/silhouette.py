@@ -1,19 +1,24 @@
-"""Finding silhouettes for antialias: edges walked across the image, pixel pairs claimed.
+"""Antialiasing: silhouette edges walked across the image, pixel by pixel, by exact coverage.
 
-An edge is a silhouette if only one triangle has it, or if its two triangles face differently.
-Each silhouette is walked, and where it passes between two neighbouring pixel centres, one of
-them inside (seen, and nearer) and one outside, that pair is blended by how far it reaches.
-Only crossings are worked on, so the cost follows the outline and not the image.
+An edge is a silhouette if only one triangle has it, or if its two triangles lie on the same side
+of it on screen. Each silhouette is cut at the pixels' borders, and every piece says how much of
+its pixel's area it adds to, or takes from, the surface that ends there. Only pixels on an outline
+are worked on, so the cost follows the outline and not the image.
 
-Three things differ from the pair search of Laine et al. 2020, section 3.6:
+Four things differ from the pair search of Laine et al. 2020, section 3.6:
 - Triangles at a smooth silhouette are foreshortened to less than a pixel and own no pixel; a
   search through triangle ids misses them, a walk along edges does not.
-- On a fine mesh the outline zigzags below a pixel, so an edge's own direction says nothing
-  about the outline's. The direction is taken from the projected normals of the two triangles
-  where the edge is short, and decides whether horizontal or vertical pairs are blended (with
-  a linear hand-over between 30 and 60 degrees instead of a switch at 45).
-- Of several edges that cross the same pair the one reaching farthest outside wins: what is
-  covered is the union. Letting the nearest win leaves single pixels unblended (dotted lines).
+- The weight is the covered area of the pixel, not where an edge crosses the line between two
+  pixel centres: no choice between horizontal and vertical pairs, no jump where the end of an
+  edge passes a row, and the derivative is the integral of the edge's motion within the pixel.
+- A pixel is drawn towards the other side of the edge and, by the same amount, towards its
+  neighbour on its own side. When the edge reaches its centre nothing is left of its own colour,
+  so nothing jumps when the pixel changes sides.
+- What is seen is decided from the planes of the triangles around the edge, and of several
+  outlines within a pixel the one that covers most wins: what is covered is the union.
+
+This file has the first of two passes: it cuts edges into pieces. `coverage` has the second, which
+makes records of them.
 """
 
 import warp as wp
@@ -22,68 +27,47 @@ from studio.core.kernels.visibility import determinant, doubled_area
 
 wp.set_module_options({"enable_backward": False})
 
-# Pixels of edge length from which the edge's own direction is the outline's: at 10 the normals
-# would weigh 1 in 100, less than their own error.
-LONG_EDGE = wp.constant(10.0)
+
+@wp.struct
+class View:
+    """One image of the batch: what is drawn and where."""
+
+    pos: wp.array2d(dtype=wp.vec4)
+    screen: wp.array2d(dtype=wp.vec4)
+    width: wp.int32
+    height: wp.int32
+    image: wp.int32
 
 
-@wp.kernel(enable_backward=False)
-def facing(
-    begin: wp.int32,
-    chunk: wp.int32,
-    pos: wp.array2d(dtype=wp.vec4),
-    screen: wp.array2d(dtype=wp.vec4),
-    tri: wp.array(dtype=wp.vec3i),
-    front: wp.array2d(dtype=wp.int8),
-):
-    """1 where a triangle shows its front, 0 its back, 2 where it cannot be drawn."""
-    part = begin + wp.tid()
-    parts = (tri.shape[0] + chunk - 1) // chunk
-    n = part // parts
-    first = (part - n * parts) * chunk
-    count = pos.shape[1]
-    for i in range(first, wp.min(first + chunk, tri.shape[0])):
-        t = tri[i]
-        side = wp.int8(2)
-        if t[0] >= 0 and t[1] >= 0 and t[2] >= 0 and t[0] < count and t[1] < count and t[2] < count:
-            a = screen[n, t[0]]
-            b = screen[n, t[1]]
-            c = screen[n, t[2]]
-            area = wp.float64(0.0)
-            if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
-                area = doubled_area(a, b, c)
-            else:
-                area = determinant(pos[n, t[0]], pos[n, t[1]], pos[n, t[2]])
-            if area > wp.float64(0.0):
-                side = wp.int8(1)
-            elif area <= wp.float64(0.0):
-                side = wp.int8(0)  # NaN stays 2
-        front[n, i] = side
+@wp.struct
+class Edge:
+    """A silhouette from p to q in pixels, the surface on its left."""
+
+    number: wp.int32  # -1 - number where the first triangle shows its back
+    vertex_p: wp.int32
+    vertex_q: wp.int32
+    p: wp.vec3d  # visible part: x, y, z/w
+    d: wp.vec3d  # q - p
+    # Weight of the vertices at either end, over w, linear in between: 1/w_p to 0 and 0 to 1/w_q,
+    # if nothing is cut off.
+    weight_p: wp.vec2d
+    weight_q: wp.vec2d
+    # Pixels of area per unit of x, y and w of a vertex of weight 1 along the whole edge.
+    slope: wp.vec3d
 
 
-@wp.func
-def second_triangle(code: wp.int32) -> wp.int32:
-    """The triangle an edge's fourth number stands for, -1 for none."""
-    triangle = code
-    if code < -1:
-        triangle = -2 - code
-    return triangle
+@wp.struct
+class Output:
+    """Where a thread puts its pieces; those that do not fit are only counted."""
 
-
-@wp.func
-def is_silhouette(edge: wp.vec4i, front: wp.array2d(dtype=wp.int8), n: wp.int32) -> wp.bool:
-    """Boundary edges, and edges whose triangles face differently."""
-    own = wp.int32(front[n, edge[2]])
-    out = own != 2
-    if out and edge[3] != -1:
-        other = wp.int32(front[n, second_triangle(edge[3])])
-        if other == 2:
-            out = True
-        elif edge[3] < -1:  # wound the other way round
-            out = own == other
-        else:
-            out = own != other
-    return out
+    counts: wp.array(dtype=wp.int32)
+    slot: wp.int32
+    begin: wp.int32
+    end: wp.int32
+    pixels: wp.array(dtype=wp.vec4i)
+    amount_a: wp.array(dtype=wp.vec4)
+    amount_b: wp.array(dtype=wp.vec4)
+    ends: wp.array(dtype=wp.vec4)
 
 
 @wp.func
@@ -102,326 +86,223 @@ def narrow(span: wp.vec2d, fa: wp.float64, fb: wp.float64) -> wp.vec2d:
 
 
 @wp.func
-def to_screen(
-    a: wp.vec4, b: wp.vec4, t: wp.float64, half_width: wp.float64, half_height: wp.float64
-) -> wp.vec3d:
-    """Pixel position and z/w of the point t along a -> b."""
+def visible_span(p: wp.vec4, q: wp.vec4) -> wp.vec2d:
+    """What of an edge in clip space lies before the camera and the near plane."""
+    pw = wp.float64(p[3])
+    qw = wp.float64(q[3])
+    # A millionth keeps the division finite where the near plane does not cut first.
+    least = wp.float64(1.0e-6) * wp.max(wp.abs(pw), wp.abs(qw))
+    span = narrow(wp.vec2d(wp.float64(0.0), wp.float64(1.0)), pw - least, qw - least)
+    return narrow(span, pw + wp.float64(p[2]), qw + wp.float64(q[2]))
+
+
+@wp.func
+def to_screen(view: View, p: wp.vec4, q: wp.vec4, t: wp.float64) -> wp.vec3d:
+    """Pixel position and z/w of the point t along p -> q."""
     one = wp.float64(1.0)
+    half = wp.float64(0.5)
     s = one - t
-    r = one / (s * wp.float64(a[3]) + t * wp.float64(b[3]))
+    r = one / (s * wp.float64(p[3]) + t * wp.float64(q[3]))
     return wp.vec3d(
-        ((s * wp.float64(a[0]) + t * wp.float64(b[0])) * r + one) * half_width - wp.float64(0.5),
-        ((s * wp.float64(a[1]) + t * wp.float64(b[1])) * r + one) * half_height - wp.float64(0.5),
-        (s * wp.float64(a[2]) + t * wp.float64(b[2])) * r,
+        ((s * wp.float64(p[0]) + t * wp.float64(q[0])) * r + one) * half * wp.float64(view.width) - half,
+        ((s * wp.float64(p[1]) + t * wp.float64(q[1])) * r + one) * half * wp.float64(view.height) - half,
+        (s * wp.float64(p[2]) + t * wp.float64(q[2])) * r,
     )
 
 
 @wp.func
-def visible_end(
-    a: wp.vec4,
-    b: wp.vec4,
-    a_screen: wp.vec4,
-    b_screen: wp.vec4,
-    which: wp.int32,
-    half_width: wp.float64,
-    half_height: wp.float64,
-) -> wp.vec4d:
-    """End 0 or 1 of the edge on screen (x, y, z/w, 1), cut at the near plane; last 0 if unseen."""
-    one = wp.float64(1.0)
-    zero = wp.float64(0.0)
-    out = wp.vec4d(zero, zero, zero, zero)
-    if a_screen[3] > 0.0 and b_screen[3] > 0.0:
-        p = a_screen
-        if which == 1:
-            p = b_screen
-        out = wp.vec4d(wp.float64(p[0]), wp.float64(p[1]), wp.float64(p[2]), one)
-    elif a[3] > 0.0 or b[3] > 0.0:
-        aw = wp.float64(a[3])
-        bw = wp.float64(b[3])
-        # A millionth keeps the division finite where the near plane does not cut first.
-        least = wp.float64(1.0e-6) * wp.max(wp.abs(aw), wp.abs(bw))
-        span = narrow(wp.vec2d(zero, one), aw - least, bw - least)
-        span = narrow(span, aw + wp.float64(a[2]), bw + wp.float64(b[2]))
-        if span[0] < span[1]:
-            cut = to_screen(a, b, span[which], half_width, half_height)
-            out = wp.vec4d(cut[0], cut[1], cut[2], one)
-    return out
-
-
-@wp.func
-def tilt(screen: wp.array2d(dtype=wp.vec4), n: wp.int32, t: wp.vec3i) -> wp.vec2:
-    """Unit image direction in which a front face recedes: its normal's x and y, outwards."""
-    a = screen[n, t[0]]
-    b = screen[n, t[1]]
-    c = screen[n, t[2]]
-    out = wp.vec2(0.0, 0.0)
-    if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
-        ab = b - a
-        ac = c - a
-        out = wp.vec2(ab[2] * ac[1] - ab[1] * ac[2], ab[0] * ac[2] - ab[2] * ac[0])
-        size = wp.length(out)
-        if size > 0.0:
-            out = out / size
-    return out
-
-
-@wp.func
-def outline_normal(
-    edge: wp.vec4i,
-    screen: wp.array2d(dtype=wp.vec4),
-    tri: wp.array(dtype=wp.vec3i),
-    n: wp.int32,
-    p: wp.vec4d,
-    q: wp.vec4d,
-) -> wp.vec2:
-    """Unit normal of the outline at an edge, in pixels; either sign."""
-    dx = wp.float32(q[0] - p[0])
-    dy = wp.float32(q[1] - p[1])
-    size = wp.sqrt(dx * dx + dy * dy)
-    normal = wp.vec2(1.0, 0.0)
-    if size > 0.0:
-        normal = wp.vec2(dy / size, -dx / size)
-    if edge[3] != -1 and size < LONG_EDGE:
-        smooth = tilt(screen, n, tri[edge[2]])
-        other = tilt(screen, n, tri[second_triangle(edge[3])])
-        if edge[3] < -1:
-            other = -other
-        smooth += other
-        if wp.dot(smooth, normal) < 0.0:
-            smooth = -smooth
-        mixed = smooth + normal * (size * size)
-        size = wp.length(mixed)
-        if size > 0.0:
-            normal = mixed / size
-    return normal
-
-
-@wp.func
-def horizontal_share(normal: wp.vec2) -> wp.float32:
-    """How much of the blending falls to horizontal pairs: 1 below 30 degrees, 0 above 60."""
-    return wp.clamp(0.5 + normal[0] * normal[0] - normal[1] * normal[1], 0.0, 1.0)
-
-
-@wp.func
-def claim_pair(
-    rast: wp.array(dtype=wp.vec4),
-    low_pixel: wp.int32,
-    high_pixel: wp.int32,
-    inside_low: wp.bool,
-    reach: wp.float64,
-    depth: wp.float64,
-    edge: wp.int32,
-    pair: wp.int32,
-    keys: wp.array(dtype=wp.int64),
-    claimed: wp.array(dtype=wp.int32),
-    counts: wp.array(dtype=wp.int32),
-    slot: wp.vec2i,
+def put_piece(
+    view: View, edge: Edge, out: Output, x: wp.int32, y: wp.int32, begin: wp.float64, end: wp.float64
 ):
-    """Enter an edge for a pixel pair if it can be seen there; the farthest reach stays.
+    """The part [begin, end] of an edge, which lies in pixel (x, y).
 
-    slot = (where the band's list of claimed pairs begins, number of its counter).
+    pixels = (edge, pixel, vertices); ends = both ends relative to the pixel's centre; amount_a and
+    amount_b = z/w, and the derivatives of the covered area to x, y, w of the vertices.
     """
-    inside = rast[low_pixel]
-    outside = rast[high_pixel]
-    if not inside_low:
-        t = inside
-        inside = outside
-        outside = t
-    if inside[3] == 0.0:
+    one = wp.float64(1.0)
+    middle = wp.float64(0.5) * (begin + end)
+    z = edge.p[2] + middle * edge.d[2]
+    if z < -one or z > one:
         return
-    if outside[3] != 0.0:
-        if inside[3] == outside[3] or inside[2] >= outside[2] or wp.float32(depth) >= outside[2]:
+    i = out.begin + wp.atomic_add(out.counts, out.slot, 1)
+    if i >= out.end:
+        return
+    length = end - begin
+    p = length * (edge.weight_p[0] * (one - middle) + edge.weight_p[1] * middle)
+    q = length * (edge.weight_q[0] * (one - middle) + edge.weight_q[1] * middle)
+    s = edge.slope
+    depth = wp.float32(z)
+    pixel = (view.image * view.height + y) * view.width + x
+    out.pixels[i] = wp.vec4i(edge.number, pixel, edge.vertex_p, edge.vertex_q)
+    out.amount_a[i] = wp.vec4(depth, wp.float32(p * s[0]), wp.float32(p * s[1]), wp.float32(p * s[2]))
+    out.amount_b[i] = wp.vec4(depth, wp.float32(q * s[0]), wp.float32(q * s[1]), wp.float32(q * s[2]))
+    out.ends[i] = wp.vec4(
+        wp.float32(edge.p[0] + begin * edge.d[0] - wp.float64(x)),
+        wp.float32(edge.p[1] + begin * edge.d[1] - wp.float64(y)),
+        wp.float32(edge.p[0] + end * edge.d[0] - wp.float64(x)),
+        wp.float32(edge.p[1] + end * edge.d[1] - wp.float64(y)),
+    )
+
+
+@wp.func
+def walk(view: View, edge: Edge, out: Output):
+    """Cut an edge at the borders of pixels (Amanatides and Woo 1987)."""
+    zero = wp.float64(0.0)
+    one = wp.float64(1.0)
+    half = wp.float64(0.5)
+    p = edge.p
+    d = edge.d
+    width = wp.float64(view.width)
+    height = wp.float64(view.height)
+    span = narrow(wp.vec2d(zero, one), p[0] + half, p[0] + d[0] + half)
+    span = narrow(span, width - half - p[0], width - half - p[0] - d[0])
+    span = narrow(span, p[1] + half, p[1] + d[1] + half)
+    span = narrow(span, height - half - p[1], height - half - p[1] - d[1])
+    t = span[0]
+    if not (t < span[1]):
+        return
+    x = wp.clamp(wp.int32(wp.floor(p[0] + t * d[0] + half)), 0, view.width - 1)
+    y = wp.clamp(wp.int32(wp.floor(p[1] + t * d[1] + half)), 0, view.height - 1)
+    never = wp.float64(2.0)
+    to_right = wp.where(d[0] > zero, 1, -1)
+    to_top = wp.where(d[1] > zero, 1, -1)
+    while t < span[1]:
+        next_x = never
+        if d[0] != zero:
+            next_x = (wp.float64(x) + half * wp.float64(to_right) - p[0]) / d[0]
+        next_y = never
+        if d[1] != zero:
+            next_y = (wp.float64(y) + half * wp.float64(to_top) - p[1]) / d[1]
+        end = wp.min(wp.min(next_x, next_y), span[1])
+        if end > t:
+            put_piece(view, edge, out, x, y, t, end)
+            t = end
+        if end == span[1] or x < 0 or y < 0 or x >= view.width or y >= view.height:
             return
-    bits = wp.cast(wp.clamp(wp.float32(reach), 0.0, 1.0), wp.int32)
-    key = (wp.int64(bits) << wp.int64(32)) | wp.int64(edge + 1)
-    before = wp.atomic_max(keys, pair, key)
-    if before == wp.int64(0):
-        place = wp.atomic_add(counts, slot[1], 1)
-        claimed[slot[0] + place] = pair
+        if next_x <= next_y:
+            x += to_right
+        else:
+            y += to_top
 
 
 @wp.func
-def claim_rows(
-    rast: wp.array(dtype=wp.vec4),
-    low: wp.vec4d,
-    high: wp.vec4d,
-    inside_left: wp.bool,
-    edge: wp.int32,
-    base: wp.int32,
-    width: wp.int32,
-    rows: wp.vec2i,
-    slot: wp.vec2i,
-    keys: wp.array(dtype=wp.int64),
-    claimed: wp.array(dtype=wp.int32),
-    counts: wp.array(dtype=wp.int32),
-):
-    """Horizontal pairs that the edge from low up to high passes between, within `rows`."""
-    slope = (high[0] - low[0]) / (high[1] - low[1])
-    slope_z = (high[2] - low[2]) / (high[1] - low[1])
-    first = wp.float64(rows[0])
-    last = wp.float64(rows[1])
-    y_begin = wp.int32(wp.clamp(wp.ceil(low[1]), first, last))
-    y_end = wp.int32(wp.clamp(wp.ceil(high[1]), first, last))
-    for y in range(y_begin, y_end):
-        step = wp.float64(y) - low[1]
-        x = low[0] + step * slope
-        if x > wp.float64(0.0) and x <= wp.float64(width - 1):
-            column = wp.int32(wp.ceil(x)) - 1
-            reach = x - wp.float64(column)
-            if not inside_left:
-                reach = wp.float64(1.0) - reach
-            pixel = base + y * width + column
-            depth = low[2] + step * slope_z
-            claim_pair(
-                rast,
-                pixel,
-                pixel + 1,
-                inside_left,
-                reach,
-                depth,
-                edge,
-                2 * pixel,
-                keys,
-                claimed,
-                counts,
-                slot,
-            )
+def silhouette(view: View, edge: Edge, out: Output):
+    """Bring an edge to the screen and walk it."""
+    zero = wp.float64(0.0)
+    one = wp.float64(1.0)
+    half = wp.float64(0.5)
+    p = view.pos[view.image, edge.vertex_p]
+    q = view.pos[view.image, edge.vertex_q]
+    p_screen = view.screen[view.image, edge.vertex_p]
+    q_screen = view.screen[view.image, edge.vertex_q]
+    if p_screen[3] > 0.0 and q_screen[3] > 0.0:
+        edge.p = wp.vec3d(wp.float64(p_screen[0]), wp.float64(p_screen[1]), wp.float64(p_screen[2]))
+        end = wp.vec3d(wp.float64(q_screen[0]), wp.float64(q_screen[1]), wp.float64(q_screen[2]))
+        edge.d = end - edge.p
+        edge.weight_p = wp.vec2d(one / wp.float64(p[3]), zero)
+        edge.weight_q = wp.vec2d(zero, one / wp.float64(q[3]))
+    else:
+        if not (p[3] > 0.0 or q[3] > 0.0):
+            return
+        span = visible_span(p, q)
+        if not (span[0] < span[1]):
+            return
+        edge.p = to_screen(view, p, q, span[0])
+        edge.d = to_screen(view, p, q, span[1]) - edge.p
+        w0 = (one - span[0]) * wp.float64(p[3]) + span[0] * wp.float64(q[3])
+        w1 = (one - span[1]) * wp.float64(p[3]) + span[1] * wp.float64(q[3])
+        edge.weight_p = wp.vec2d((one - span[0]) / w0, (one - span[1]) / w1)
+        edge.weight_q = wp.vec2d(span[0] / w0, span[1] / w1)
+    # A displacement in pixels covers d[1] * dx - d[0] * dy; a vertex moves by (dx - X dw) / w.
+    half_width = half * wp.float64(view.width)
+    half_height = half * wp.float64(view.height)
+    to_x = edge.d[1] * half_width
+    to_y = -edge.d[0] * half_height
+    ndc_x = (edge.p[0] + half) / half_width - one
+    ndc_y = (edge.p[1] + half) / half_height - one
+    edge.slope = wp.vec3d(to_x, to_y, -(to_x * ndc_x + to_y * ndc_y))
+    walk(view, edge, out)
 
 
 @wp.func
-def claim_columns(
-    rast: wp.array(dtype=wp.vec4),
-    low: wp.vec4d,
-    high: wp.vec4d,
-    inside_below: wp.bool,
-    edge: wp.int32,
-    base: wp.int32,
-    width: wp.int32,
-    height: wp.int32,
-    rows: wp.vec2i,
-    slot: wp.vec2i,
-    keys: wp.array(dtype=wp.int64),
-    claimed: wp.array(dtype=wp.int32),
-    counts: wp.array(dtype=wp.int32),
-):
-    """Vertical pairs that the edge from low right to high passes between; lower pixel in `rows`."""
-    slope = (high[1] - low[1]) / (high[0] - low[0])
-    slope_z = (high[2] - low[2]) / (high[0] - low[0])
-    y_first = wp.float64(rows[0])
-    y_last = wp.float64(wp.min(rows[1], height - 1))
-    x_begin = wp.int32(wp.clamp(wp.ceil(low[0]), wp.float64(0.0), wp.float64(width)))
-    x_end = wp.int32(wp.clamp(wp.ceil(high[0]), wp.float64(0.0), wp.float64(width)))
-    for x in range(x_begin, x_end):
-        step = wp.float64(x) - low[0]
-        y = low[1] + step * slope
-        if y > y_first and y <= y_last:
-            row = wp.int32(wp.ceil(y)) - 1
-            reach = y - wp.float64(row)
-            if not inside_below:
-                reach = wp.float64(1.0) - reach
-            pixel = base + row * width + x
-            depth = low[2] + step * slope_z
-            claim_pair(
-                rast,
-                pixel,
-                pixel + width,
-                inside_below,
-                reach,
-                depth,
-                edge,
-                2 * pixel + 1,
-                keys,
-                claimed,
-                counts,
-                slot,
-            )
-
-
-@wp.func
-def claim_edge(
-    e: wp.int32,
-    edge: wp.vec4i,
-    n: wp.int32,
-    rows: wp.vec2i,
-    slot: wp.vec2i,
-    pos: wp.array2d(dtype=wp.vec4),
-    screen: wp.array2d(dtype=wp.vec4),
-    tri: wp.array(dtype=wp.vec3i),
-    shows_front: wp.bool,
-    rast: wp.array(dtype=wp.vec4),
-    width: wp.int32,
-    height: wp.int32,
-    keys: wp.array(dtype=wp.int64),
-    claimed: wp.array(dtype=wp.int32),
-    counts: wp.array(dtype=wp.int32),
-):
-    """Walk one silhouette. Left of it, as its first triangle has it, is inside if that shows its front."""
-    half_width = wp.float64(width) * wp.float64(0.5)
-    half_height = wp.float64(height) * wp.float64(0.5)
-    a_screen = screen[n, edge[0]]
-    b_screen = screen[n, edge[1]]
-    a = pos[n, edge[0]]
-    b = pos[n, edge[1]]
-    p = visible_end(a, b, a_screen, b_screen, 0, half_width, half_height)
-    q = visible_end(a, b, a_screen, b_screen, 1, half_width, half_height)
-    if p[3] == wp.float64(0.0) or q[3] == wp.float64(0.0):
-        return
-    if wp.max(p[1], q[1]) < wp.float64(rows[0]) or wp.min(p[1], q[1]) > wp.float64(rows[1]):
-        return
-    share = horizontal_share(outline_normal(edge, screen, tri, n, p, q))
-    base = n * height * width
-    if share > 0.0 and p[1] < q[1]:
-        claim_rows(rast, p, q, shows_front, e, base, width, rows, slot, keys, claimed, counts)
-    elif share > 0.0 and p[1] > q[1]:
-        claim_rows(rast, q, p, not shows_front, e, base, width, rows, slot, keys, claimed, counts)
-    if share < 1.0 and p[0] < q[0]:
-        claim_columns(rast, p, q, not shows_front, e, base, width, height, rows, slot, keys, claimed, counts)
-    elif share < 1.0 and p[0] > q[0]:
-        claim_columns(rast, q, p, shows_front, e, base, width, height, rows, slot, keys, claimed, counts)
+def side(view: View, a: wp.int32, b: wp.int32, c: wp.int32) -> wp.float64:
+    """Positive if c is left of a -> b on screen; NaN if nobody knows."""
+    p = view.screen[view.image, a]
+    q = view.screen[view.image, b]
+    r = view.screen[view.image, c]
+    out = wp.float64(0.0)
+    if p[3] > 0.0 and q[3] > 0.0 and r[3] > 0.0:
+        out = doubled_area(p, q, r)
+    else:
+        out = determinant(view.pos[view.image, a], view.pos[view.image, b], view.pos[view.image, c])
+    return out
 
 
 @wp.kernel(enable_backward=False)
-def claim(
-    first_image: wp.int32,
-    row_begin: wp.int32,
-    row_end: wp.int32,
-    list_number: wp.int32,
+def find(
+    begin: wp.int32,
     chunk: wp.int32,
+    limit: wp.int32,
+    capacity: wp.int32,
+    slot: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
-    tri: wp.array(dtype=wp.vec3i),
-    edges: wp.array(dtype=wp.vec4i),
-    front: wp.array2d(dtype=wp.int8),
-    rast: wp.array(dtype=wp.vec4),
+    edges: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
-    keys: wp.array(dtype=wp.int64),
-    claimed: wp.array(dtype=wp.int32),
     counts: wp.array(dtype=wp.int32),
+    pixels: wp.array(dtype=wp.vec4i),
+    amount_a: wp.array(dtype=wp.vec4),
+    amount_b: wp.array(dtype=wp.vec4),
+    ends: wp.array(dtype=wp.vec4),
 ):
-    """Walk silhouettes; pairs that start in rows [row_begin, row_end) of all images end to end."""
-    image, part = wp.tid()
-    n = first_image + image
-    rows = wp.vec2i(wp.max(row_begin - n * height, 0), wp.min(row_end - n * height, height))
-    slot = wp.vec2i(2 * row_begin * width, list_number)
-    for e in range(part * chunk, wp.min((part + 1) * chunk, edges.shape[0])):
-        edge = edges[e]
-        if is_silhouette(edge, front, n):
-            shows_front = front[n, edge[2]] == wp.int8(1)
-            claim_edge(
-                e,
-                edge,
-                n,
-                rows,
-                slot,
-                pos,
-                screen,
-                tri,
-                shows_front,
-                rast,
-                width,
-                height,
-                keys,
-                claimed,
-                counts,
-            )
+    """Pieces of `chunk` edges from `begin` on (below `limit`); images count one after another."""
+    view = View()
+    view.pos = pos
+    view.screen = screen
+    view.width = width
+    view.height = height
+    out = Output()
+    out.counts = counts
+    out.slot = slot
+    out.begin = slot * capacity
+    out.end = (slot + 1) * capacity
+    out.pixels = pixels
+    out.amount_a = amount_a
+    out.amount_b = amount_b
+    out.ends = ends
+    first = begin + wp.tid() * chunk
+    n = first // edges.shape[0]
+    e = first - n * edges.shape[0]
+    count = pos.shape[1]
+    for _ in range(first, wp.min(first + chunk, limit)):
+        view.image = n
+        a = edges[e, 0]
+        b = edges[e, 1]
+        code = edges[e, 3]
+        c = edges[e, 4]
+        d = wp.where(code == -1, c, edges[e, 5])
+        zero = wp.float64(0.0)
+        lowest = wp.min(wp.min(a, b), wp.min(c, d))
+        if lowest >= 0 and wp.max(wp.max(a, b), wp.max(c, d)) < count:
+            own = side(view, a, b, c)
+            front = own > zero
+            is_silhouette = own == own  # not NaN
+            if code != -1 and is_silhouette:
+                other = side(view, a, b, d)
+                # Wound alike, the second triangle has the edge backwards and shows its front if
+                # it lies on the right.
+                if code < -1:
+                    is_silhouette = (other > zero) == front
+                else:
+                    is_silhouette = (other < zero) != front
+            if is_silhouette:
+                edge = Edge()
+                edge.vertex_p = wp.where(front, a, b)
+                edge.vertex_q = wp.where(front, b, a)
+                edge.number = wp.where(front, e, -1 - e)
+                silhouette(view, edge, out)
+        e += 1
+        if e == edges.shape[0]:
+            e = 0
+            n += 1

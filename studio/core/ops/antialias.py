@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels import antialias as kernels
-from studio.core.kernels import launcher, outline, silhouette
+from studio.core.kernels import coverage, launcher, outline, silhouette
 from studio.core.ops import check
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import project, triangle_chunk
@@ -43,29 +42,79 @@ _SCRATCH_SIZES = 4
 _scratch = threading.local()
 
 
-def _take_scratch(device: torch.device, pairs: int) -> tuple[Tensor, Tensor]:
-    """(keys, claimed) of this thread, taken out of the store; keys are all zero.
+class _Scratch:
+    """What a thread keeps between calls at one size of image: `settle` leaves it as it was."""
 
-    `settle` zeroes what `claim` wrote, so a buffer is cleared once and not on every call
-    (4 MB for four images of 256 x 256). It goes back only if nothing failed in between.
-    """
+    def __init__(self, device: torch.device, pixels: int) -> None:
+        self.heads = torch.zeros(pixels, dtype=torch.int32, device=device)
+        self.capacity = 0
+
+
+def _take_scratch(device: torch.device, pixels: int) -> _Scratch:
+    """Taken out of the store; it goes back only if nothing fails in between."""
     store: OrderedDict = _scratch.__dict__.setdefault("store", OrderedDict())
-    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
-    found = store.pop((device, stream, pairs), None)
-    if found is not None:
-        return found
-    return (
-        torch.zeros(pairs, dtype=torch.int64, device=device),
-        torch.empty(pairs, dtype=torch.int32, device=device),
-    )
+    return store.pop((device, _stream(device), pixels), None) or _Scratch(device, pixels)
 
 
-def _return_scratch(device: torch.device, keys: Tensor, claimed: Tensor) -> None:
+def _return_scratch(device: torch.device, scratch: _Scratch) -> None:
     store = _scratch.store
-    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
-    store[(device, stream, len(keys))] = (keys, claimed)
+    store[(device, _stream(device), len(scratch.heads))] = scratch
     while len(store) > _SCRATCH_SIZES:
         store.popitem(last=False)
+
+
+def _stream(device: torch.device) -> int:
+    return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+
+
+def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capacity: int) -> list[Tensor]:
+    """Pieces of all silhouettes, `capacity` for each band: counts and the columns of `put_piece`."""
+    device = pos.device
+    total = len(pos) * len(edges)
+    bands = len(launcher.bands(device, total))
+    counts = torch.zeros(bands, dtype=torch.int32, device=device)
+    room = bands * capacity
+    columns = [torch.empty(room, 4, dtype=torch.int32, device=device)]
+    columns += [torch.empty(room, 4, device=device) for _ in range(3)]
+    height, width = size
+    ready = launcher.arguments(
+        silhouette.find,
+        [0, 0, 0, capacity, 0, pos, screen, edges, width, height, counts, *columns],
+        device,
+    )
+
+    def work(band: launcher.Band) -> None:
+        length = band.end - band.begin
+        chunk = triangle_chunk(device, length)
+        own = [band.begin, chunk, band.end, capacity, band.index, *ready[5:]]
+        launcher.launch_in_band(silhouette.find, -(-length // chunk), own, device)
+
+    launcher.run(device, total, work)
+    return [counts, *columns]
+
+
+def _settle(
+    rast: Tensor, screen: Tensor, tri: Tensor, edges: Tensor, heads: Tensor, found: list[Tensor]
+) -> None:
+    """Turn pieces into records where they stand."""
+    n, height, width, _ = rast.shape
+    device = rast.device
+    counts, pixels, *_ = found
+    capacity = len(pixels) // len(counts)
+    links = torch.empty(2, len(pixels), dtype=torch.int32, device=device)
+    chunk = triangle_chunk(device, capacity)
+    shared = [screen, tri, edges, rast.view(-1, 4), width, height, *found, links[0], links[1], heads]
+    settle = launcher.arguments(coverage.settle, [0, 0, chunk, capacity, *shared], device)
+    link = launcher.arguments(
+        coverage.link, [0, 0, chunk, capacity, width, counts, pixels, links[0], heads], device
+    )
+
+    def work(band: launcher.Band) -> None:
+        for kernel, arguments in ((coverage.link, link), (coverage.settle, settle)):
+            own = [band.begin, band.end, *arguments[2:]]
+            launcher.launch_in_band(kernel, -(-capacity // chunk), own, device)
+
+    launcher.run(device, n * height, work)
 
 
 def find_records(
@@ -84,55 +133,18 @@ def find_records(
     device = rast.device
     if screen is None:
         screen = project(pos, height, width)
-    front = torch.empty(n, len(tri), dtype=torch.int8, device=device)
-    chunk = triangle_chunk(device, len(tri))
-    launcher.launch(
-        silhouette.facing,
-        n * -(-len(tri) // chunk),
-        [launcher.BEGIN, chunk, pos, screen, tri, front],
-        device,
-    )
-    chunk = triangle_chunk(device, len(edges))
-    keys, claimed = _take_scratch(device, 2 * n * height * width)
-    counts = torch.zeros(len(launcher.bands(device, n * height)), dtype=torch.int32, device=device)
-    flat = rast.view(-1, 4)
-    claim = launcher.arguments(
-        silhouette.claim,
-        [0, 0, 0, 0, chunk, pos, screen, tri, edges, front, flat, width, height, keys, claimed, counts],
-        device,
-    )
-    settle = launcher.arguments(
-        kernels.settle,
-        [0, pos, screen, tri, edges, flat, width, height, keys, claimed],
-        device,
-    )
-    found: list[Records | None] = [None] * len(counts)
-
-    def work(band: launcher.Band) -> None:
-        first = band.begin // height
-        images = (band.end - 1) // height + 1 - first
-        launcher.launch_in_band(
-            silhouette.claim,
-            (images, -(-len(edges) // chunk)),
-            [first, band.begin, band.end, band.index, *claim[4:]],
-            device,
-        )
-        count = int(counts[band.index])
-        records = Records(
-            torch.empty(count, 4, dtype=torch.int32, device=device),
-            torch.empty(count, 4, device=device),
-            torch.empty(count, 4, device=device),
-        )
-        if count:
-            own = launcher.arguments(kernels.settle, [0, *settle[1:], *records], device)
-            own[0] = 2 * band.begin * width
-            launcher.launch_in_band(kernels.settle, count, own, device)
-        found[band.index] = records
-
-    launcher.run(device, n * height, work)
-    _return_scratch(device, keys, claimed)
-    parts = [records for records in found if records is not None]
-    return parts[0] if len(parts) == 1 else Records(*(torch.cat(column) for column in zip(*parts)))
+    scratch = _take_scratch(device, n * height * width)
+    capacity = max(scratch.capacity, 2 * n * (height + width))
+    found = _cut(pos, screen, edges, (height, width), capacity)
+    counts = found[0].tolist()
+    if max(counts) > capacity:
+        capacity = max(counts)
+        found = _cut(pos, screen, edges, (height, width), capacity)
+    scratch.capacity = capacity
+    _settle(rast, screen, tri, edges, scratch.heads, found)
+    _return_scratch(device, scratch)
+    parts = [[c[i * capacity : i * capacity + count] for i, count in enumerate(counts)] for c in found[1:4]]
+    return Records(*(torch.cat(part) for part in parts))
 
 
 class _Antialias(torch.autograd.Function):

@@ -14,18 +14,16 @@ from torch import Tensor
 from studio.core.errors import ShapeError
 from studio.core.scene.mesh import weld
 
-MAX_EDGES = 1 << 25
-"""The antialias kernel packs the edge into 25 bits beside the weight."""
-
 
 @dataclass(frozen=True, eq=False)
 class Topology:
     """Edges of a triangle mesh, built once per set of triangles.
 
     Attributes:
-        edges: [E, 4] int32: the edge's two vertices in the order its first triangle has them,
+        edges: [E, 6] int32: the edge's two vertices in the order its first triangle has them,
             that triangle, and the second: its number, -1 at a boundary, or -2 - number where
-            the second triangle is wound the other way round.
+            the second triangle is wound the other way round; then the third vertices of the
+            two triangles, -1 for none.
         triangles: number of triangles it was built from.
     """
 
@@ -52,8 +50,6 @@ class Topology:
         else:
             same = index
         edges = _pair_edges(index, same)
-        if len(edges) >= MAX_EDGES:
-            raise ShapeError(f"topology: at most {MAX_EDGES} edges are supported, got {len(edges)}")
         return cls(torch.from_numpy(edges).to(device), len(index))
 
     def to(self, device: torch.device | str) -> Topology:
@@ -71,6 +67,7 @@ def _pair_edges(index: np.ndarray, same: np.ndarray) -> np.ndarray:
     stop = np.concatenate([same[:, 1], same[:, 2], same[:, 0]])
     start_own = np.concatenate([index[:, 0], index[:, 1], index[:, 2]])
     stop_own = np.concatenate([index[:, 1], index[:, 2], index[:, 0]])
+    opposite = np.concatenate([index[:, 2], index[:, 0], index[:, 1]])
     triangle = np.tile(np.arange(count), 3)
     # Triangles with two corners in one place have no area and no silhouette.
     solid = (same[:, 0] != same[:, 1]) & (same[:, 1] != same[:, 2]) & (same[:, 2] != same[:, 0])
@@ -88,7 +85,8 @@ def _pair_edges(index: np.ndarray, same: np.ndarray) -> np.ndarray:
     joined = (opens + 1 < len(order)) & (place[follows] % 2 == 1) if len(order) else np.zeros(0, bool)
     b = order[follows] if len(order) else order
     other = np.where(start[a] == start[b], -2 - triangle[b], triangle[b])
-    edges = np.stack([start_own[a], stop_own[a], triangle[a], np.where(joined, other, -1)], axis=1)
+    second = np.where(joined, [other, opposite[b]], -1)
+    edges = np.stack([start_own[a], stop_own[a], triangle[a], second[0], opposite[a], second[1]], axis=1)
     return np.ascontiguousarray(edges, dtype=np.int32)
 
 

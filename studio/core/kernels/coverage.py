@@ -1,0 +1,437 @@
+"""Antialiasing, second pass: the pieces of silhouettes within a pixel become records.
+
+The coverage of a pixel is its centre's, 0 or 1, plus a sum over the pieces within it. With (u, v)
+relative to the centre and g(u) = u + 1/2 left of it, u - 1/2 right of it, a piece that has the
+surface on its left adds the integral of g(u) dv, and g(v) where it crosses u = 0 (minus that if
+the surface is above). The jumps of g undo those of the centre.
+
+Pieces whose edges share a vertex are one outline. On fine or noisy meshes several may pass a
+pixel, one sheet of the surface before the other; their sum would count sheets, so the outline that
+covers most is taken, one for what the pixel loses and one for what it gains.
+"""
+
+import warp as wp
+
+from studio.core.kernels.visibility import depth_slopes, doubled_area
+
+wp.set_module_options({"enable_backward": False})
+
+OUTSIDE = wp.constant(0)
+"""Behind the surface that an edge ends, or empty."""
+INSIDE = wp.constant(1)
+"""A triangle of the edge, or another at least as near: more of its surface, or what is before it."""
+HIDDEN = wp.constant(2)
+"""Something before the edge's own triangle."""
+NOWHERE = wp.constant(3)
+"""Out of the image."""
+
+# Pixels within which an edge counts as passing through a pixel's centre: where the rasterizer's
+# answer counts, not the arithmetic's.
+TIE = wp.constant(1.0e-5)
+# Depth within which two surfaces touch, and pixels by which either may be off: coplanar triangles
+# differ by what single precision leaves of their vertices' positions.
+TOUCH = wp.constant(1.0e-6)
+TOUCH_PIXELS = wp.constant(1.0e-4)
+# Doubled area in pixels from which a triangle's plane is trusted.
+SMALL_AREA = wp.constant(wp.float64(4.0))
+
+
+@wp.struct
+class Scene:
+    """What is drawn, and the edges of the mesh."""
+
+    screen: wp.array2d(dtype=wp.vec4)
+    tri: wp.array(dtype=wp.vec3i)
+    edges: wp.array2d(dtype=wp.int32)
+    rast: wp.array(dtype=wp.vec4)
+    width: wp.int32
+    height: wp.int32
+
+
+@wp.struct
+class Pieces:
+    """See `silhouette.put_piece`; `next` links the pieces of a pixel, number + 1, 0 at the end."""
+
+    pixels: wp.array(dtype=wp.vec4i)
+    amount_a: wp.array(dtype=wp.vec4)
+    amount_b: wp.array(dtype=wp.vec4)
+    ends: wp.array(dtype=wp.vec4)
+    next: wp.array(dtype=wp.int32)
+    outline: wp.array(dtype=wp.int32)  # number of the first piece of the same outline
+
+
+@wp.struct
+class Outline:
+    """Joined pieces within a pixel, and what they do to it."""
+
+    state: wp.int32
+    covered: wp.float32
+    source: wp.int32
+    mirror: wp.bool
+
+
+@wp.func
+def covers(a: wp.vec4, b: wp.vec4, c: wp.vec4, x: wp.int32, y: wp.int32) -> wp.bool:
+    """Whether a pixel's centre is within a triangle."""
+    centre = wp.vec4(wp.float32(x), wp.float32(y), 0.0, 1.0)
+    zero = wp.float64(0.0)
+    ab = doubled_area(a, b, centre)
+    bc = doubled_area(b, c, centre)
+    ca = doubled_area(c, a, centre)
+    same = (ab > zero and bc > zero and ca > zero) or (ab < zero and bc < zero and ca < zero)
+    return same and a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0
+
+
+@wp.func
+def has(t: wp.vec3i, vertex: wp.int32) -> wp.bool:
+    """Whether a triangle has a vertex."""
+    return t[0] == vertex or t[1] == vertex or t[2] == vertex
+
+
+@wp.func
+def relation(
+    scene: Scene, pieces: Pieces, i: wp.int32, n: wp.int32, x: wp.int32, y: wp.int32, at: wp.vec3
+) -> wp.int32:
+    """On which side of a piece a pixel's centre is, from what is seen there.
+
+    `at` is the piece's middle: the depth of the triangle seen is continued to it along its plane.
+    """
+    if x < 0 or y < 0 or x >= scene.width or y >= scene.height:
+        return NOWHERE
+    seen = scene.rast[(n * scene.height + y) * scene.width + x]
+    triangle = wp.int32(seen[3]) - 1
+    if triangle < 0:
+        return OUTSIDE
+    number = pieces.pixels[i][0]
+    e = wp.where(number < 0, -1 - number, number)
+    first = scene.edges[e, 2]
+    code = scene.edges[e, 3]
+    second = wp.where(code < -1, -2 - code, code)
+    if triangle == first or triangle == second:
+        return INSIDE
+    f = scene.tri[wp.where(number < 0 and second >= 0, second, first)]
+    t = scene.tri[triangle]
+    a = scene.screen[n, t[0]]
+    b = scene.screen[n, t[1]]
+    c = scene.screen[n, t[2]]
+    z = seen[2]
+    touch = TOUCH
+    area = doubled_area(a, b, c)
+    if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0 and area != wp.float64(0.0):
+        large = wp.abs(area) >= SMALL_AREA
+        if large and (has(f, t[0]) or has(f, t[1]) or has(f, t[2])):
+            # Joined to the edge's own triangle: the two may be level, so depth says nothing.
+            p = pieces.ends[i]
+            du = p[2] - p[0]
+            dv = p[3] - p[1]
+            left = du * (wp.float32(y) - at[1]) - dv * (wp.float32(x) - at[0])
+            if wp.abs(left) > 1.0e-4 * (wp.abs(du) + wp.abs(dv)):
+                return wp.where(left > 0.0, INSIDE, OUTSIDE)
+        slopes = depth_slopes(a, b, c, area)
+        lowest = wp.min(a[2], wp.min(b[2], c[2]))
+        highest = wp.max(a[2], wp.max(b[2], c[2]))
+        z = a[2] + slopes[0] * (wp.float32(x) - a[0]) + slopes[1] * (wp.float32(y) - a[1])
+        z = wp.clamp(z, lowest, highest)
+        # A triangle far smaller than a pixel says nothing about the depth a pixel away.
+        most = 2.0 * (highest - lowest)
+        change = slopes[0] * (at[0] - wp.float32(x)) + slopes[1] * (at[1] - wp.float32(y))
+        change = wp.clamp(change, -most, most)
+        touch += TOUCH_PIXELS * (wp.abs(slopes[0]) + wp.abs(slopes[1]))
+        # The plane of a foreshortened triangle says little about its surface even within a pixel.
+        if not large:
+            change = wp.min(change, 0.0)
+        z += change
+    if z > at[2] + touch:
+        return OUTSIDE
+    # If the edge's own triangle covers the centre and something else is seen, that is before it.
+    if covers(scene.screen[n, f[0]], scene.screen[n, f[1]], scene.screen[n, f[2]], x, y):
+        return HIDDEN
+    return INSIDE
+
+
+@wp.func
+def stay(u: wp.float32, inside_left: wp.bool, inside: wp.bool) -> wp.float32:
+    """g: how far an edge at u is from covering or leaving half the pixel."""
+    right = u >= 0.0
+    if wp.abs(u) < TIE:
+        right = inside == inside_left
+    return wp.where(right, u - 0.5, u + 0.5)
+
+
+@wp.func
+def coverage(p: wp.vec4, inside: wp.bool) -> wp.float32:
+    """What a piece adds to the coverage of its pixel's centre; p = both ends relative to that."""
+    up = p[3] > p[1]
+    middle = 0.5 * (p[0] + p[2])
+    total = stay(middle, up, inside) * (p[3] - p[1])
+    # Within 10 ties of the centre line the arithmetic does not know where it is crossed.
+    if (p[0] < 0.0) != (p[2] < 0.0) and wp.max(wp.abs(p[0]), wp.abs(p[2])) > 10.0 * TIE:
+        v = p[1] + (p[3] - p[1]) * p[0] / (p[0] - p[2])
+        first = wp.where(p[0] < 0.0, 0.5, -0.5)
+        total = (0.5 * p[0] + first) * (v - p[1]) + (0.5 * p[2] - first) * (p[3] - v)
+        below = p[2] < p[0]
+        crossing = stay(v, below, inside)
+        total += wp.where(below, crossing, -crossing)
+    return total
+
+
+@wp.func
+def middle_of(pieces: Pieces, i: wp.int32, x: wp.int32, y: wp.int32) -> wp.vec3:
+    """Where a piece is on screen: x, y, z/w."""
+    p = pieces.ends[i]
+    return wp.vec3(
+        wp.float32(x) + 0.5 * (p[0] + p[2]), wp.float32(y) + 0.5 * (p[1] + p[3]), pieces.amount_a[i][0]
+    )
+
+
+@wp.func
+def join(pieces: Pieces, head: wp.int32):
+    """Number the outlines in a pixel: pieces whose edges share a vertex are one."""
+    i = head
+    while i > 0:
+        pieces.outline[i - 1] = i - 1
+        i = pieces.next[i - 1]
+    changed = wp.bool(True)
+    while changed:
+        changed = wp.bool(False)
+        i = head
+        while i > 0:
+            p = pieces.pixels[i - 1]
+            j = pieces.next[i - 1]
+            while j > 0:
+                q = pieces.pixels[j - 1]
+                own = pieces.outline[i - 1]
+                other = pieces.outline[j - 1]
+                if own != other and (p[2] == q[2] or p[2] == q[3] or p[3] == q[2] or p[3] == q[3]):
+                    least = wp.min(own, other)
+                    pieces.outline[i - 1] = least
+                    pieces.outline[j - 1] = least
+                    changed = wp.bool(True)
+                j = pieces.next[j - 1]
+            i = pieces.next[i - 1]
+
+
+@wp.func
+def find_source(
+    scene: Scene,
+    pieces: Pieces,
+    out: Outline,
+    i: wp.int32,
+    n: wp.int32,
+    x: wp.int32,
+    y: wp.int32,
+    right: wp.float32,
+    above: wp.float32,
+) -> Outline:
+    """A pixel on the other side of the outline, and whether the one opposite is on this side.
+
+    (right, above) points to the other side. Upright edges look sideways first; at the end of an
+    edge the other side may be found only diagonally, on a zigzag only against the direction.
+    """
+    inside = out.state == INSIDE
+    wanted = wp.where(inside, OUTSIDE, INSIDE)
+    at = middle_of(pieces, i, x, y)
+    upright = wp.abs(right) >= wp.abs(above)
+    to_x = wp.where(right != 0.0, right, at[0] - wp.float32(x))
+    to_y = wp.where(above != 0.0, above, at[1] - wp.float32(y))
+    target = (n * scene.height + y) * scene.width + x
+    for attempt in range(6):
+        if out.source < 0:
+            kind = attempt % 3
+            sign = wp.where(attempt < 3, 1, -1)
+            dx = wp.where(kind == 2 or (kind == 0) == upright, wp.where(to_x > 0.0, sign, -sign), 0)
+            dy = wp.where(kind == 2 or (kind == 0) != upright, wp.where(to_y > 0.0, sign, -sign), 0)
+            if relation(scene, pieces, i, n, x + dx, y + dy, at) == wanted:
+                step = dy * scene.width + dx
+                out.source = target + step
+                out.mirror = relation(scene, pieces, i, n, x - dx, y - dy, at) == out.state
+                if out.mirror and not inside:
+                    # Background is not continued by a surface, nor a surface by background.
+                    own = scene.rast[target][3] == 0.0
+                    out.mirror = own == (scene.rast[target - step][3] == 0.0)
+    return out
+
+
+@wp.func
+def judge(
+    scene: Scene, pieces: Pieces, head: wp.int32, number: wp.int32, n: wp.int32, x: wp.int32, y: wp.int32
+) -> Outline:
+    """What one outline does to its pixel; `source` is -1 if it is not to be seen there."""
+    out = Outline()
+    out.state = OUTSIDE
+    out.source = -1
+    hidden = wp.bool(False)
+    right = wp.float32(0.0)
+    above = wp.float32(0.0)
+    longest = wp.float32(-1.0)
+    main = wp.int32(0)
+    i = head
+    while i > 0:
+        if pieces.outline[i - 1] == number:
+            state = relation(scene, pieces, i - 1, n, x, y, middle_of(pieces, i - 1, x, y))
+            hidden = hidden or state == HIDDEN
+            if state == INSIDE:
+                out.state = INSIDE
+            p = pieces.ends[i - 1]
+            du = p[2] - p[0]
+            dv = p[3] - p[1]
+            right += dv
+            above -= du
+            if du * du + dv * dv > longest:
+                longest = du * du + dv * dv
+                main = i - 1
+        i = pieces.next[i - 1]
+    if hidden:
+        return out
+    inside = out.state == INSIDE
+    i = head
+    while i > 0:
+        if pieces.outline[i - 1] == number:
+            out.covered += coverage(pieces.ends[i - 1], inside)
+        i = pieces.next[i - 1]
+    # Covered more than wholly or less than not at all: the centre belongs to another surface.
+    if (inside and out.covered > 0.0) or (not inside and out.covered < 0.0):
+        return out
+    turn = wp.where(inside, 1.0, -1.0)
+    return find_source(scene, pieces, out, main, n, x, y, right * turn, above * turn)
+
+
+@wp.func
+def write(pieces: Pieces, head: wp.int32, number: wp.int32, target: wp.int32, out: Outline):
+    """Turn the pieces of an outline into records; without a source they come to nothing."""
+    inside = out.state == INSIDE
+    sign = wp.where(inside, -1.0, 1.0)
+    i = head
+    while i > 0:
+        k = i - 1
+        if pieces.outline[k] == number:
+            a = pieces.amount_a[k]
+            b = pieces.amount_b[k]
+            p = pieces.pixels[k]
+            if out.source < 0:
+                pieces.pixels[k] = wp.vec4i(target, target, p[2], p[3])
+                pieces.amount_a[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+                pieces.amount_b[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+            else:
+                amount = sign * coverage(pieces.ends[k], inside)
+                pieces.pixels[k] = wp.vec4i(out.source, target, p[2], p[3])
+                pieces.amount_a[k] = wp.vec4(amount, sign * a[1], sign * a[2], sign * a[3])
+                mirror = wp.where(out.mirror, amount, 0.0)
+                pieces.amount_b[k] = wp.vec4(mirror, sign * b[1], sign * b[2], sign * b[3])
+        i = pieces.next[k]
+
+
+@wp.func
+def settle_pixel(scene: Scene, pieces: Pieces, head: wp.int32):
+    """Records of one pixel."""
+    target = pieces.pixels[head - 1][1]
+    n = target // (scene.width * scene.height)
+    x = target % scene.width
+    y = (target // scene.width) % scene.height
+    join(pieces, head)
+    # Of the outlines that the pixel lies within, and of those it lies outside of, the one each
+    # that covers most; -1: none.
+    lost = wp.int32(-1)
+    won = wp.int32(-1)
+    most_lost = wp.float32(-2.0)
+    most_won = wp.float32(-2.0)
+    i = head
+    while i > 0:
+        if pieces.outline[i - 1] == i - 1:
+            found = judge(scene, pieces, head, i - 1, n, x, y)
+            if found.source >= 0 and found.state == INSIDE and found.covered > most_lost:
+                most_lost = found.covered
+                lost = i - 1
+            if found.source >= 0 and found.state == OUTSIDE and found.covered > most_won:
+                most_won = found.covered
+                won = i - 1
+        i = pieces.next[i - 1]
+    nothing = Outline()
+    nothing.source = -1
+    found_lost = Outline()
+    found_won = Outline()
+    if lost >= 0:
+        found_lost = judge(scene, pieces, head, lost, n, x, y)
+    if won >= 0:
+        found_won = judge(scene, pieces, head, won, n, x, y)
+    i = head
+    while i > 0:
+        if pieces.outline[i - 1] == i - 1 and i - 1 != lost and i - 1 != won:
+            write(pieces, head, i - 1, target, nothing)
+        i = pieces.next[i - 1]
+    if lost >= 0:
+        write(pieces, head, lost, target, found_lost)
+    if won >= 0:
+        write(pieces, head, won, target, found_won)
+
+
+@wp.kernel(enable_backward=False)
+def link(
+    row_begin: wp.int32,
+    row_end: wp.int32,
+    chunk: wp.int32,
+    capacity: wp.int32,
+    width: wp.int32,
+    counts: wp.array(dtype=wp.int32),
+    pixels: wp.array(dtype=wp.vec4i),
+    next: wp.array(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+):
+    """Chain up the pieces of each pixel in rows [row_begin, row_end) of all images end to end."""
+    first = wp.tid() * chunk
+    for slot in range(counts.shape[0]):
+        for j in range(first, wp.min(first + chunk, wp.min(counts[slot], capacity))):
+            i = slot * capacity + j
+            pixel = pixels[i][1]
+            row = pixel // width
+            if row >= row_begin and row < row_end:
+                next[i] = wp.atomic_exch(heads, pixel, i + 1)
+
+
+@wp.kernel(enable_backward=False)
+def settle(
+    row_begin: wp.int32,
+    row_end: wp.int32,
+    chunk: wp.int32,
+    capacity: wp.int32,
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    edges: wp.array2d(dtype=wp.int32),
+    rast: wp.array(dtype=wp.vec4),
+    width: wp.int32,
+    height: wp.int32,
+    counts: wp.array(dtype=wp.int32),
+    pixels: wp.array(dtype=wp.vec4i),
+    amount_a: wp.array(dtype=wp.vec4),
+    amount_b: wp.array(dtype=wp.vec4),
+    ends: wp.array(dtype=wp.vec4),
+    next: wp.array(dtype=wp.int32),
+    outline: wp.array(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+):
+    """Make records of linked pieces in place, and leave `heads` empty for the next call."""
+    scene = Scene()
+    scene.screen = screen
+    scene.tri = tri
+    scene.edges = edges
+    scene.rast = rast
+    scene.width = width
+    scene.height = height
+    pieces = Pieces()
+    pieces.pixels = pixels
+    pieces.amount_a = amount_a
+    pieces.amount_b = amount_b
+    pieces.ends = ends
+    pieces.next = next
+    pieces.outline = outline
+    first = wp.tid() * chunk
+    for slot in range(counts.shape[0]):
+        for j in range(first, wp.min(first + chunk, wp.min(counts[slot], capacity))):
+            i = slot * capacity + j
+            pixel = pixels[i][1]
+            row = pixel // width
+            if row >= row_begin and row < row_end:
+                # The last piece linked works for its whole pixel; the others find nothing to do.
+                if heads[pixel] == i + 1:
+                    settle_pixel(scene, pieces, i + 1)
+                    heads[pixel] = 0
