@@ -18,7 +18,7 @@ from torch import Tensor
 from studio.core.effects import get, registry
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
-from studio.core.ops import antialias, draw, rasterize_interpolate, texture
+from studio.core.ops import antialias, draw, interpolate, rasterize, rasterize_interpolate
 from studio.core.ops.compose import check_background, compose
 from studio.core.ops.normals import vertex_normals
 from studio.core.ops.packing import unpack
@@ -155,12 +155,19 @@ def _geometry_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: s
     interpolated = {name for name in _PACKED if name in wanted}
     if "depth" in wanted:
         interpolated.add("position")
-    if tensors.textured and wanted & set(_SURFACE):
+    textured = tensors.textured and bool(wanted & set(_SURFACE))
+    if textured:
         interpolated |= {"uv", "perceptual_roughness", "metallic"}
     names = [name for name in _PACKED if name in interpolated]
     attributes = torch.cat([_attribute(tensors, name) for name in names], dim=1)
     size = (frame.cameras.height, frame.cameras.width)
-    packed, rast = rasterize_interpolate(pos, tensors.faces, attributes[None], size, cull)
+    if textured:
+        first = sum(_PACKED[name] for name in names[: names.index("uv")])
+        rast, rast_db = rasterize(None, pos, tensors.faces, size, cull_backfaces=cull)
+        packed, uv_da = interpolate(attributes[None], rast, tensors.faces, rast_db, [first, first + 1])
+        rast = rast.detach()
+    else:
+        packed, rast = rasterize_interpolate(pos, tensors.faces, attributes[None], size, cull)
     normal = names.index("normal") if "normal" in names else -1
     views = unpack(packed, rast, tuple(_PACKED[name] for name in names), normal)
     frame.channels.update(zip(names, views), rast=rast)
@@ -175,8 +182,8 @@ def _geometry_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: s
         frame.channels["depth"] = -along[..., None] * covered
     if wanted & {"id", "part"}:
         _identify(frame, tensors)
-    if tensors.textured and wanted & set(_SURFACE):
-        _apply_textures(frame, tensors)
+    if textured:
+        _apply_textures(frame, tensors, uv_da)
 
 
 def _attribute(tensors: SceneTensors, name: str) -> Tensor:
@@ -200,8 +207,12 @@ def _identify(frame: Frame, tensors: SceneTensors) -> None:
     frame.channels["part"] = _part_numbers(frame, tensors).float() + 1
 
 
-def _apply_textures(frame: Frame, tensors: SceneTensors) -> None:
-    """Multiply what textures say into the surface channels, part by part."""
+def _apply_textures(frame: Frame, tensors: SceneTensors, uv_da: Tensor) -> None:
+    """Multiply what textures say into the surface channels, part by part.
+
+    Args:
+        uv_da: [N, H, W, 4] screen derivatives of uv, for the mip level.
+    """
     uv = frame["uv"].contiguous()
     number = _part_numbers(frame, tensors) if len(tensors.parts) > 1 else None
     for i, part in enumerate(tensors.parts):
@@ -209,13 +220,13 @@ def _apply_textures(frame: Frame, tensors: SceneTensors) -> None:
             continue
         mask = frame["covered"] > 0 if number is None else number == i
         if part.base_color_texture is not None:
-            _multiply(frame, "albedo", texture(part.base_color_texture, uv), mask)
+            _multiply(frame, "albedo", part.sample("base_color_texture", uv, uv_da), mask)
         if part.orm_texture is not None:
-            orm = texture(part.orm_texture, uv)
+            orm = part.sample("orm_texture", uv, uv_da)
             _multiply(frame, "perceptual_roughness", orm[..., 1:2], mask)
             _multiply(frame, "metallic", orm[..., 2:3], mask)
         if part.occlusion_texture is not None and "occlusion" in frame.channels:
-            _multiply(frame, "occlusion", texture(part.occlusion_texture, uv), mask)
+            _multiply(frame, "occlusion", part.sample("occlusion_texture", uv, uv_da), mask)
 
 
 def _multiply(frame: Frame, name: str, factor: Tensor, mask: Tensor) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from studio.core.errors import InputError
-from studio.core.ops import Topology
+from studio.core.ops import Topology, texture, texture_construct_mip
 from studio.core.ops.normals import Incidence
+from studio.core.ops.texture_mip import Mip
 from studio.core.scene import Mesh, Scene
 
 
@@ -33,6 +35,20 @@ class Part:
     def textured(self) -> bool:
         maps = (self.base_color_texture, self.orm_texture, self.occlusion_texture)
         return any(m is not None for m in maps)
+
+    @cached_property
+    def _mips(self) -> dict[str, Mip]:
+        """Mip levels of textures sampled so far that no gradient will change."""
+        return {}
+
+    def sample(self, name: str, uv: Tensor, uv_da: Tensor) -> Tensor:
+        """[N, H, W, C] one of the textures, trilinearly (see `texture` for the arguments)."""
+        image: Tensor = getattr(self, name)
+        if image.requires_grad:
+            return texture(image, uv, uv_da)
+        if name not in self._mips:
+            self._mips[name] = texture_construct_mip(image)
+        return texture(image, uv, uv_da, mip=self._mips[name])
 
 
 @dataclass(frozen=True, eq=False)

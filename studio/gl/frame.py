@@ -53,7 +53,6 @@ class FrameSettings:
     aov: Aov
     background: Color
     normal_maps: bool
-    mips: bool
     wireframe: bool = False
     triangle_ids: bool = False
     cull: bool = False
@@ -75,7 +74,6 @@ class FrameRenderer:
         """Geometry into the four G-buffer targets."""
         targets.gbuffer_fbo.use()
         targets.gbuffer_fbo.clear(depth=1.0)
-        self._meshes.textures.set_mips(settings.mips)
         extra = ("SHOW_UV",) * (settings.aov == "uv") + ("TRIANGLE_ID",) * settings.triangle_ids
         self._meshes.draw_gbuffer(
             view.world_to_clip, settings.normal_maps, extra, view.position if settings.cull else None

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import moderngl
 import numpy as np
+import torch
 
+from studio.core.ops import texture_construct_mip
 from studio.core.scene import Material, Mesh
 from studio.core.scene.mesh import weld
 from studio.gl.program import Program, ProgramCache
@@ -52,6 +54,11 @@ def encloses(mesh: Mesh) -> bool:
     return bool(np.einsum("ij,ij->", a, np.cross(b, c)) > 0)
 
 
+def _halves(image: torch.Tensor) -> bytes:
+    """Half floats, rows tightly packed."""
+    return image.half().contiguous().numpy().tobytes()
+
+
 @dataclass
 class _Shared:
     """A texture and the array it was made from (held, so that its id stays its own)."""
@@ -72,15 +79,22 @@ class MaterialTextures:
         """The texture of a linear float image, row 0 at the bottom; half floats, repeating."""
         entry = self._shared.get(id(array))
         if entry is None:
-            data = np.ascontiguousarray(self._resources.fitting(array), np.float16)
-            height, width, channels = data.shape
-            texture = self._resources.texture(
-                (width, height), channels, data.tobytes(), dtype="f2", nearest=False, repeat=True
-            )
-            texture.build_mipmaps()
+            texture = self._upload(torch.tensor(self._resources.fitting(array), dtype=torch.float32))
             entry = self._shared[id(array)] = _Shared(array, texture)
         entry.users += 1
         return entry.texture
+
+    def _upload(self, image: torch.Tensor) -> moderngl.Texture:
+        """With our own mip levels: drivers average sides of odd length each in their own way."""
+        height, width, channels = image.shape
+        texture = self._resources.texture(
+            (width, height), channels, _halves(image), dtype="f2", nearest=False, repeat=True
+        )
+        texture.build_mipmaps()  # makes room for the levels
+        texture.filter = (moderngl.LINEAR_MIPMAP_LINEAR, moderngl.LINEAR)
+        for number, level in enumerate(texture_construct_mip(image[None]).levels(), start=1):
+            texture.write(_halves(level[0]), level=number, alignment=1)
+        return texture
 
     def release(self, array: np.ndarray) -> None:
         entry = self._shared[id(array)]
@@ -88,12 +102,6 @@ class MaterialTextures:
         if entry.users == 0:
             self._resources.release(entry.texture)
             del self._shared[id(array)]
-
-    def set_mips(self, on: bool) -> None:
-        """Trilinear for looks, or plain bilinear on the finest level for exact comparison."""
-        ctx = self._resources.ctx
-        for entry in self._shared.values():
-            entry.texture.filter = (ctx.LINEAR_MIPMAP_LINEAR if on else ctx.LINEAR, ctx.LINEAR)
 
 
 class GpuMesh:

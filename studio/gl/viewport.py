@@ -205,7 +205,6 @@ class Viewport:
             aov=options.aov,
             background=self._background if own else (0.0, 0.0, 0.0),
             normal_maps=options.normal_maps,
-            mips=True,
             cull=True,
             wireframe=options.wireframe,
             low=low,
@@ -368,7 +367,7 @@ class Viewport:
     ) -> np.ndarray:
         """One finished picture for a file or a comparison, apart from what is on screen.
 
-        No grid, frusta, gradient or comparison; textures are filtered on their finest level.
+        No grid, frusta, gradient or comparison.
 
         Args:
             camera: resized to `size` (width, height) if that is given.
@@ -384,7 +383,6 @@ class Viewport:
         settings = replace(
             self._settings(camera, options),
             background=(0.0, 0.0, 0.0) if transparent else self._background,
-            mips=False,
             cull=False,
         )
         image = np.empty((camera.height, camera.width, 4), np.float32)
@@ -398,7 +396,7 @@ class Viewport:
 
     def gbuffer(self, camera: Camera, normal_maps: bool = False) -> dict[str, np.ndarray]:
         """Every channel as float32 [H, W, C], unjittered (see `read_gbuffer` for the names)."""
-        settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, mips=False, cull=False)
+        settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, cull=False)
         settings = replace(settings, triangle_ids=True)
         with self._scratch(camera) as targets:
             self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)

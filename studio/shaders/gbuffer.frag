@@ -22,6 +22,9 @@ uniform vec3 u_base_color;
 uniform float u_perceptual_roughness;
 uniform float u_metallic;
 uniform float u_part;
+#ifdef HAS_UV
+#include "common/texture.glsl"
+#endif
 #ifdef BASE_COLOR_TEXTURE
 uniform sampler2D u_base_color_texture;
 #endif
@@ -36,15 +39,14 @@ uniform sampler2D u_normal_texture;
 
 // Mikkelsen 2010, "Bump Mapping Unparametrized Surfaces on the GPU": the tangent frame comes
 // from screen derivatives, so the mesh needs no tangents.
-vec3 mapped_normal(vec3 n) {
+vec3 mapped_normal(vec3 n, vec4 uv_da) {
     vec3 dp_x = dFdx(v_position), dp_y = dFdy(v_position);
-    vec2 duv_x = dFdx(v_uv), duv_y = dFdy(v_uv);
     vec3 perp_y = cross(dp_y, n), perp_x = cross(n, dp_x);
-    vec3 tangent = perp_y * duv_x.x + perp_x * duv_y.x;
-    vec3 bitangent = perp_y * duv_x.y + perp_x * duv_y.y;
+    vec3 tangent = perp_y * uv_da.x + perp_x * uv_da.y;
+    vec3 bitangent = perp_y * uv_da.z + perp_x * uv_da.w;
     float longest = max(dot(tangent, tangent), dot(bitangent, bitangent));
     if (!(longest > 0.0)) return n;  // no uv gradient: nothing to tilt along
-    vec3 sampled = texture(u_normal_texture, v_uv).xyz * 2.0 - 1.0;
+    vec3 sampled = sample_texture(u_normal_texture, v_uv, uv_da).xyz * 2.0 - 1.0;
     return normalize((tangent * sampled.x + bitangent * sampled.y) * inversesqrt(longest) + n * sampled.z);
 }
 #endif
@@ -54,6 +56,9 @@ void main() {
     float roughness = u_perceptual_roughness;
     float metallic = u_metallic;
     float occlusion = 1.0;
+#ifdef HAS_UV
+    vec4 uv_da = screen_derivatives(v_uv);
+#endif
 #ifdef HAS_COLOR
     albedo *= v_color;
 #endif
@@ -64,19 +69,19 @@ void main() {
     metallic = v_metallic;
 #endif
 #ifdef BASE_COLOR_TEXTURE
-    albedo *= texture(u_base_color_texture, v_uv).rgb;
+    albedo *= sample_texture(u_base_color_texture, v_uv, uv_da).rgb;
 #endif
 #ifdef ORM_TEXTURE
-    vec3 orm = texture(u_orm_texture, v_uv).rgb;
+    vec3 orm = sample_texture(u_orm_texture, v_uv, uv_da).rgb;
     roughness *= orm.g;
     metallic *= orm.b;
 #endif
 #ifdef OCCLUSION_TEXTURE
-    occlusion = texture(u_occlusion_texture, v_uv).r;
+    occlusion = sample_texture(u_occlusion_texture, v_uv, uv_da).r;
 #endif
     vec3 normal = normalize(v_normal);
 #ifdef NORMAL_TEXTURE
-    normal = mapped_normal(normal);
+    normal = mapped_normal(normal, uv_da);
 #endif
 #ifdef SHOW_UV
 #ifdef HAS_UV

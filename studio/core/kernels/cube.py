@@ -2,7 +2,7 @@
 
 Faces are OpenGL's: +x, -x, +y, -y, +z, -z, each with axes (sc, tc, ma) such that
 s = (sc / ma + 1) / 2 and t = (tc / ma + 1) / 2; row 0 is t = 0 (OpenGL 4.6, table 8.19). A lookup
-is (s, t, face), face -1 for none. The code is part of the functions in `texture_sample`.
+is (s, t, face), face -1 for none. The code is part of the functions in `texture_loops`.
 """
 
 Vector = tuple[int, int, int]

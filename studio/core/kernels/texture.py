@@ -1,7 +1,7 @@
 """Where lookups fall in a flat texture: the four texels around each and their weights, as C++.
 
 Texel (row 0, column 0) has its corner at uv (0, 0); centres lie at (i + 0.5) / size. The code is
-part of the functions in `texture_sample`, which say what it may use and what it has to fill in.
+part of the functions in `texture_loops`, which say what it may use and what it has to fill in.
 """
 
 NEAREST = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -34,6 +35,17 @@ class Mip:
     shape: tuple[int, ...]
     sizes: Sizes
     texels: Tensor
+
+    def levels(self) -> list[Tensor]:
+        """Views of the levels after the finest, each shaped like the texture."""
+        images = math.prod(self.shape[:-3])
+        starts = level_starts(self.sizes, images)
+        return [
+            self.texels[start : start + images * height * width].view(
+                *self.shape[:-3], height, width, self.shape[-1]
+            )
+            for (height, width), start in zip(self.sizes[1:], starts[1:])
+        ]
 
 
 def level_sizes(height: int, width: int, most: int | None) -> Sizes:
