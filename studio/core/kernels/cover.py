@@ -160,7 +160,7 @@ def draw_large(
         if first < last:
             left = wp.max(x_begin, first * _TILE)
             right = wp.min(x_end, last * _TILE)
-            span = draw_rows(canvas, s, n * canvas.height * canvas.width, y, stop, left, right)
+            span = draw_rows(canvas, s, n * canvas.height * canvas.width, y, stop, left, right, True)
             whole = closes and y + shift == tile_row * _TILE and stop == top
             for column in range(span[2] // _TILE, (span[3] - 1) // _TILE + 1):
                 covered = span[0] <= column * _TILE
@@ -201,7 +201,7 @@ def draw_record(
         if is_large:
             draw_large(canvas, s, n, y_begin, y_end, box[1], box[2])
         else:
-            draw_rows(canvas, s, base, y_begin, y_end, 0, canvas.width)
+            draw_rows(canvas, s, base, y_begin, y_end, 0, canvas.width, False)
             x_begin = packed_begin(box[1])
             pixels = (y_end - y_begin) * (packed_end(box[1]) - x_begin) // 2 + 1
             pay(canvas, (y_begin + shift) // _TILE, x_begin // _TILE, pixels)

@@ -82,7 +82,7 @@ def cover_pieces(
         c = screen[m, t[2]]
         base = n * height * width
         if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
-            draw_rows(canvas, shape_of(a, b, c, triangle), base, y, y + 1, x, x_end)
+            draw_rows(canvas, shape_of(a, b, c, triangle), base, y, y + 1, x, x_end, False)
         else:
             pa = pos[m, t[0]]
             pb = pos[m, t[1]]
