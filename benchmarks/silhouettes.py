@@ -1,6 +1,6 @@
 """Sphere to object from 64x64 silhouettes: prints mean IoU and seconds.
 
-    python -m benchmarks.silhouettes [FOLDER] [--steps N] [--out FILE.png]
+    python -m benchmarks.silhouettes [FOLDER] [--steps N] [--rasterizer NAME] [--out FILE.png]
 
 FOLDER holds source.npy ([V, 4, H, W] uint8 RGBA) and camera.npy ([V, 3] distance, elevation and
 azimuth in degrees) of the SoftRas mesh reconstruction example (Liu et al. 2019). Its cameras
@@ -98,10 +98,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", nargs="?", type=Path, default=DEFAULT)
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--rasterizer", help="antialias, softras or nmr")
+    parser.add_argument("--softras-sigma", type=float, default=3e-5, help="3e-5 is the paper's for 64 pixels")
     parser.add_argument("--out", type=Path, help="picture of the shaded result")
     arguments = parser.parse_args()
     photos = load_silhouettes(arguments.folder)
-    fit, figures = fit_silhouettes(photos, silhouette_settings(arguments.steps))
+    settings = silhouette_settings(arguments.steps)
+    settings.set("rasterizer", arguments.rasterizer or settings["rasterizer"])
+    settings.set("softras_sigma", arguments.softras_sigma)
+    fit, figures = fit_silhouettes(photos, settings)
     print(", ".join(f"{name} {value:.4g}" for name, value in figures.items()))
     if arguments.out:
         from studio.core.optim.report import save_shaded

@@ -26,6 +26,7 @@ from studio.core.optim.messages import GROUPS
 if TYPE_CHECKING:
     from studio.core.optim.settings import FitSettings
     from studio.core.params import Param, ParamSet
+    from studio.core.rasterizer import Rasterizer
     from studio.core.scene import Camera, Mesh, PhotoSet, Scene
 
 DEVICES = click.Choice(["auto", "cpu", "cuda"])
@@ -91,6 +92,12 @@ def _effect_flags() -> dict[str, Param]:
         for param in effect.params
         if not param.gl_only
     }
+
+
+def _render_flags() -> dict[str, Param]:
+    from studio.core.rasterizer import PARAMS
+
+    return {param.name.replace("_", "-"): param for param in PARAMS} | _effect_flags()
 
 
 def _fit_flags() -> dict[str, Param]:
@@ -212,7 +219,7 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-@commands.command("render", cls=GeneratedOptions, flags=_effect_flags)
+@commands.command("render", cls=GeneratedOptions, flags=_render_flags)
 @click.argument("scene", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png or .exr file.")
 @click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
@@ -247,11 +254,12 @@ def render(
     loaded = open_scene(scene)
     camera = orbit_camera(loaded, camera_text, *parse_size(size_text))
     effects = chosen_effects(effect_names, generated)
+    how = chosen_rasterizer(generated, renderer)
     if renderer == "diff":
         from studio.core.device import pick_device
         from studio.core.pipeline import render_image
 
-        image = render_image(loaded, camera, effects=effects, device=pick_device(device))
+        image = render_image(loaded, camera, effects, pick_device(device), rasterizer=how)
     else:
         from studio.gl.offline import render_scene
 
@@ -289,6 +297,19 @@ def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, Pa
             if stem in generated:
                 out[effect.name].set(param.name, generated[stem])
     return out
+
+
+def chosen_rasterizer(generated: dict[str, Any], renderer: str) -> Rasterizer:
+    """The rasterizer of the flags; InputError if the renderer has none to choose."""
+    from studio.core.params import ParamSet
+    from studio.core.rasterizer import PARAMS, Rasterizer
+
+    given = {param.name: generated.get(param.name.replace("_", "-")) for param in PARAMS}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and renderer != "diff":
+        stem = next(iter(given)).replace("_", "-")
+        raise InputError(f"--{stem}: only the differentiable renderer has it, expected --renderer diff")
+    return Rasterizer.from_settings(ParamSet("render", PARAMS, given))
 
 
 def parse_size(text: str) -> tuple[int, int]:

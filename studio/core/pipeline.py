@@ -2,6 +2,9 @@
 
     vertices -> rasterize + interpolate -> G-buffer -> shade -> screen -> antialias -> post
 
+Two published alternatives take the place of the rasterizer's gradient at silhouettes: NMR
+stands where antialias does, and SoftRas makes a G-buffer that is smooth itself.
+
 Every arrow carries gradients back. Only the channels that an enabled effect reads, or that
 the caller asks for, are made: without effects the picture is the albedo, and the G-buffer
 holds nothing but colour and coverage. That is the optimizer's fast path, not another renderer.
@@ -18,11 +21,12 @@ from torch import Tensor
 from studio.core.effects import get, registry
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
-from studio.core.ops import antialias, draw, interpolate, rasterize, rasterize_interpolate
+from studio.core.ops import antialias, draw, interpolate, nmr, rasterize, rasterize_interpolate
 from studio.core.ops.compose import check_background, compose
 from studio.core.ops.normals import vertex_normals
 from studio.core.ops.packing import unpack
 from studio.core.params import ParamSet
+from studio.core.rasterizer import Rasterizer, soft_buffer, soft_picture
 from studio.core.scene import Camera, Scene
 from studio.core.tensors import SceneTensors
 
@@ -31,8 +35,12 @@ __all__ = ["AOVS", "Effects", "SceneTensors", "default_effects", "render", "rend
 Effects = Mapping[str, ParamSet]
 """Enabled effects by name with their parameters; order does not matter."""
 
-_PACKED = {"normal": 3, "position": 3, "albedo": 3, "perceptual_roughness": 1, "metallic": 1, "uv": 2}
-"""Interpolated channels in the order in which they lie in the packed G-buffer."""
+_PACKED = {
+    **{"normal": 3, "position": 3, "albedo": 3, "perceptual_roughness": 1, "metallic": 1},
+    **{"occlusion": 1, "uv": 2},
+}
+"""Interpolated channels in the order in which they lie in the packed G-buffer; occlusion only
+with SoftRas, which looks textures up before it mixes."""
 
 _SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion")
 """Channels that textures take part in."""
@@ -69,6 +77,7 @@ def render(
     effects: Effects | None = None,
     channels: Iterable[str] = (),
     cull_backfaces: bool = False,
+    rasterizer: Rasterizer | str = "antialias",
 ) -> Frame:
     """Render a scene from N cameras, differentiably.
 
@@ -82,6 +91,11 @@ def render(
             albedo.
         channels: further channels to make, any of AOVS.
         cull_backfaces: leave out triangles seen from behind; a third faster for closed meshes.
+            Not with softras, whose picture would jump where a face turns away.
+        rasterizer: "antialias", "softras" or "nmr", or a Rasterizer with parameters. With
+            softras the surface channels of all faces of a pixel are mixed (textures looked up
+            face by face) and the mixture is shaded once; colour lies over the background by
+            the soft silhouette, which is alpha. With nmr the picture is not antialiased.
     Returns:
         A frame whose channels are those read, written and asked for, and always
         rgba [N, H, W, 4], color [N, H, W, 3] (linear, over the background) and
@@ -91,8 +105,9 @@ def render(
         To: all of tensors (silhouettes included), lights, background, effect parameters.
         Discontinuous in: visibility inside the object; see antialias.
     Raises:
-        InputError: an unknown effect or channel. ShapeError: a tensor that does not fit.
+        InputError: an unknown effect, channel or rasterizer. ShapeError: a tensor that does not fit.
     """
+    how = Rasterizer(rasterizer) if isinstance(rasterizer, str) else rasterizer
     wanted = _wanted(effects or {}, channels)
     if background is None:
         background = torch.zeros(3, device=tensors.vertices.device)
@@ -100,16 +115,15 @@ def render(
     pos = clip_positions(tensors.vertices, cameras)
     chosen = [effect for effect in registry().values() if effect.name in (effects or {})]
     shaded = any(effect.stage == "shade" for effect in chosen)
-    if not shaded and not tensors.textured and wanted == {"rast"}:
+    if how.name == "antialias" and not shaded and not tensors.textured and wanted == {"rast"}:
         rgba = _draw_albedo(frame, tensors, pos, cull_backfaces)
     else:
-        _geometry_buffer(frame, tensors, pos, wanted | {"albedo"}, cull_backfaces)
+        _geometry_buffer(frame, tensors, pos, wanted | {"albedo"}, cull_backfaces, how)
         _run(frame, effects, "shade")
         if not shaded:
             frame.channels["color"] = frame["albedo"]
         _run(frame, effects, "screen")
-        rgba = compose(frame["color"], frame["rast"], background)
-        rgba = antialias(rgba, frame["rast"], pos, tensors.faces, tensors.topology)
+        rgba = _composed(frame, tensors, pos, how)
     _set_picture(frame, rgba)
     if any(effect.stage == "post" for effect in chosen):
         _run(frame, effects, "post")
@@ -139,6 +153,20 @@ def _run(frame: Frame, effects: Effects | None, stage: str) -> None:
             frame.channels.update(effect.apply(frame, effects[name]))
 
 
+def _composed(frame: Frame, tensors: SceneTensors, pos: Tensor, how: Rasterizer) -> Tensor:
+    """[N, H, W, 4] the shaded colour over the background, and coverage, with gradients at silhouettes."""
+    soft = how.name == "softras"
+    if soft and how.softras_aggregation == "soft":
+        check_background("render", frame.background, frame["color"].shape)
+        return soft_picture(frame["color"], frame["alpha"], frame.background)
+    rgba = compose(frame["color"], frame["rast"], frame.background)
+    if soft:
+        return torch.cat([rgba[..., :3], frame["alpha"]], dim=3)
+    if how.name == "nmr":
+        return nmr(rgba, frame["rast"], pos, tensors.faces)
+    return antialias(rgba, frame["rast"], pos, tensors.faces, tensors.topology)
+
+
 def _draw_albedo(frame: Frame, tensors: SceneTensors, pos: Tensor, cull: bool) -> Tensor:
     """[N, H, W, 4] antialiased colour over the background, and coverage, in one operation."""
     attributes = torch.cat([tensors.colors, torch.ones_like(tensors.colors[:, :1])], dim=1)
@@ -150,18 +178,28 @@ def _draw_albedo(frame: Frame, tensors: SceneTensors, pos: Tensor, cull: bool) -
     return rgba
 
 
-def _geometry_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: set[str], cull: bool) -> None:
-    """All wanted channels of the nearest surface."""
-    interpolated = {name for name in _PACKED if name in wanted}
+def _geometry_buffer(
+    frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: set[str], cull: bool, how: Rasterizer
+) -> None:
+    """All wanted channels of the nearest surface, or of SoftRas's mixture of surfaces."""
+    soft = how.name == "softras"
+    interpolated = {name for name in _PACKED if name in wanted} - {"occlusion"}
     if "depth" in wanted:
         interpolated.add("position")
     textured = tensors.textured and bool(wanted & set(_SURFACE))
     if textured:
         interpolated |= {"uv", "perceptual_roughness", "metallic"}
+    if soft and "occlusion" in wanted:
+        interpolated.add("occlusion")
     names = [name for name in _PACKED if name in interpolated]
     attributes = torch.cat([_attribute(tensors, name) for name in names], dim=1)
     size = (frame.cameras.height, frame.cameras.width)
-    if textured:
+    if soft:
+        starts = {name: sum(_PACKED[n] for n in names[:i]) for i, name in enumerate(names)}
+        image, alpha, rast = soft_buffer(pos, tensors, attributes, starts, size, how)
+        packed = image.clone()  # unpack writes to it, the adjoint of SoftRas needs it as it was
+        frame.channels["alpha"] = alpha
+    elif textured:
         first = sum(_PACKED[name] for name in names[: names.index("uv")])
         rast, rast_db = rasterize(None, pos, tensors.faces, size, cull_backfaces=cull)
         packed, uv_da = interpolate(attributes[None], rast, tensors.faces, rast_db, [first, first + 1])
@@ -174,7 +212,7 @@ def _geometry_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: s
     covered = (rast[..., 3:] > 0).to(rast.dtype)
     if wanted & {"covered", "depth", "occlusion"} or tensors.textured:
         frame.channels["covered"] = covered
-    if "occlusion" in wanted:
+    if "occlusion" in wanted and not soft:
         frame.channels["occlusion"] = covered
     if "depth" in wanted:
         row = frame.cameras.world_to_view[:, 2]
@@ -182,7 +220,7 @@ def _geometry_buffer(frame: Frame, tensors: SceneTensors, pos: Tensor, wanted: s
         frame.channels["depth"] = -along[..., None] * covered
     if wanted & {"id", "part"}:
         _identify(frame, tensors)
-    if textured:
+    if textured and not soft:
         _apply_textures(frame, tensors, uv_da)
 
 
@@ -192,6 +230,8 @@ def _attribute(tensors: SceneTensors, name: str) -> Tensor:
         if tensors.normals is not None:
             return tensors.normals
         return vertex_normals(tensors.vertices, tensors.faces, tensors.incidence)
+    if name == "occlusion":
+        return torch.ones_like(tensors.metallic)
     fields = {"position": tensors.vertices, "albedo": tensors.colors, "uv": tensors.uvs}
     return fields[name] if name in fields else getattr(tensors, name)
 
@@ -239,12 +279,14 @@ def render_image(
     effects: Effects | None = None,
     device: torch.device | str = "cpu",
     channel: str | None = None,
+    rasterizer: Rasterizer | str = "antialias",
 ) -> np.ndarray:
     """One picture of a scene, without gradients.
 
     Args:
         effects: those that are on; None for the default ones with the scene's values.
         channel: one of AOVS instead of the picture.
+        rasterizer: see render.
     Returns:
         [H, W, 4] float32: linear colour over the scene's background, and alpha; or
         [H, W, C] of the channel. Row 0 is the bottom.
@@ -260,6 +302,7 @@ def render_image(
             torch.tensor(scene.background, dtype=torch.float32, device=device),
             chosen,
             () if channel is None else (channel,),
+            rasterizer=rasterizer,
         )
     image: np.ndarray = frame[channel or "rgba"][0].contiguous().cpu().numpy()
     return image

@@ -119,19 +119,21 @@ class Run:
         run.shown = None if follow else kept
         self._fresh = True
 
-    def post_setting(self, kind: str, target: str, value: float) -> None:
+    def post_setting(self, kind: str, target: str, value: float | str) -> None:
         """Pass a changed setting on to the run under way."""
         if self._state.run.status.phase in ("idle", "failed"):
             return
         message: m.Message
         if kind == "steps":
             message = m.SetSteps(int(value))
+        elif kind == "rasterizer":
+            message = m.SetRasterizer(target, value)
         elif kind == "group":
             message = m.SetGroup(target, bool(value))
         elif kind == "rate":
-            message = m.SetRate(target, value)
+            message = m.SetRate(target, float(value))
         else:
-            message = m.SetWeight(target, value)
+            message = m.SetWeight(target, float(value))
         self._post(message)
 
     def _post(self, message: m.Message) -> None:

@@ -22,6 +22,7 @@ LAYERS = {
     "studio.core.gbuffer": 4,
     "studio.core.tensors": 4,
     "studio.core.effects": 5,
+    "studio.core.rasterizer": 5,
     "studio.core.pipeline": 6,
     "studio.core.io": 6,
     "studio.core.optim": 7,

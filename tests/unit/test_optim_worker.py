@@ -73,6 +73,9 @@ class FakeFit:
     def set_weight(self, term, weight):
         self.settings.set(f"{term}_weight", weight)
 
+    def set_rasterizer(self, name, value):
+        self.settings.set(name, value)
+
     def set_steps(self, steps):
         self.settings.set("steps", steps)
 
@@ -309,6 +312,7 @@ def test_long_histories_thin_out():
 MESSAGES = (
     m.Pause(), m.Resume(), m.Step(), m.Step(4), m.Stop(), m.Reset(), m.SetRate("albedo", 0.1),
     m.SetGroup("light", False), m.SetWeight("mask", 2.0), m.SetSteps(30), m.SetRate("nothing", 1.0),
+    m.SetRasterizer("rasterizer", "softras"), m.SetRasterizer("rasterizer", "rays"),
 )  # fmt: skip
 
 

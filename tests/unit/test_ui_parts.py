@@ -179,6 +179,9 @@ def test_settings_that_act_at_once_become_messages() -> None:
     assert message_for("albedo_rate", settings) == ("rate", "albedo", 0.05)
     assert message_for("ssim_weight", settings) == ("weight", "ssim", 0.0)
     assert message_for("light_enabled", settings) == ("group", "light", 1.0)
+    settings.set("rasterizer", "softras")
+    assert message_for("rasterizer", settings) == ("rasterizer", "rasterizer", "softras")
+    assert message_for("softras_gamma", settings) == ("rasterizer", "softras_gamma", 0.03)
     assert message_for("resolution", settings) is None
 
 

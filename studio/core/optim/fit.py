@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError, StudioError, WorkError, describe
-from studio.core.kernels import launcher, warp_modules
+from studio.core.kernels import launcher
 from studio.core.optim import bake
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
@@ -33,6 +33,7 @@ from studio.core.optim.start import (
 )
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables, box_of
+from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
 from studio.core.scene import Mesh, Photo, PhotoSet, Scene
 
 __all__ = ["Fit", "FitProblem", "StepResult"]
@@ -123,7 +124,7 @@ class Fit:
         """
         configure_threads()
         launcher.preload(
-            warp_modules(),
+            needed_modules(str(self.settings["rasterizer"])),
             lambda done, total, _name: self._report(0.0, f"Compiling kernels: {done} of {total}"),
             self.device,
         )
@@ -216,7 +217,8 @@ class Fit:
             self._terms = SurfaceTerms(variables.faces.cpu().numpy(), variables.box_vertices())
         unlit = self.settings["shading"] == "unlit"
         mesh = variables.mesh(self._mesh, unlit)
-        self._renderer = Renderer(variables, mesh, unlit, self.problem.effects)
+        rasterizer = Rasterizer.from_settings(self.settings)
+        self._renderer = Renderer(variables, mesh, unlit, self.problem.effects, rasterizer)
 
     # Stepping
 
@@ -347,6 +349,11 @@ class Fit:
     def set_steps(self, steps: int) -> None:
         """New total number of steps; more than were done extends the run."""
         self.settings.set("steps", steps)
+
+    def set_rasterizer(self, name: str, value: object) -> None:
+        """A setting of studio.core.rasterizer.PARAMS, from the next step on."""
+        self.settings.set(_known(name, tuple(p.name for p in PARAMS), "rasterizer setting"), value)
+        self._renderer.rasterizer = Rasterizer.from_settings(self.settings)
 
     # Results
 

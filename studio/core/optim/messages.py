@@ -70,13 +70,21 @@ class SetWeight:
 
 
 @dataclass(frozen=True)
+class SetRasterizer:
+    """One setting of studio.core.rasterizer.PARAMS, from the next step on."""
+
+    name: str
+    value: str | float
+
+
+@dataclass(frozen=True)
 class SetSteps:
     """New total number of steps; extends a finished run."""
 
     steps: int
 
 
-Message = Pause | Resume | Step | Stop | Reset | SetRate | SetGroup | SetWeight | SetSteps
+Message = Pause | Resume | Step | Stop | Reset | SetRate | SetGroup | SetWeight | SetRasterizer | SetSteps
 
 
 # Worker -> window

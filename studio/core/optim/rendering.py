@@ -12,8 +12,12 @@ from studio.core.gbuffer import CameraBatch
 from studio.core.optim.variables import Variables
 from studio.core.params import ParamSet
 from studio.core.pipeline import render
+from studio.core.rasterizer import Rasterizer
 from studio.core.scene import Mesh
 from studio.core.tensors import SceneTensors
+
+DEFAULT = Rasterizer()
+"""What results are shown and measured with, whatever the fit uses."""
 
 
 class Renderer:
@@ -24,23 +28,35 @@ class Renderer:
         mesh: of the same topology.
         unlit: base colour as it is, instead of shading it.
         settings: parameter values of effects by name.
+        rasterizer: where silhouettes get their gradient; may be replaced between steps.
     """
 
-    def __init__(self, variables: Variables, mesh: Mesh, unlit: bool, settings: dict[str, dict[str, Any]]):
+    def __init__(
+        self,
+        variables: Variables,
+        mesh: Mesh,
+        unlit: bool,
+        settings: dict[str, dict[str, Any]],
+        rasterizer: Rasterizer = DEFAULT,
+    ):
         self.variables = variables
         self.unlit = unlit
+        self.rasterizer = rasterizer
         effect = effects.get("pbr")
         params = ParamSet(effect.name, effect.params, settings.get(effect.name))
         self.effects = {} if unlit else {effect.name: params}
         self.surface = SceneTensors.from_meshes([mesh], variables.faces.device)
         self.closed = bool((self.surface.topology.edges[:, 3] >= 0).all())
 
-    def render(self, cameras: CameraBatch, background: Tensor) -> tuple[Tensor, Tensor]:
+    def render(
+        self, cameras: CameraBatch, background: Tensor, rasterizer: Rasterizer | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Render every camera of a batch.
 
         Args:
             cameras: N views.
             background: [3] or [N, H, W, 3] linear.
+            rasterizer: instead of the fit's.
         Returns:
             rgba: [N, H, W, 4] linear colour over the background, and coverage.
             box_vertices: [V, 3] in the unit box, for the regularizers.
@@ -55,13 +71,21 @@ class Renderer:
             perceptual_roughness=v.roughness,
             metallic=v.metallic,
         )
-        frame = render(surface, cameras, v.lighting(), background, self.effects, cull_backfaces=self.closed)
+        frame = render(
+            surface,
+            cameras,
+            v.lighting(),
+            background,
+            self.effects,
+            cull_backfaces=self.closed,
+            rasterizer=rasterizer or self.rasterizer,
+        )
         return frame["rgba"], box
 
     @torch.no_grad()
     def exposed(self, cameras: CameraBatch, background: Tensor, stops: Tensor) -> Tensor:
-        """[N, H, W, 4] as `render`, without gradient, the object brightened by [N] stops."""
-        rgba, _ = self.render(cameras, background)
+        """[N, H, W, 4] antialiased, without gradient, the object brightened by [N] stops."""
+        rgba, _ = self.render(cameras, background, DEFAULT)
         gain = torch.exp2(stops)[:, None, None, None]
         color, alpha = rgba[..., :3], rgba[..., 3:]
         behind = background * (1 - alpha)

@@ -9,6 +9,7 @@ from typing import Any
 from studio.core.errors import InputError
 from studio.core.optim.messages import GROUPS
 from studio.core.params import Param, ParamSet
+from studio.core.rasterizer import PARAMS as RASTERIZER
 
 PRESETS = ("quick", "standard", "fine")
 """Names of the presets, in menu order; each is presets/<name>.toml."""
@@ -111,6 +112,7 @@ SECTIONS: dict[str, tuple[Param, ...]] = {
     "Run": _RUN,
     "Start": _START,
     "Mesh": _MESH,
+    "Rasterizer": RASTERIZER,
     "Shading": _SHADING,
     "Losses": _LOSSES,
     "Groups": _GROUPS,

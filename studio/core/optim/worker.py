@@ -176,6 +176,8 @@ class Worker:
                 fit.set_group(message.group, message.enabled)
             elif isinstance(message, m.SetWeight):
                 fit.set_weight(message.term, message.weight)
+            elif isinstance(message, m.SetRasterizer):
+                fit.set_rasterizer(message.name, message.value)
             elif isinstance(message, m.SetSteps):
                 fit.set_steps(message.steps)
                 if self.status.phase == "done" and fit.steps_done < fit.steps:

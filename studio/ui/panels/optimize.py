@@ -30,6 +30,7 @@ TERM_TITLES = {
     "albedo_smoothness": "Colour smooth",
     "light_white": "Light grey",
 }
+RASTERIZER = tuple(param.name for param in SECTIONS["Rasterizer"])
 ALWAYS_SHOWN = ("color", "mask", "ssim")
 SLIDER_TOP = {"color": 2.0, "mask": 2.0, "ssim": 1.0, "light_white": 0.1}
 """Right end of a weight's bar; typing may go beyond up to the parameter's limit."""
@@ -64,6 +65,10 @@ def draw(state: AppState) -> None:
     if w.section("Schedule"):
         run = [n for n in names["Run"] if n != "steps"]
         autopanel.draw(state, settings, ("settings",), run, defaults=base)
+    if w.section("Rasterizer"):
+        # SoftRas's own parameters only where they do something.
+        shown = RASTERIZER if settings["rasterizer"] == "softras" else RASTERIZER[:1]
+        autopanel.draw(state, settings, ("settings",), shown, defaults=base)
     if w.section("Start and shading"):
         _fixed_while_running(state)
         autopanel.draw(state, settings, ("settings",), names["Start"][:1] + names["Shading"], defaults=base)
@@ -175,10 +180,12 @@ def _terms(state: AppState, settings: FitSettings, base: FitSettings) -> None:
             state.set(("settings", f"{chosen}_weight"), 0.1, f"Add {TERM_TITLES[chosen].lower()}")
 
 
-def message_for(name: str, settings: FitSettings) -> tuple[str, str, float] | None:
+def message_for(name: str, settings: FitSettings) -> tuple[str, str, float | str] | None:
     """(kind, target, value) of the live message that a changed setting calls for, or None."""
     if name == "steps":
         return "steps", "", float(settings["steps"])
+    if name in RASTERIZER:
+        return "rasterizer", name, settings[name]
     if name.endswith("_enabled"):
         return "group", name.removesuffix("_enabled"), float(settings[name])
     if name.endswith("_rate"):
