@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from studio.core.kernels import launcher
 from studio.core.ops import texture
 from tests import texture_reference as reference
 
@@ -70,3 +71,18 @@ def test_matches_the_reference(device, boundary, filter_mode, size) -> None:
 def test_shared_textures_of_any_channel_count(device, boundary, channels) -> None:
     errors = compare(boundary, "linear-mipmap-linear", inputs(boundary, (7, 13), 1, channels), device)
     assert max(errors.values()) < LIMIT, errors
+
+
+@pytest.mark.parametrize(("boundary", "size"), [("wrap", (190, 61)), ("cube", (24, 24))])
+def test_threads_share_the_texels_of_large_textures(boundary, size) -> None:
+    """However many threads there are, each texel gets everything, once."""
+    values = inputs(boundary, size, 1)
+    before = launcher.use_threads(1)
+    try:
+        for threads in (1, 2, 3, 7):
+            launcher.use_threads(threads)
+            for filter_mode in ("nearest", "linear-mipmap-linear"):
+                errors = compare(boundary, filter_mode, values, torch.device("cpu"))
+                assert max(errors.values()) < LIMIT, (threads, filter_mode, errors)
+    finally:
+        launcher.use_threads(before)

@@ -122,15 +122,25 @@ def _make_double(module, vec):
         base = first_coarse + row // height * half_height * half_width
         low = base + wp.max(y // 2 - 1, 0) * half_width
         high = base + wp.min(y // 2, half_height - 1) * half_width
-        for k in range(run):
-            i = (x + k) // 2
-            wx = box_shares(x + k, width)
-            i0 = wp.max(i - 1, 0)
-            i1 = wp.min(i, half_width - 1)
-            total = (coarse[low + i0] * wx[0] + coarse[low + i1] * wx[1]) * wy[0]
-            total += (coarse[high + i0] * wx[0] + coarse[high + i1] * wx[1]) * wy[1]
+        if width % 2 == 0 and height % 2 == 0:
             if with_own != 0:
-                total += own[first_own + first + k]
-            fine[first_fine + first + k] = total
+                for k in range(run):
+                    fine[first_fine + first + k] = (
+                        coarse[high + ((x + k) >> 1)] * 0.25 + own[first_own + first + k]
+                    )
+            else:
+                for k in range(run):
+                    fine[first_fine + first + k] = coarse[high + ((x + k) >> 1)] * 0.25
+        else:
+            for k in range(run):
+                i = (x + k) // 2
+                wx = box_shares(x + k, width)
+                i0 = wp.max(i - 1, 0)
+                i1 = wp.min(i, half_width - 1)
+                total = (coarse[low + i0] * wx[0] + coarse[low + i1] * wx[1]) * wy[0]
+                total += (coarse[high + i0] * wx[0] + coarse[high + i1] * wx[1]) * wy[1]
+                if with_own != 0:
+                    total += own[first_own + first + k]
+                fine[first_fine + first + k] = total
 
     return double
