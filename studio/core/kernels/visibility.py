@@ -36,24 +36,6 @@ def depth_key(z: wp.float32, triangle: wp.int32) -> wp.int64:
     return (wp.int64(depth_bits(z)) << wp.int64(32)) | wp.int64(triangle)
 
 
-@wp.func
-def key_triangle(key: wp.int64) -> wp.int32:
-    """Triangle of a key, -1 where empty."""
-    triangle = wp.int32(-1)
-    if key != EMPTY:
-        triangle = wp.int32(key & wp.int64(0xFFFFFFFF))
-    return triangle
-
-
-@wp.func
-def key_depth(key: wp.int64) -> wp.float32:
-    """z/w of a key; 0 where empty is not asked."""
-    bits = wp.int32(key >> wp.int64(32))
-    if bits < 0:
-        bits = bits ^ 0x7FFFFFFF
-    return wp.cast(bits, wp.float32)
-
-
 # Warp's min and max look after NaN, which takes four instructions instead of one. Where NaN
 # cannot come or does no harm, these do.
 @wp.func

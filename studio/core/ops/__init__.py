@@ -10,6 +10,7 @@ from studio.core.ops.context import (
 from studio.core.ops.fused import draw, rasterize_interpolate
 from studio.core.ops.interpolate import interpolate
 from studio.core.ops.nmr import nmr
+from studio.core.ops.peel import DepthPeeler
 from studio.core.ops.rasterize import rasterize
 from studio.core.ops.softras import softras
 from studio.core.ops.texture import texture
@@ -17,6 +18,7 @@ from studio.core.ops.texture_mip import texture_construct_mip
 from studio.core.ops.topology import Topology
 
 __all__ = [
+    "DepthPeeler",
     "RasterizeCudaContext",
     "RasterizeGLContext",
     "Topology",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,39 +15,28 @@ from studio.core.ops import check
 from studio.core.ops.visibility import run_length, visible
 
 
-def resolve(
-    keys: Tensor, pos: Tensor, tri: Tensor, images: int, height: int, width: int, with_db: bool
-) -> tuple[Tensor, Tensor]:
-    """rast and rast_db of visibility keys; rast_db without channels unless asked for."""
-    rast = torch.empty(images, height, width, 4, device=pos.device)
-    rast_db = torch.empty(images, height, width, 4 if with_db else 0, device=pos.device)
-    run = run_length(pos.device, width)
-    derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
-    launcher.launch(
-        kernels.resolve,
-        images * height * width // run,
-        [launcher.BEGIN, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives],
-        pos.device,
-    )
-    return rast, rast_db
-
-
-class _Rasterize(torch.autograd.Function):
+class _Resolve(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
         pos: Tensor,
         tri: Tensor,
-        ranges: Tensor | None,
-        height: int,
-        width: int,
+        keys: Tensor,
+        size: tuple[int, int, int],
         grad_db: bool,
-        cull: bool,
         with_db: bool,
     ) -> tuple[Tensor, Tensor]:
-        n = pos.shape[0] if ranges is None else len(ranges)
-        keys = visible(pos, tri, height, width, cull, ranges)
-        rast, rast_db = resolve(keys, pos, tri, n, height, width, with_db)
+        n, height, width = size
+        rast = torch.empty(n, height, width, 4, device=pos.device)
+        rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=pos.device)
+        run = run_length(pos.device, width)
+        derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
+        launcher.launch(
+            kernels.resolve,
+            n * height * width // run,
+            [launcher.BEGIN, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives],
+            pos.device,
+        )
         ctx.save_for_backward(pos, tri, rast)
         ctx.grad_db = grad_db and with_db
         ctx.set_materialize_grads(False)
@@ -56,7 +46,7 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         pos, tri, rast = ctx.saved_tensors
         grad_rast, grad_db = grads
-        none = (None,) * 7
+        none = (None,) * 5
         if not ctx.grad_db:
             grad_db = None
         if grad_rast is None and grad_db is None:
@@ -87,15 +77,52 @@ class _Rasterize(torch.autograd.Function):
         return (grad_pos, *none)
 
 
-def _checked_ranges(ranges: object, tri: Tensor) -> Tensor:
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Checked arguments of an operation that rasterizes.
+
+    Attributes:
+        pos: [N, V, 4], or [1, V, 4] in range mode.
+        ranges: [N, 2] on CPU, None in instanced mode.
+        size: images, height and width.
+    """
+
+    pos: Tensor
+    tri: Tensor
+    ranges: Tensor | None
+    size: tuple[int, int, int]
+
+    @staticmethod
+    def of(op: str, pos: object, tri: object, resolution: object, ranges: object) -> Inputs:
+        """Checks that name `op`."""
+        height, width = check.size(op, resolution)
+        if ranges is None or not isinstance(pos, Tensor) or pos.ndim == 3:
+            pos = check.tensor(op, "pos", pos, ("N", "V", 4))
+            tri = check.triangles(op, tri, pos)
+            return Inputs(pos, tri, None, (len(pos), height, width))
+        pos = check.tensor(op, "pos", pos, ("V", 4))[None]
+        tri = check.triangles(op, tri, pos)
+        ranges = _checked_ranges(op, ranges, tri)
+        return Inputs(pos, tri, ranges, (len(ranges), height, width))
+
+    def visible(self, cull: bool, passed: Tensor | None = None) -> Tensor:
+        """Keys of the nearest triangles, beyond those of `passed`."""
+        return visible(self.pos.detach(), self.tri, *self.size[1:], cull, self.ranges, passed)
+
+    def resolve(self, keys: Tensor, grad_db: bool, with_db: bool) -> tuple[Tensor, Tensor]:
+        """rast and rast_db of keys, with gradients to the positions."""
+        return _Resolve.apply(self.pos, self.tri, keys, self.size, grad_db, with_db)
+
+
+def _checked_ranges(op: str, ranges: object, tri: Tensor) -> Tensor:
     """[N, 2] int32 on CPU, once every range lies within them."""
-    checked = check.tensor("rasterize", "ranges", ranges, ("N", 2), torch.int32).cpu()
+    checked = check.tensor(op, "ranges", ranges, ("N", 2), torch.int32).cpu()
     wrong = (checked < 0).any(1) | (checked.sum(1) > len(tri))  # sums are int64
     if wrong.any():
         image = int(wrong.nonzero()[0])
         start, count = checked[image].tolist()
         raise ShapeError(
-            f"rasterize: ranges must lie within tri's {len(tri)} triangles, "
+            f"{op}: ranges must lie within tri's {len(tri)} triangles, "
             f"got start {start}, count {count} for image {image}"
         )
     return checked
@@ -142,14 +169,6 @@ def rasterize(
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering",
         section 3; Olano and Greer 1997 for homogeneous edge functions.
     """
-    size = check.size("rasterize", resolution)
-    if ranges is None or not isinstance(pos, Tensor) or pos.ndim == 3:
-        pos = check.tensor("rasterize", "pos", pos, ("N", "V", 4))
-        ranges = None
-    else:
-        pos = check.tensor("rasterize", "pos", pos, ("V", 4))[None]
-    tri = check.triangles("rasterize", tri, pos)
-    if ranges is not None:
-        ranges = _checked_ranges(ranges, tri)
+    inputs = Inputs.of("rasterize", pos, tri, resolution, ranges)
     with_db = output_db and getattr(glctx, "output_db", True)
-    return _Rasterize.apply(pos, tri, ranges, *size, grad_db, cull_backfaces, with_db)
+    return inputs.resolve(inputs.visible(cull_backfaces), grad_db, with_db)
