@@ -24,6 +24,7 @@ class Param:
         unit: shown muted behind the value, e.g. "m", "deg", "stops".
         help: one line, shown as tooltip and in the docs.
         choices: the legal values of a choice, in menu order.
+        titles: what a menu shows for the choices; the choices, capitalised, if empty.
         label: what the panel shows; the name with spaces if empty.
         differentiable: an optimizer can move it.
         discontinuous: its gradient misses jumps; say which in `help`.
@@ -40,6 +41,7 @@ class Param:
     unit: str = ""
     help: str = ""
     choices: tuple[str, ...] = ()
+    titles: tuple[str, ...] = ()
     label: str = ""
     differentiable: bool = False
     discontinuous: bool = False

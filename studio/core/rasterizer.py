@@ -23,6 +23,7 @@ PARAMS = (
         "antialias",
         "choice",
         choices=RASTERIZERS,
+        titles=("Antialias", "SoftRas", "NMR"),
         help="Where silhouettes get their gradient: blended edges, soft faces (blurs), or ramps (slow)",
     ),
     Param(

@@ -55,7 +55,8 @@ def control(param: Param, value: Any) -> Any:
     if param.kind == "bool":
         result: Any = w.checkbox(id, value)
     elif param.kind == "choice":
-        titles = [choice.replace("_", " ").capitalize() for choice in param.choices]
+        plain = [choice.replace("_", " ").capitalize() for choice in param.choices]
+        titles = param.titles or plain
         result = w.combo(id, value, param.choices, titles)
     elif param.kind == "color":
         result = w.color(id, value)
