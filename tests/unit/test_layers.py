@@ -30,6 +30,7 @@ LAYERS = {
     "studio.experiments": 9,
     "studio.gl": 9,
     "studio.doctor": 10,
+    "studio.options": 10,
     "studio.ui": 10,
     "studio.cli": 11,
 }
