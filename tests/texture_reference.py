@@ -40,7 +40,8 @@ def pyramid(tex: Tensor, most: int | None = None) -> list[Tensor]:
     levels = [tex]
     while max(levels[-1].shape[-3:-1]) > 1 and (most is None or len(levels) <= most):
         height, width = levels[-1].shape[-3:-1]
-        levels.append(torch.einsum("yj,xi,...jic->...yxc", overlap(height), overlap(width), levels[-1]))
+        narrower = torch.einsum("xi,...jic->...jxc", overlap(width), levels[-1])
+        levels.append(torch.einsum("yj,...jxc->...yxc", overlap(height), narrower))
     return levels
 
 

@@ -16,6 +16,8 @@ from studio.core.ops.visibility import run_length
 
 MAX_OWNERS = 64
 """Threads that can share a texture: blocks of texels between which `scatter` decides."""
+COPIED_PER_PIXEL = 16
+"""Numbers copied and added up in the time that a thread takes to pass over a foreign pixel."""
 
 
 def _rows(image: Tensor) -> tuple[int, int]:
@@ -239,15 +241,20 @@ def _scatter(
 ) -> tuple[Tensor, Tensor]:
     """Gradients of the texels of all levels.
 
-    On CPU every thread owns some of the texels and goes through all pixels: copying a texture
-    per thread and adding the copies up would take longer than that.
+    On CPU the threads share the pixels and have copies of the texels each, to be added up; or,
+    where a texture is large, they share the texels and go through all pixels each.
     """
     channels = tex.shape[-1]
     to_tex, to_mips = torch.zeros_like(tex), torch.zeros_like(mips)
     rows, run = _rows(lookup)
-    owners = 1
-    if lookup.device.type == "cpu":
-        owners = len(launcher.bands(lookup.device, MAX_OWNERS))
+    shares = _texture(tex, lookup, mode)
+    threads = len(launcher.bands(lookup.device, MAX_OWNERS))
+    pixels = lookup.numel() // lookup.shape[-1]
+    copied = (threads - 1) * (to_tex.numel() + to_mips.numel())
+    # Images with textures of their own need no copies where no image is divided.
+    unit = 0 if shares[1] else rows // max(1, len(lookup))
+    apart = unit > 0 and len(lookup) % threads == 0
+    owners = threads if copied > COPIED_PER_PIXEL * pixels and not apart else 1
     for first, size in groups(channels):
         finest, coarser, pixel = (
             t.view(-1, channels)[:, first : first + size] for t in (to_tex, to_mips, grad)
@@ -256,11 +263,15 @@ def _scatter(
             kernels(size, mode.cube).scatter,
             owners * rows,
             [
-                *(launcher.BEGIN, run, rows, owners, *_texture(tex, lookup, mode)),
-                *(int(mode.linear), mode.boundary, *_pixels(lookup, level)),
-                *(pixel, finest, coarser),
+                *(launcher.BEGIN, run, rows, owners, *shares),
+                *(int(mode.linear), mode.boundary, *_pixels(lookup, level), pixel),
+                *(
+                    (finest, coarser)
+                    if owners > 1
+                    else (launcher.Scatter(t, unit) for t in (finest, coarser))
+                ),
             ],
             lookup.device,
-            limit=owners,
+            limit=threads,
         )
     return to_tex, to_mips
