@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from benchmarks._gradient_check import LINEAR, ROUNDING, Case, random
-from studio.core.ops import Topology, antialias, draw, interpolate, rasterize, rasterize_interpolate
+from studio.core.ops import (
+    DepthPeeler,
+    Topology,
+    antialias,
+    draw,
+    interpolate,
+    rasterize,
+    rasterize_interpolate,
+)
 
 RESOLUTION = (12, 16)
 
@@ -51,6 +59,33 @@ def raster_cases() -> list[Case]:
         )
         for mode, value, t, r in (("instanced", pos, tri, None), ("ranges", flat, both, ranges))
         for i, part in enumerate(("u, v", "rast_db"))
+    ]
+
+
+def peel_cases() -> list[Case]:
+    """Layer by layer, three triangles behind one another that all cover the image."""
+    front = full_screen()[0][0]
+    depths = torch.tensor([0.4, -0.5, 0.0])
+    pos = torch.cat([torch.cat([front[:, :2], d * front[:, 3:], front[:, 3:]], dim=1) for d in depths])[None]
+    pos = pos + 0.1 * (random(*pos.shape, seed=12) - 0.5)
+    tri = torch.arange(9, dtype=torch.int32).view(3, 3)
+
+    def layers(p: Tensor, part: int) -> Tensor:
+        with DepthPeeler(None, p, tri, RESOLUTION) as peeler:
+            found = [peeler.rasterize_next_layer()[part] for _ in depths]
+        return torch.cat([layer[..., : 4 if part else 2] for layer in found], dim=-1)
+
+    return [
+        Case(
+            "DepthPeeler, three layers",
+            f"pos through {name}",
+            pos,
+            lambda p, part=part: layers(p, part),
+            2e-2,
+            2e-3 if part else 5e-4,
+            ROUNDING,
+        )
+        for part, name in enumerate(("u, v", "rast_db"))
     ]
 
 

@@ -15,7 +15,13 @@ import argparse
 
 from benchmarks import _docs
 from benchmarks._gradient_check import Case, table, worst_error
-from benchmarks._gradient_geometry import antialias_cases, fused_cases, interpolate_cases, raster_cases
+from benchmarks._gradient_geometry import (
+    antialias_cases,
+    fused_cases,
+    interpolate_cases,
+    peel_cases,
+    raster_cases,
+)
 from benchmarks._gradient_soft import soft_cases
 from benchmarks._gradient_textures import texture_cases
 
@@ -24,6 +30,7 @@ def cases() -> list[Case]:
     """Every differentiable input of every operation, in each of its modes."""
     return [
         *raster_cases(),
+        *peel_cases(),
         *interpolate_cases(),
         *texture_cases(),
         *antialias_cases(),

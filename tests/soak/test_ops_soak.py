@@ -41,6 +41,7 @@ def operations() -> dict[str, Callable[[], list[Tensor]]]:
     found: dict[str, Callable[[], object]] = {
         "rasterize": lambda: ops.rasterize(ops.RasterizeCudaContext(), pos(), tri, size),
         "rasterize, ranges": lambda: ops.rasterize(None, pos()[0], tri, size, ranges=ranges),
+        "DepthPeeler": lambda: peel(pos(), tri, size),
         "interpolate": lambda: ops.interpolate(attr(), rast, tri, rast_db, "all"),
         "texture": lambda: ops.texture(tex(), uv, uv_da),
         "texture, cube": lambda: ops.texture(
@@ -53,8 +54,6 @@ def operations() -> dict[str, Callable[[], list[Tensor]]]:
         "softras": lambda: ops.softras(pos(), tri, attr(), size),
         "nmr": lambda: ops.nmr(image(), rast, pos(), tri),
     }
-    if hasattr(ops, "DepthPeeler"):
-        found["DepthPeeler"] = lambda: peel(pos(), tri, size)
     return {name: lambda call=call: differentiable(call()) for name, call in found.items()}
 
 

@@ -30,6 +30,7 @@ def operations() -> dict[str, tuple[Callable, dict[str, Any]]]:
     clip = {"pos_clip": pos, "tri": tri, "attr": attr, "resolution": SIZE}
     found = {
         "rasterize": {"glctx": None, "pos": pos, "tri": tri, "resolution": SIZE},
+        "DepthPeeler": {"glctx": None, "pos": pos, "tri": tri, "resolution": SIZE},
         "interpolate": {"attr": attr, "rast": rast, "tri": tri, "rast_db": rast_db, "diff_attrs": "all"},
         "texture": {
             "tex": torch.rand(1, 4, 6, 3, generator=generator),
@@ -58,6 +59,9 @@ def result(op: str, **changes: object) -> list[Tensor]:
     """The tensors that an operation gives."""
     function, given = operations()[op]
     made = function(**{**given, **changes})
+    if isinstance(made, ops.DepthPeeler):
+        with made:
+            made = made.rasterize_next_layer()
     made = made if isinstance(made, tuple) else (made,)
     return [m for m in made if isinstance(m, Tensor)]
 
@@ -72,7 +76,7 @@ def message(op: str, **changes: object) -> str:
 
 def test_every_operation_is_here() -> None:
     functions = {name for name in ops.__all__ if name[0].islower()}
-    assert functions - set(operations()) == {"get_log_level", "set_log_level"}
+    assert {"DepthPeeler", *functions} - set(operations()) == {"get_log_level", "set_log_level"}
 
 
 @EVERY
@@ -110,7 +114,7 @@ def test_another_device(op: str, name: str) -> None:
 def test_another_batch(op: str, name: str) -> None:
     """Three images beside two; only where there is a batch that must agree."""
     right = operations()[op][1][name]
-    if name == "tri" or op in ("rasterize", "texture_construct_mip"):
+    if name == "tri" or op in ("rasterize", "DepthPeeler", "texture_construct_mip"):
         return
     text = message(op, **{name: torch.cat([right, right, right])[:3]})
     assert text.startswith(f"{op}: ")
@@ -147,7 +151,7 @@ def test_everything_may_require_a_gradient(op: str) -> None:
     assert reached >= set(leaves) - constant
 
 
-@pytest.mark.parametrize("op", ["rasterize", "rasterize_interpolate", "draw", "softras"])
+@pytest.mark.parametrize("op", ["rasterize", "DepthPeeler", "rasterize_interpolate", "draw", "softras"])
 @pytest.mark.parametrize("wrong", [8, (8,), (8, 8, 8), (8.0, 8), "88", (0, 8), (8, -1), (8, 1 << 16), None])
 def test_resolution(op: str, wrong: object) -> None:
     assert message(op, resolution=wrong).startswith(f"{op}: resolution must be ")

@@ -22,6 +22,14 @@ SIGNATURES = {
         "ranges": None,
         "grad_db": True,
     },
+    "DepthPeeler": {
+        "glctx": REQUIRED,
+        "pos": REQUIRED,
+        "tri": REQUIRED,
+        "resolution": REQUIRED,
+        "ranges": None,
+        "grad_db": True,
+    },
     "interpolate": {
         "attr": REQUIRED,
         "rast": REQUIRED,
@@ -144,6 +152,20 @@ def test_range_mode_through_the_whole_pipeline() -> None:
             total += one
     for ours, wanted in zip(gradients, expected):
         torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_depth_peeler_takes_what_rasterize_takes() -> None:
+    pos, tri = scene()
+    ranges = torch.tensor([[0, 40], [40, 40]], dtype=torch.int32)
+    for where, more in ((pos, {}), (pos[0], {"ranges": ranges}), (pos, {"ranges": ranges})):
+        with ops.DepthPeeler(ops.RasterizeCudaContext(), where, tri, [12, 16], **more) as peeler:
+            rast, rast_db = peeler.rasterize_next_layer()
+            behind, _ = peeler.rasterize_next_layer()
+        expected, expected_db = ops.rasterize(None, where, tri, (12, 16), **more)
+        assert torch.equal(rast, expected)
+        assert torch.equal(rast_db, expected_db)
+        assert ((behind[..., 3] != rast[..., 3]) | (rast[..., 3] == 0)).all()
+        assert (behind[..., 2] >= rast[..., 2])[behind[..., 3] > 0].all()
 
 
 def test_log_level() -> None:
