@@ -262,3 +262,29 @@ def test_derivatives_can_be_left_out_by_argument_or_context(device) -> None:
         assert rast_db.shape == (1, 13, 19, 0)
         assert torch.equal(rast, full)
         assert torch.equal(torch.autograd.grad(rast, pos, upstream)[0], expected)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 32768), (32768, 1), (3, 8193), (33, 31), (65, 1)])
+def test_any_resolution_is_drawn_to_its_last_pixel(device, size) -> None:
+    """Tiles, vectors of eight and the packing of rows and columns end where they will."""
+    corners = [(-1, -1, 0.5, 1), (1, -1, 0.5, 1), (1, 1, 0.5, 1), (-1, 1, 0.5, 1)]
+    near = [(x, y, -0.5, w) for x, y, _, w in corners]
+    pos = torch.tensor([corners + near], dtype=torch.float32, device=device)
+    tri = torch.tensor([[0, 1, 2], [0, 2, 3], [4, 5, 6], [4, 6, 7]], dtype=torch.int32, device=device)
+    rast, rast_db = rasterize(None, pos, tri, size)
+    assert (rast[..., 3] >= 3).all()
+    assert (rast[..., 2] == -0.5).all()
+    x = torch.as_tensor(reference.pixel_centres(*size)[..., 0], device=device)
+    # x is -1 at vertex 4 and 1 at the two others of the lower triangle, and so on.
+    expected = torch.where(rast[0, ..., 3] == 3, 1 - 2 * rast[0, ..., 0], -1 + 2 * rast[0, ..., 1])
+    torch.testing.assert_close(expected, x.float(), rtol=0, atol=2e-6)
+    assert torch.isfinite(rast_db).all()
+
+
+def test_a_batch_of_many_small_images(device) -> None:
+    """Bands and tiles lie across images; each image is as it is alone."""
+    vertices, tri = reference.sphere(1)
+    pos = reference.perspective(vertices, [(0.02 * i, -0.01 * i) for i in range(23)]).to(device)
+    batch = rasterize(None, pos, tri.to(device), (7, 9))[0]
+    for i in range(23):
+        assert torch.equal(batch[i], rasterize(None, pos[i : i + 1], tri.to(device), (7, 9))[0][0])

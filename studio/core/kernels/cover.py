@@ -79,6 +79,7 @@ def pay(canvas: Canvas, tile_row: wp.int32, tile_column: wp.int32, pixels: wp.in
     """
     const int* row = (const int*)far.data + tile_row * tiles;
     int found = 0;
+    #pragma clang loop vectorize(enable) vectorize_width(8) interleave_count(1) vectorize_predicate(enable)
     for (int i = begin; i < end; ++i) found |= near_bits <= row[i];
     return found != 0;
     """

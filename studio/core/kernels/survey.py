@@ -11,8 +11,6 @@ from studio.core.kernels.visibility import (
     determinant,
     doubled_area,
     is_bounded,
-    least,
-    most,
 )
 
 wp.set_module_options({"enable_backward": False})
@@ -43,13 +41,41 @@ def packed_end(packed: wp.int32) -> wp.int32:
     return (packed >> 16) & 0xFFFF
 
 
-@wp.func
-def pixel_range(low: wp.float32, high: wp.float32, limit: wp.int32) -> wp.vec2i:
-    """Pixel centres in [low, high) and within 0..limit."""
-    top = wp.float32(limit)
-    begin = wp.int32(wp.ceil(most(least(low, top), 0.0)))
-    end = wp.int32(wp.ceil(most(least(high, top), 0.0)))
-    return wp.vec2i(begin, end)
+# C++ for its loops over x, y and z, which become single instructions.
+@wp.func_native(
+    """
+    float low[4], high[4];
+    for (int i = 0; i < 4; ++i) {
+        low[i] = a[i] < b[i] ? a[i] : b[i];
+        low[i] = low[i] < c[i] ? low[i] : c[i];
+        high[i] = a[i] > b[i] ? a[i] : b[i];
+        high[i] = high[i] > c[i] ? high[i] : c[i];
+    }
+    // Pixel centres in [low, high) and within the image.
+    const float limits[4] = {(wp::float32)width, (wp::float32)height, 0.0f, 0.0f};
+    int begin[4], end[4];
+    for (int i = 0; i < 4; ++i) {
+        float from = low[i] < limits[i] ? low[i] : limits[i];
+        float to = high[i] < limits[i] ? high[i] : limits[i];
+        from = from > 0.0f ? from : 0.0f;
+        to = to > 0.0f ? to : 0.0f;
+        begin[i] = (int)ceilf(from);
+        end[i] = (int)ceilf(to);
+    }
+    const bool shows = (begin[0] < end[0]) & (begin[1] < end[1]) & (high[2] >= -1.0f) & (low[2] <= 1.0f);
+    const float near = low[2] + 0.0f;
+    int bits;
+    memcpy(&bits, &near, 4);
+    bits ^= (bits >> 31) & 0x7fffffff;
+    const int rows = shows ? begin[1] | (end[1] << 16) : 0;
+    return wp::vec_t<4, wp::int32>(rows, begin[0] | (end[0] << 16), bits, item);
+    """
+)
+def record_of(
+    a: wp.vec4, b: wp.vec4, c: wp.vec4, width: wp.int32, height: wp.int32, item: wp.int32
+) -> wp.vec4i:
+    """Rows, columns and least depth of three projected corners."""
+    ...
 
 
 @wp.func
@@ -60,12 +86,7 @@ def survey_projected(
     area = doubled_area(a, b, c)
     if area == wp.float64(0.0) or (cull != 0 and area < wp.float64(0.0)):
         return wp.vec4i(0, 0, 0, item)
-    y = pixel_range(least(a[1], least(b[1], c[1])), most(a[1], most(b[1], c[1])), height)
-    x = pixel_range(least(a[0], least(b[0], c[0])), most(a[0], most(b[0], c[0])), width)
-    near = least(a[2], least(b[2], c[2]))
-    far = most(a[2], most(b[2], c[2]))
-    shows = y[0] < y[1] and x[0] < x[1] and far >= -1.0 and near <= 1.0
-    return wp.vec4i(wp.where(shows, pack(y[0], y[1]), 0), pack(x[0], x[1]), depth_bits(near), item)
+    return record_of(a, b, c, width, height, item)
 
 
 @wp.func

@@ -20,7 +20,7 @@ EMPTY = wp.constant(wp.int64(EMPTY_KEY))
 
 # Pixels beyond which a projected vertex is treated as unbounded (float32 has no sub-pixel
 # precision left there) and the triangle takes the homogeneous path.
-FAR_PIXEL = wp.constant(1.0e6)
+FAR_PIXEL = 1.0e6
 
 
 @wp.func
@@ -80,27 +80,53 @@ def doubled_area(a: wp.vec4, b: wp.vec4, c: wp.vec4) -> wp.float64:
     return abx * acy - aby * acx
 
 
+# A loop of C++ over plain memory, which runs in vectors. Comparisons are false for NaN, so NaN and
+# infinity end up as "not possible".
+@wp.func_native(
+    """
+    const float* p = (const float*)pos.data;
+    float* out = (float*)screen.data;
+    #pragma clang loop vectorize(enable)
+    for (int i = begin; i < end; ++i) {
+        const float w = p[4 * (size_t)i + 3];
+        const float r = 1.0f / w;
+        const float x = (p[4 * (size_t)i] * r + 1.0f) * half_width - 0.5f;
+        const float y = (p[4 * (size_t)i + 1] * r + 1.0f) * half_height - 0.5f;
+        const float z = p[4 * (size_t)i + 2] * r;
+        const bool possible = (w > 0.0f) & (fabsf(x) < FAR) & (fabsf(y) < FAR) & (fabsf(z) < 1.0e30f);
+        out[4 * (size_t)i] = possible ? x : 0.0f;
+        out[4 * (size_t)i + 1] = possible ? y : 0.0f;
+        out[4 * (size_t)i + 2] = possible ? z : 0.0f;
+        out[4 * (size_t)i + 3] = possible ? 1.0f : 0.0f;
+    }
+    """.replace("FAR", f"{FAR_PIXEL:.1f}f")
+)
+def project_all(
+    begin: wp.int32,
+    end: wp.int32,
+    pos: wp.array(dtype=wp.vec4),
+    half_width: wp.float32,
+    half_height: wp.float32,
+    screen: wp.array(dtype=wp.vec4),
+): ...
+
+
 @wp.kernel(enable_backward=False)
 def project(
     begin: wp.int32,
+    end: wp.int32,
+    chunk: wp.int32,
     pos: wp.array(dtype=wp.vec4),
     half_width: wp.float32,
     half_height: wp.float32,
     screen: wp.array(dtype=wp.vec4),
 ):
-    """Clip space to pixels: (x, y, z/w, 1), pixel centres at integers; last 0 if not possible."""
-    i = begin + wp.tid()
-    p = pos[i]
-    out = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    if p[3] > 0.0:
-        r = 1.0 / p[3]
-        x = (p[0] * r + 1.0) * half_width - 0.5
-        y = (p[1] * r + 1.0) * half_height - 0.5
-        z = p[2] * r
-        # Comparisons are false for NaN, so NaN and infinity end up as "not possible".
-        if wp.abs(x) < FAR_PIXEL and wp.abs(y) < FAR_PIXEL and wp.abs(z) < 1.0e30:
-            out = wp.vec4(x, y, z, 1.0)
-    screen[i] = out
+    """Clip space to pixels: (x, y, z/w, 1), pixel centres at integers; last 0 if not possible.
+
+    For the vertices [begin, end), `chunk` by a thread.
+    """
+    first = begin + wp.tid() * chunk
+    project_all(first, wp.min(first + chunk, end), pos, half_width, half_height, screen)
 
 
 @wp.func

@@ -16,13 +16,18 @@ _THREADS = 1 << 18
 def project(pos: Tensor, height: int, width: int) -> Tensor:
     """[N, V, 4] clip space to pixels (x, y, z/w, ok); pixel centres at integers."""
     screen = torch.empty_like(pos)
-    count = pos.shape[0] * pos.shape[1]
-    launcher.launch(
-        visibility.project,
-        count,
-        [launcher.BEGIN, pos.view(-1, 4), 0.5 * width, 0.5 * height, screen.view(-1, 4)],
-        pos.device,
-    )
+    device, count = pos.device, pos.shape[0] * pos.shape[1]
+    values = [pos.view(-1, 4), 0.5 * width, 0.5 * height, screen.view(-1, 4)]
+    shared = launcher.arguments(visibility.project, [0, 0, 0, *values], device)
+
+    def project_band(band: launcher.Band) -> None:
+        chunk = triangle_chunk(device, band.end - band.begin)
+        threads = -(-(band.end - band.begin) // chunk)
+        inputs = [band.begin, band.end, chunk, *shared[3:]]
+        launcher.launch_in_band(visibility.project, threads, inputs, device)
+
+    # Handing a band over takes as long as some thousand vertices.
+    launcher.run(device, count, project_band, limit=1 + count // 16384)
     return screen
 
 
