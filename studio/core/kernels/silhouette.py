@@ -23,8 +23,6 @@ makes records of them.
 
 import warp as wp
 
-from studio.core.kernels.visibility import determinant, doubled_area
-
 wp.set_module_options({"enable_backward": False})
 
 
@@ -224,18 +222,56 @@ def silhouette(view: View, edge: Edge, out: Output):
     walk(view, edge, out)
 
 
-@wp.func
-def side(view: View, a: wp.int32, b: wp.int32, c: wp.int32) -> wp.float64:
-    """Positive if c is left of a -> b on screen; NaN if nobody knows."""
-    p = view.screen[view.image, a]
-    q = view.screen[view.image, b]
-    r = view.screen[view.image, c]
-    out = wp.float64(0.0)
-    if p[3] > 0.0 and q[3] > 0.0 and r[3] > 0.0:
-        out = doubled_area(p, q, r)
-    else:
-        out = determinant(view.pos[view.image, a], view.pos[view.image, b], view.pos[view.image, c])
-    return out
+# C++ because the loop runs over all edges: in Warp's dialect it took four times as long.
+# `side` is positive if c is left of a -> b on screen, from the three vertices as (x, y, w) where one
+# of them is not before the camera; NaN where nobody knows. Products of differences of float32 are
+# exact in double, so that both triangles of an edge agree on its ends.
+_NEXT = """
+    const int* E = (const int*)edges.data;
+    const float* S = (const float*)screen.data + (size_t)image * screen.shape[1] * 4;
+    const float* P = (const float*)pos.data + (size_t)image * pos.shape[1] * 4;
+    const unsigned count = (unsigned)pos.shape[1];
+    auto side = [S, P](int i, int j, int k) -> double {
+        const float *a = S + 4 * (size_t)i, *b = S + 4 * (size_t)j, *c = S + 4 * (size_t)k;
+        if (a[3] > 0.0f && b[3] > 0.0f && c[3] > 0.0f)
+            return ((double)b[0] - a[0]) * ((double)c[1] - a[1])
+                - ((double)b[1] - a[1]) * ((double)c[0] - a[0]);
+        a = P + 4 * (size_t)i, b = P + 4 * (size_t)j, c = P + 4 * (size_t)k;
+        return a[0] * ((double)b[1] * c[3] - (double)b[3] * c[1])
+            - a[1] * ((double)b[0] * c[3] - (double)b[3] * c[0])
+            + a[3] * ((double)b[0] * c[1] - (double)b[1] * c[0]);
+    };
+    for (int e = begin; e < end; ++e) {
+        const int* edge = E + 6 * (size_t)e;
+        const int a = edge[0], b = edge[1], code = edge[3], c = edge[4], d = code == -1 ? c : edge[5];
+        if ((unsigned)a >= count || (unsigned)b >= count || (unsigned)c >= count || (unsigned)d >= count)
+            continue;
+        const double own = side(a, b, c);
+        if (own != own) continue;
+        const bool front = own > 0.0;
+        if (code != -1) {
+            // Wound alike, the second triangle has the edge backwards: it shows its front if it
+            // lies on the right.
+            const double other = side(a, b, d);
+            if (code < -1 ? (other > 0.0) != front : (other < 0.0) == front) continue;
+        }
+        return 2 * e + (front ? 1 : 0);
+    }
+    return -1;
+"""
+
+
+@wp.func_native(_NEXT)
+def next_silhouette(
+    begin: int,
+    end: int,
+    image: int,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    edges: wp.array2d(dtype=wp.int32),
+) -> int:
+    """Twice the number of the next silhouette, plus 1 if its first triangle shows its front; or -1."""
+    ...
 
 
 @wp.kernel(enable_backward=False)
@@ -272,37 +308,22 @@ def find(
     out.amount_b = amount_b
     out.ends = ends
     first = begin + wp.tid() * chunk
-    n = first // edges.shape[0]
-    e = first - n * edges.shape[0]
-    count = pos.shape[1]
-    for _ in range(first, wp.min(first + chunk, limit)):
+    last = wp.min(first + chunk, limit)
+    per_image = edges.shape[0]
+    for n in range(first // per_image, (last + per_image - 1) // per_image):
         view.image = n
-        a = edges[e, 0]
-        b = edges[e, 1]
-        code = edges[e, 3]
-        c = edges[e, 4]
-        d = wp.where(code == -1, c, edges[e, 5])
-        zero = wp.float64(0.0)
-        lowest = wp.min(wp.min(a, b), wp.min(c, d))
-        if lowest >= 0 and wp.max(wp.max(a, b), wp.max(c, d)) < count:
-            own = side(view, a, b, c)
-            front = own > zero
-            is_silhouette = own == own  # not NaN
-            if code != -1 and is_silhouette:
-                other = side(view, a, b, d)
-                # Wound alike, the second triangle has the edge backwards and shows its front if
-                # it lies on the right.
-                if code < -1:
-                    is_silhouette = (other > zero) == front
-                else:
-                    is_silhouette = (other < zero) != front
-            if is_silhouette:
+        e = wp.max(first - n * per_image, 0)
+        stop = wp.min(last - n * per_image, per_image)
+        while e < stop:
+            found = next_silhouette(e, stop, n, pos, screen, edges)
+            if found < 0:
+                e = stop
+            else:
+                e = found // 2
+                front = found % 2 == 1
                 edge = Edge()
-                edge.vertex_p = wp.where(front, a, b)
-                edge.vertex_q = wp.where(front, b, a)
                 edge.number = wp.where(front, e, -1 - e)
+                edge.vertex_p = wp.where(front, edges[e, 0], edges[e, 1])
+                edge.vertex_q = wp.where(front, edges[e, 1], edges[e, 0])
                 silhouette(view, edge, out)
-        e += 1
-        if e == edges.shape[0]:
-            e = 0
-            n += 1
+                e += 1
