@@ -150,27 +150,28 @@ def relation(
 
 
 @wp.func
-def stay(u: wp.float32, inside_left: wp.bool, inside: wp.bool) -> wp.float32:
-    """g: how far an edge at u is from covering or leaving half the pixel."""
-    right = u >= 0.0
-    if wp.abs(u) < TIE:
-        right = inside == inside_left
-    return wp.where(right, u - 0.5, u + 0.5)
+def stay(u: wp.float32, beyond: wp.bool) -> wp.float32:
+    """g: how far an edge at u is from covering or leaving half the pixel; beyond: right of 0."""
+    return wp.where(beyond, u - 0.5, u + 0.5)
 
 
 @wp.func
 def coverage(p: wp.vec4, inside: wp.bool) -> wp.float32:
-    """What a piece adds to the coverage of its pixel's centre; p = both ends relative to that."""
-    up = p[3] > p[1]
+    """What a piece adds to the coverage of its pixel's centre; p = both ends relative to that.
+
+    An edge at 0 is left of the centre, or below it, as it is for the rasterizer.
+    """
     middle = 0.5 * (p[0] + p[2])
-    total = stay(middle, up, inside) * (p[3] - p[1])
-    # Within 10 ties of the centre line the arithmetic does not know where it is crossed.
-    if (p[0] < 0.0) != (p[2] < 0.0) and wp.max(wp.abs(p[0]), wp.abs(p[2])) > 10.0 * TIE:
+    total = stay(middle, middle > 0.0) * (p[3] - p[1])
+    if (p[0] > 0.0) != (p[2] > 0.0):
         v = p[1] + (p[3] - p[1]) * p[0] / (p[0] - p[2])
-        first = wp.where(p[0] < 0.0, 0.5, -0.5)
+        first = wp.where(p[0] > 0.0, -0.5, 0.5)
         total = (0.5 * p[0] + first) * (v - p[1]) + (0.5 * p[2] - first) * (p[3] - v)
         below = p[2] < p[0]
-        crossing = stay(v, below, inside)
+        above_centre = v > 0.0
+        if wp.abs(v) < TIE:
+            above_centre = inside == below
+        crossing = stay(v, above_centre)
         total += wp.where(below, crossing, -crossing)
     return total
 
