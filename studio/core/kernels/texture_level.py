@@ -4,7 +4,7 @@ With J the derivatives in texels, the level is log2 of the largest singular valu
 log2 of m = b + sqrt(d^2 + c^2), with b = (A + B) / 2, d = (A - B) / 2, A and B the squared
 lengths of the columns of J and c their product. That is the footprint's major axis: at grazing
 angles the picture is blurred, not aliased. The loops are C++ without branches or calls, so that
-compilers turn them into vector instructions: a quarter of the time.
+compilers turn them into vector instructions: a seventh of the time.
 """
 
 import warp as wp
@@ -22,14 +22,9 @@ _FOOTPRINT = """
         return below > -MOST ? below : -MOST;
     };
     const float* J = (const float*)uv_da.data;
-    for (size_t p = first; p < (size_t)first + run; ++p) {
-        float sx = 0.0f, sy = 0.0f, tx = 0.0f, ty = 0.0f;
-        if (with_da) {
-            sx = in_texels(J[4 * p], width);
-            sy = in_texels(J[4 * p + 1], width);
-            tx = in_texels(J[4 * p + 2], height);
-            ty = in_texels(J[4 * p + 3], height);
-        }
+    for (size_t p = first; p < end; ++p) {
+        const float sx = in_texels(J[4 * p], width), sy = in_texels(J[4 * p + 1], width);
+        const float tx = in_texels(J[4 * p + 2], height), ty = in_texels(J[4 * p + 3], height);
         const float a = sx * sx + tx * tx, b = sy * sy + ty * ty, c = sx * sy + tx * ty;
         const float d = 0.5f * (a - b);
         const float root = wp::sqrt(d * d + c * c);
@@ -53,11 +48,14 @@ _CHOOSE = (
     };
     const float* B = (const float*)bias.data;
     float* out = (float*)level.data;
+    const size_t end = with_da ? (size_t)first + run : first;
 """
     + _FOOTPRINT
     + """
-        float l = 0.0f;
-        if (with_da) l = m > LEAST ? 0.5f * log2(m > LEAST ? m : 1.0f) : -1e9f;
+        out[p] = m > LEAST ? 0.5f * log2(m > LEAST ? m : 1.0f) : -1e9f;
+    }
+    for (size_t p = first; p < (size_t)first + run; ++p) {
+        float l = with_da ? out[p] : 0.0f;
         if (with_bias) l += B[p];
         // NaN fails the comparison and becomes 0.
         l = l > 0.0f ? (l < most ? l : most) : 0.0f;
@@ -68,7 +66,7 @@ _CHOOSE = (
 
 _CHOOSE_BACKWARD = (
     """
-    const bool with_da = true;
+    const size_t end = (size_t)first + run;
     const float* L = (const float*)level.data;
     const float* G = (const float*)grad_level.data;
     float* to = (float*)grad_uv_da.data;

@@ -133,29 +133,37 @@ SLOPES = (
     const float* pulled = (const float*)grad_out.data + step_out * (size_t)first;
     float* to = (float*)grad_lookup.data + LENGTH * (size_t)first;
     float* to_level = (float*)grad_level.data + (with_level ? first : 0);
-    // Slopes along x and y of g times the sample, and g times the sample.
-    auto pull = [&](const float* g, int n, float* s) {
-        const bool fine = in.number[n] == 0;
-        const float* texels = fine ? finest : others;
-        const size_t stride = fine ? step : step_others;
-        float v[4];
-        for (int m = 0; m < 4; ++m) {
-            const float* texel = texels + stride * t.row[m][n];
-            v[m] = g[0] * texel[0];
-            for (int i = 1; i < C; ++i) v[m] += g[i] * texel[i];
+    float v[4][BLOCK];  // g times each of the four texels
+    auto pull = [&](const float* g, int count) {
+        for (int n = 0; n < count; ++n, g += step_out) {
+            const bool fine = in.number[n] == 0;
+            const float* texels = fine ? finest : others;
+            const size_t stride = fine ? step : step_others;
+            float sum = 0.0f;
+            for (int m = 0; m < 4; ++m) {
+                const float* texel = texels + stride * t.row[m][n];
+                float dot = g[0] * texel[0];
+                for (int i = 1; i < C; ++i) dot += g[i] * texel[i];
+                v[m][n] = dot;
+                sum += dot;
+            }
+            const int absent = missing(t, n);
+            if (absent >= 0) v[absent][n] = (sum - v[absent][n]) * (1.0f / 3.0f);
         }
-        const int absent = missing(t, n);
-        if (absent >= 0) {
-            float rest = 0.0f;
-            for (int m = 0; m < 4; ++m) rest += m == absent ? 0.0f : v[m];
-            v[absent] = rest * (1.0f / 3.0f);
-        }
-        const float low = v[0] * t.x[0][n] + v[1] * t.x[1][n], high = v[2] * t.x[0][n] + v[3] * t.x[1][n];
-        const float along = (v[0] * t.dx[0][n] + v[1] * t.dx[1][n]) * t.y[0][n];
-        s[0] = (along + (v[2] * t.dx[0][n] + v[3] * t.dx[1][n]) * t.y[1][n]) * (float)in.width[n];
-        s[1] = (low * t.dy[0][n] + high * t.dy[1][n]) * (float)in.height[n];
-        s[2] = low * t.y[0][n] + high * t.y[1][n];
     };
+    // Adds slopes along x and y times `share`, and the sample to `value`.
+    auto combine = [&](int count, const float* share, float sign, float* o, float* value) {
+        for (int n = 0; n < count; ++n) {
+            const float x0 = t.x[0][n], x1 = t.x[1][n], y0 = t.y[0][n], y1 = t.y[1][n];
+            const float low = v[0][n] * x0 + v[1][n] * x1, high = v[2][n] * x0 + v[3][n] * x1;
+            const float low_x = v[0][n] * t.dx[0][n] + v[1][n] * t.dx[1][n];
+            const float high_x = v[2][n] * t.dx[0][n] + v[3][n] * t.dx[1][n];
+            o[LENGTH * n] += (low_x * y0 + high_x * y1) * (float)in.width[n] * share[n];
+            o[LENGTH * n + 1] += (low * t.dy[0][n] + high * t.dy[1][n]) * (float)in.height[n] * share[n];
+            value[n] += sign * (low * y0 + high * y1);
+        }
+    };
+    float share[BLOCK], value[BLOCK];
 """
     + _BLOCKS
     + """
@@ -163,23 +171,16 @@ SLOPES = (
         float* o = to + LENGTH * (size_t)k;
         const bool between = finer(k, count, in);
         find(at, in, count, t);
-        for (int n = 0; n < count; ++n) {
-            float s[3];
-            pull(g + step_out * n, n, s);
-            o[LENGTH * n] += s[0] * (1.0f - in.f[n]);
-            o[LENGTH * n + 1] += s[1] * (1.0f - in.f[n]);
-            if (between) to_level[k + n] -= s[2];
-        }
+        pull(g, count);
+        for (int n = 0; n < count; ++n) share[n] = 1.0f - in.f[n];
+        for (int n = 0; n < count; ++n) value[n] = 0.0f;
+        combine(count, share, -1.0f, o, value);
         if (!between) continue;
         coarser(count, in);
         find(at, in, count, t);
-        for (int n = 0; n < count; ++n) {
-            float s[3];
-            pull(g + step_out * n, n, s);
-            o[LENGTH * n] += s[0] * in.f[n];
-            o[LENGTH * n + 1] += s[1] * in.f[n];
-            to_level[k + n] += s[2];
-        }
+        pull(g, count);
+        combine(count, in.f, 1.0f, o, value);
+        for (int n = 0; n < count; ++n) to_level[k + n] += value[n];
     }
 """
 )
