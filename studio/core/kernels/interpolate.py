@@ -1,16 +1,16 @@
 """Interpolation kernels; a module per channel count (see `channels`).
 
-A thread walks pixels and fetches what belongs to a triangle when the triangle changes. Inner
-loops are `while`: the state of Warp's `range` costs as much as the arithmetic of a pixel.
+The loops over a row are C++ that Warp compiles for CPU and CUDA alike, as in `fused`: a run of
+pixels of one triangle is found first, what belongs to the triangle is fetched once, and what is
+left is a loop without branches over plain memory. On CUDA a thread's row is a single pixel.
+Channels may be a part of a longer row: pixels and vertices lie a stride apart.
 """
 
 from types import SimpleNamespace
 
 import warp as wp
 
-from studio.core.kernels.channels import corner_adder, dot_product, variant
-
-wp.set_module_options({"enable_backward": False})
+from studio.core.kernels.channels import variant
 
 PLAIN, DERIVATIVES = 1, 2
 """Bits of `mode`: the attributes themselves, their screen derivatives."""
@@ -31,37 +31,167 @@ def warp_modules() -> list:
 def _make(module, vec) -> dict:
     pairs = wp.types.vector(length=2 * vec._length_, dtype=wp.float32)
     return {
-        "pairs": pairs,
         "forward": _make_forward(module, vec, pairs),
         "backward": _make_backward(module, vec, pairs),
     }
 
 
-@wp.func
-def run_end(rast: wp.array(dtype=wp.vec4), begin: wp.int32, end: wp.int32) -> wp.int32:
-    """First pixel after `begin` that shows another triangle, at most `end`."""
-    number = rast[begin][3]
-    at = begin + 1
-    while at < end and rast[at][3] == number:
-        at += 1
-    return at
+_ARRAYS = """
+    const int C = CHANNELS;
+    const char* A = (const char*)attr.data + (size_t)n * attr.strides[0];
+    const size_t vertex = attr.strides[1];
+    const int vertices = attr.shape[1], count = tri.shape[0];
+    const int* triangles = (const int*)tri.data;
+    const float* R = (const float*)rast.data + 4 * (size_t)first;
+    const float* D = (const float*)rast_db.data + 4 * (size_t)(derivatives ? first : 0);
+"""
+
+# A run of pixels k .. end of one triangle t; `t` is null where nothing is, or where a vertex has
+# no attributes.
+_NEXT_RUN = """
+        const float number = R[4 * (size_t)k + 3];
+        int end = k + 1;
+        while (end < run && R[4 * (size_t)end + 3] == number) ++end;
+        const int id = (int)number - 1;
+        const int* t = id >= 0 && id < count ? triangles + 3 * (size_t)id : nullptr;
+        for (int i = 0; i < 3; ++i)
+            if (t && (t[i] < 0 || t[i] >= vertices)) t = nullptr;
+        float from_0[C] = {}, from_1[C] = {}, base[C] = {};
+        if (t) {
+            const float* a0 = (const float*)(A + vertex * t[0]);
+            const float* a1 = (const float*)(A + vertex * t[1]);
+            const float* a2 = (const float*)(A + vertex * t[2]);
+            for (int c = 0; c < C; ++c) {
+                from_0[c] = a0[c] - a2[c];
+                from_1[c] = a1[c] - a2[c];
+                base[c] = a2[c];
+            }
+        }
+"""
+
+_FORWARD = (
+    _ARRAYS
+    + """
+    const size_t per_out = out.strides[0] / sizeof(float), per_da = out_da.strides[0] / sizeof(float);
+    float* O = (float*)out.data + (plain ? first * per_out : 0);
+    float* DA = (float*)out_da.data + (derivatives ? first * per_da : 0);
+    int k = 0;
+    while (k < run) {
+"""
+    + _NEXT_RUN
+    + """
+        if (plain)
+            for (int i = k; i < end; ++i) {
+                const float u = R[4 * (size_t)i], v = R[4 * (size_t)i + 1];
+                for (int c = 0; c < C; ++c) O[i * per_out + c] = from_0[c] * u + from_1[c] * v + base[c];
+            }
+        if (derivatives)
+            for (int i = k; i < end; ++i) {
+                const float* d = D + 4 * (size_t)i;
+                const float ux = d[0], uy = d[1], vx = d[2], vy = d[3];
+                float* to = DA + i * per_da;
+                for (int c = 0; c < C; ++c) {
+                    to[2 * c] = from_0[c] * ux + from_1[c] * vx;
+                    to[2 * c + 1] = from_0[c] * uy + from_1[c] * vy;
+                }
+            }
+        k = end;
+    }
+"""
+)
+
+_BACKWARD = (
+    _ARRAYS
+    + """
+    const size_t per_out = grad_out.strides[0] / sizeof(float), per_da = grad_da.strides[0] / sizeof(float);
+    const float* G = (const float*)grad_out.data + (plain ? first * per_out : 0);
+    const float* GDA = (const float*)grad_da.data + (derivatives ? first * per_da : 0);
+    char* GA = (char*)grad_attr.data + (with_attr ? (size_t)n * grad_attr.strides[0] : 0);
+    float* GR = (float*)grad_rast.data + 4 * (size_t)first;
+    float* GD = (float*)grad_db.data + 4 * (size_t)(with_db ? first : 0);
+    int k = 0;
+    while (k < run) {
+"""
+    + _NEXT_RUN
+    + """
+        if (!t) {
+            k = end;
+            continue;
+        }
+        float sum_u[C] = {}, sum_v[C] = {}, sum_1[C] = {};
+        if (plain)
+            for (int i = k; i < end; ++i) {
+                const float u = R[4 * (size_t)i], v = R[4 * (size_t)i + 1];
+                const float* g = G + i * per_out;
+                float gu = 0.0f, gv = 0.0f;
+                for (int c = 0; c < C; ++c) {
+                    sum_u[c] += g[c] * u;
+                    sum_v[c] += g[c] * v;
+                    sum_1[c] += g[c];
+                    gu += g[c] * from_0[c];
+                    gv += g[c] * from_1[c];
+                }
+                if (with_rast) {
+                    GR[4 * (size_t)i] += gu;
+                    GR[4 * (size_t)i + 1] += gv;
+                }
+            }
+        // Derivatives do not depend on the base, so they add nothing to sum_1.
+        if (derivatives)
+            for (int i = k; i < end; ++i) {
+                const float* d = D + 4 * (size_t)i;
+                const float* g = GDA + i * per_da;
+                float g0 = 0.0f, g1 = 0.0f, g2 = 0.0f, g3 = 0.0f;
+                for (int c = 0; c < C; ++c) {
+                    const float gx = g[2 * c], gy = g[2 * c + 1];
+                    sum_u[c] += gx * d[0] + gy * d[1];
+                    sum_v[c] += gx * d[2] + gy * d[3];
+                    g0 += gx * from_0[c];
+                    g1 += gy * from_0[c];
+                    g2 += gx * from_1[c];
+                    g3 += gy * from_1[c];
+                }
+                if (with_db) {
+                    float* to = GD + 4 * (size_t)i;
+                    to[0] += g0;
+                    to[1] += g1;
+                    to[2] += g2;
+                    to[3] += g3;
+                }
+            }
+        if (with_attr) {
+            const size_t apart = grad_attr.strides[1];
+            for (int c = 0; c < C; ++c) {
+                wp::atomic_add((float*)(GA + apart * t[0]) + c, sum_u[c]);
+                wp::atomic_add((float*)(GA + apart * t[1]) + c, sum_v[c]);
+                wp::atomic_add((float*)(GA + apart * t[2]) + c, sum_1[c] - sum_u[c] - sum_v[c]);
+            }
+        }
+        k = end;
+    }
+"""
+)
 
 
-@wp.func
-def corners_of(tri: wp.array(dtype=wp.vec3i), number: wp.float32, vertices: wp.int32) -> wp.vec3i:
-    """The three vertices of triangle `number` - 1; the first is -1 if one of them does not exist."""
-    triangle = wp.int32(number) - 1
-    none = wp.vec3i(-1, 0, 0)
-    if triangle < 0 or triangle >= tri.shape[0]:
-        return none
-    t = tri[triangle]
-    if wp.min(t[0], wp.min(t[1], t[2])) < 0 or wp.max(t[0], wp.max(t[1], t[2])) >= vertices:
-        return none
-    return t
+def _native(source, vec):
+    return wp.func_native(source.replace("CHANNELS", str(vec._length_)))
 
 
 def _make_forward(module, vec, pairs):
-    length = vec._length_
+    @_native(_FORWARD, vec)
+    def row(
+        n: int,
+        first: int,
+        run: int,
+        attr: wp.array2d(dtype=vec),
+        rast: wp.array(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        rast_db: wp.array(dtype=wp.vec4),
+        plain: int,
+        derivatives: int,
+        out: wp.array(dtype=vec),
+        out_da: wp.array(dtype=pairs),
+    ): ...
 
     @wp.kernel(enable_backward=False, module=module)
     def interpolate(
@@ -79,43 +209,32 @@ def _make_forward(module, vec, pairs):
         """Attributes at the points seen (bit PLAIN) and dA/dX, dA/dY of each (bit DERIVATIVES)."""
         first = (begin + wp.tid()) * run
         n = wp.min(first // pixels, attr.shape[0] - 1)
-        number = wp.float32(0.0)
-        a0 = vec(0.0)
-        a1 = vec(0.0)
-        a2 = vec(0.0)
-        j = wp.int32(first)
-        end = first + run
-        while j < end:
-            r = rast[j]
-            if r[3] != number:
-                number = r[3]
-                t = corners_of(tri, number, attr.shape[1])
-                if t[0] >= 0:
-                    a2 = attr[n, t[2]]
-                    a0 = attr[n, t[0]] - a2
-                    a1 = attr[n, t[1]] - a2
-                else:
-                    a0 = vec(0.0)
-                    a1 = vec(0.0)
-                    a2 = vec(0.0)
-            if (mode & PLAIN) != 0:
-                out[j] = a0 * r[0] + a1 * r[1] + a2
-            if (mode & DERIVATIVES) != 0:
-                d = rast_db[j]
-                da = pairs()
-                for c in range(wp.static(length)):
-                    da[2 * c] = a0[c] * d[0] + a1[c] * d[2]
-                    da[2 * c + 1] = a0[c] * d[1] + a1[c] * d[3]
-                out_da[j] = da
-            j += 1
+        row(n, first, run, attr, rast, tri, rast_db, mode & PLAIN, mode & DERIVATIVES, out, out_da)
 
     return interpolate
 
 
 def _make_backward(module, vec, pairs):
-    add = corner_adder(vec)
-    dot = dot_product(vec)
-    length = vec._length_
+    @_native(_BACKWARD, vec)
+    def row(
+        n: int,
+        first: int,
+        run: int,
+        attr: wp.array2d(dtype=vec),
+        rast: wp.array(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        rast_db: wp.array(dtype=wp.vec4),
+        plain: int,
+        derivatives: int,
+        with_attr: int,
+        with_rast: int,
+        with_db: int,
+        grad_out: wp.array(dtype=vec),
+        grad_da: wp.array(dtype=pairs),
+        grad_attr: wp.array2d(dtype=vec),
+        grad_rast: wp.array(dtype=wp.vec4),
+        grad_db: wp.array(dtype=wp.vec4),
+    ): ...
 
     @wp.kernel(enable_backward=False, module=module)
     def interpolate_backward(
@@ -137,46 +256,12 @@ def _make_backward(module, vec, pairs):
         """Adds to the gradients of attr, (u, v) and the derivatives of (u, v)."""
         first = (begin + wp.tid()) * run
         n = wp.min(first // pixels, attr.shape[0] - 1)
-        last = first + run
-        at = wp.int32(first)
-        while at < last:
-            end = run_end(rast, at, last)
-            t = corners_of(tri, rast[at][3], attr.shape[1])
-            if t[0] >= 0:
-                a2 = attr[n, t[2]]
-                a0 = attr[n, t[0]] - a2
-                a1 = attr[n, t[1]] - a2
-                s0 = vec(0.0)
-                s1 = vec(0.0)
-                s2 = vec(0.0)
-                j = wp.int32(at)
-                while j < end:
-                    if (mode & PLAIN) != 0:
-                        r = rast[j]
-                        g = grad_out[j]
-                        s0 += g * r[0]
-                        s1 += g * r[1]
-                        s2 += g * (1.0 - r[0] - r[1])
-                        if (wanted & WITH_RAST) != 0:
-                            grad_rast[j] = grad_rast[j] + wp.vec4(dot(g, a0), dot(g, a1), 0.0, 0.0)
-                    if (mode & DERIVATIVES) != 0:
-                        d = rast_db[j]
-                        da = grad_da[j]
-                        to_db = wp.vec4(0.0)
-                        for c in range(wp.static(length)):
-                            gx = da[2 * c]
-                            gy = da[2 * c + 1]
-                            d0 = gx * d[0] + gy * d[1]
-                            d1 = gx * d[2] + gy * d[3]
-                            s0[c] += d0
-                            s1[c] += d1
-                            s2[c] -= d0 + d1
-                            to_db += wp.vec4(gx * a0[c], gy * a0[c], gx * a1[c], gy * a1[c])
-                        if (wanted & WITH_DB) != 0:
-                            grad_db[j] = grad_db[j] + to_db
-                    j += 1
-                if (wanted & WITH_ATTR) != 0:
-                    add(grad_attr, n, t, s0, s1, s2)
-            at = end
+        plain = mode & PLAIN
+        derivatives = mode & DERIVATIVES
+        row(
+            n, first, run, attr, rast, tri, rast_db, plain, derivatives,
+            wanted & WITH_ATTR, wanted & WITH_RAST, wanted & WITH_DB,
+            grad_out, grad_da, grad_attr, grad_rast, grad_db,
+        )  # fmt: skip
 
     return interpolate_backward
