@@ -197,6 +197,21 @@ def test_batch_gradients_go_to_their_image(device) -> None:
     assert gradient[1, 1:3, 0].sum() > 31
 
 
+def test_range_mode_knows_only_outlines_of_its_own_range(device) -> None:
+    """Two meshes in one list, the first in front of the second, an image of each."""
+    pos = torch.cat([quad(2.3, 5.6, 2.2, 5.7, z=-0.5), quad(0, 7.3, 0, 8, z=0.5)], dim=1)[0].to(device)
+    tri = torch.cat([QUAD, QUAD + 4]).to(device)
+    ranges = torch.tensor([[0, 2], [2, 2]], dtype=torch.int32)
+    rast = rasterize(None, pos, tri, (8, 8), ranges=ranges)[0]
+    color = torch.rand(2, 8, 8, 3, device=device)
+    out = antialias(color, rast, pos, tri)
+    for i in range(2):
+        own = tri[2 * i : 2 * i + 2].contiguous()
+        alone = rasterize(None, pos[None], own, (8, 8))[0]
+        expected = antialias(color[i : i + 1], alone, pos[None], own)
+        torch.testing.assert_close(out[i : i + 1], expected, rtol=0, atol=1e-6)
+
+
 def test_errors_name_what_is_wrong() -> None:
     pos = quad(1, 5, 1, 5)
     rast = rasterize(None, pos, QUAD, (8, 8))[0]

@@ -12,6 +12,7 @@ from torch import Tensor
 from studio.core.errors import ShapeError
 from studio.core.kernels import coverage, launcher, outline, silhouette
 from studio.core.ops import check
+from studio.core.ops.crossings import Crossings, candidate_pairs
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import project, triangle_chunk
 
@@ -147,12 +148,23 @@ def find_records(
     return Records(*(torch.cat(part) for part in parts))
 
 
+def _find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:
+    """Range mode: of the one mesh, each image shows some surfaces, and only these have outlines."""
+    parts = []
+    for i, image in enumerate(rast):
+        seen = image[..., 3].unique().long()
+        shown = topology.surfaces[seen[seen > 0] - 1].unique()
+        own = torch.isin(topology.surfaces[topology.edges[:, 2].long()], shown)
+        records = find_records(rast[i : i + 1], pos[i : i + 1], tri, topology.edges[own])
+        records.pixels[:, :2] += i * image.shape[0] * image.shape[1]
+        parts.append(records)
+    return Records(*(torch.cat(part) for part in zip(*parts)))
+
+
 class _Antialias(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, boost: float
-    ) -> Tensor:
-        records = find_records(rast, pos, tri, edges)
+    def forward(ctx: Any, color: Tensor, pos: Tensor, boost: float, *found: Tensor) -> Tensor:
+        records = Records(*found)
         channels = color.shape[-1]
         count = len(records.pixels)
         out = color.clone()
@@ -193,7 +205,7 @@ class _Antialias(torch.autograd.Function):
                 grad_out.device,
                 limit=1,
             )
-        if ctx.needs_input_grad[2]:
+        if ctx.needs_input_grad[1]:
             grad_pos = torch.zeros(ctx.pos_shape, device=grad_out.device)
             launcher.launch(
                 outline.pull_positions,
@@ -202,7 +214,7 @@ class _Antialias(torch.autograd.Function):
                 grad_out.device,
                 limit=1,
             )
-        return grad_color, None, grad_pos, None, None, None
+        return grad_color, grad_pos, None, None, None, None
 
 
 def antialias_construct_topology_hash(tri: Tensor) -> Topology:
@@ -221,6 +233,7 @@ def antialias(
     tri: Tensor,
     topology_hash: Topology | None = None,
     pos_gradient_boost: float = 1.0,
+    intersections: bool = False,
 ) -> Tensor:
     """Blend pixels across silhouette edges by coverage, which gives vertices their gradient.
 
@@ -234,22 +247,27 @@ def antialias(
         tri: [T, 3] int32.
         topology_hash: a Topology; built from tri and cached if None.
         pos_gradient_boost: multiplies the gradient to pos.
+        intersections: also blend where triangles pass through each other, with gradients to the
+            vertices of both. Triangles of one connected surface count only where they cover
+            several pixels.
     Returns:
         [N, H, W, C] the antialiased image.
     Gradients:
-        To: color, pos (x, y, w). Not to rast.
-        Discontinuous in: which edge wins a pixel pair, and which pairs an outline between 30
-        and 60 degrees hands over (its share is taken as constant).
+        To: color, pos (x, y, w; z too where surfaces intersect). Not to rast.
+        Discontinuous in: which outline wins where several pass a pixel; what appears from behind
+        another surface; at the image's border, beyond which nothing is known; and, by no more than
+        the colour changes from pixel to pixel, in which neighbour a corner's pixel is blended with.
     Raises:
         ShapeError: names the tensor, expected and actual shape, type or device.
     Reference:
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering",
-        section 3.6; driven by edges instead of pixel pairs, see studio.core.kernels.silhouette.
+        section 3.6; by the area that edges cover, see studio.core.kernels.silhouette.
     """
     op = "antialias"
     color = check.tensor(op, "color", color, ("N", "H", "W", "C"))
     rast = check.tensor(op, "rast", rast, (*color.shape[:3], 4), like=color)
-    if isinstance(pos, Tensor) and pos.ndim == 2:
+    ranged = isinstance(pos, Tensor) and pos.ndim == 2
+    if ranged:
         pos = pos.expand(len(color), *pos.shape)
     pos = check.tensor(op, "pos", pos, ("N", "V", 4), like=color)
     check.same_batch(op, "pos", pos, len(color))
@@ -263,7 +281,18 @@ def antialias(
         raise ShapeError(
             f"antialias: topology_hash was built from {topology_hash.triangles} triangles, tri has {len(tri)}"
         )
-    edges = topology_hash.edges.to(color.device)
-    if len(edges) == 0 or color.numel() == 0:
+    topology = topology_hash.to(color.device)
+    if len(topology.edges) == 0 or color.numel() == 0:
         return color.clone()
-    return _Antialias.apply(color, rast.detach(), pos, tri, edges, float(pos_gradient_boost))
+    rast, points = rast.detach(), pos.detach()
+    if ranged:
+        records = _find_in_ranges(rast, points, tri, topology)
+    else:
+        records = find_records(rast, points, tri, topology.edges)
+    boost = float(pos_gradient_boost)
+    out = _Antialias.apply(color, pos, boost, *records)
+    if intersections:
+        pairs = candidate_pairs(rast, records.pixels[records.amount_a[:, 0] != 0, :2])
+        screen = project(points, *rast.shape[1:3])
+        out = Crossings.apply(out, pos, pairs, rast, screen, tri, topology.surfaces, boost)
+    return out

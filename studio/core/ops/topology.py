@@ -6,9 +6,12 @@ import threading
 import weakref
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from studio.core.errors import ShapeError
@@ -52,8 +55,19 @@ class Topology:
         edges = _pair_edges(index, same)
         return cls(torch.from_numpy(edges).to(device), len(index))
 
+    @cached_property
+    def surfaces(self) -> Tensor:
+        """[T] int32: which connected surface each triangle belongs to."""
+        sides = _numpy(self.edges)[:, 2:4]
+        first, second = sides[sides[:, 1] != -1].T
+        second = np.where(second < 0, -2 - second, second)
+        joined = coo_matrix((np.ones(len(first), bool), (first, second)), (self.triangles,) * 2)
+        numbers = connected_components(joined, directed=False)[1]
+        return torch.from_numpy(numbers.astype(np.int32)).to(self.edges.device)
+
     def to(self, device: torch.device | str) -> Topology:
-        return Topology(self.edges.to(device), self.triangles)
+        edges = self.edges.to(device)
+        return self if edges is self.edges else Topology(edges, self.triangles)
 
 
 def _numpy(value: Tensor | np.ndarray) -> np.ndarray:
