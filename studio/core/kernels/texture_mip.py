@@ -12,7 +12,8 @@ import warp as wp
 
 from studio.core.kernels.channels import variant
 
-PRELOAD = (3,)
+PRELOAD = (1, 3, 4)
+"""Counts worth compiling ahead: the viewport builds levels of any image of a scene."""
 
 
 def kernels(channels: int) -> SimpleNamespace:
@@ -105,13 +106,11 @@ def _make_double(module, vec):
         first_coarse: wp.int32,
         width: wp.int32,
         height: wp.int32,
-        with_own: wp.int32,
-        own: wp.array(dtype=vec),
-        first_own: wp.int32,
+        add: wp.int32,
         fine: wp.array(dtype=vec),
         first_fine: wp.int32,
     ):
-        """Gradient of a fine level of width x height: its own and what the coarser level's gives."""
+        """What a coarser level's gradient gives to a fine level of width x height, set or added."""
         first = (begin + wp.tid()) * run
         half_width = wp.max(width // 2, 1)
         half_height = wp.max(height // 2, 1)
@@ -123,11 +122,9 @@ def _make_double(module, vec):
         low = base + wp.max(y // 2 - 1, 0) * half_width
         high = base + wp.min(y // 2, half_height - 1) * half_width
         if width % 2 == 0 and height % 2 == 0:
-            if with_own != 0:
+            if add != 0:
                 for k in range(run):
-                    fine[first_fine + first + k] = (
-                        coarse[high + ((x + k) >> 1)] * 0.25 + own[first_own + first + k]
-                    )
+                    fine[first_fine + first + k] += coarse[high + ((x + k) >> 1)] * 0.25
             else:
                 for k in range(run):
                     fine[first_fine + first + k] = coarse[high + ((x + k) >> 1)] * 0.25
@@ -139,8 +136,8 @@ def _make_double(module, vec):
                 i1 = wp.min(i, half_width - 1)
                 total = (coarse[low + i0] * wx[0] + coarse[low + i1] * wx[1]) * wy[0]
                 total += (coarse[high + i0] * wx[0] + coarse[high + i1] * wx[1]) * wy[1]
-                if with_own != 0:
-                    total += own[first_own + first + k]
+                if add != 0:
+                    total += fine[first_fine + first + k]
                 fine[first_fine + first + k] = total
 
     return double

@@ -9,7 +9,7 @@ from torch import Tensor
 from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import texture as kernels
 from studio.core.ops import check
-from studio.core.ops.texture_mip import Mip, check_most, check_texture, construct, from_stack, level_sizes
+from studio.core.ops.texture_mip import Mip, build, check_most, check_texture, from_stack, level_sizes
 from studio.core.ops.texture_sample import Choice, Level, Mode, Project, Sample
 
 FILTERS = ("auto", "nearest", "linear", "linear-mipmap-nearest", "linear-mipmap-linear")
@@ -31,7 +31,9 @@ def _choose_filter(filter_mode: str, uv_da: object, bias: object) -> str:
 def _pyramid(tex: Tensor, mip: Mip | Sequence[Tensor] | None, most: int | None) -> Mip:
     """The levels to sample: built here, given by texture_construct_mip, or the user's own."""
     if mip is None:
-        return construct(tex, most)
+        height, width, channels = tex.shape[-3:]
+        sizes = level_sizes(height, width, most)
+        return Mip(tuple(tex.shape), sizes, build(tex.detach().view(-1, height, width, channels), sizes))
     if isinstance(mip, Mip):
         if mip.shape != tuple(tex.shape):
             raise ShapeError(f"texture: mip must be of a texture {list(tex.shape)}, got {list(mip.shape)}")
@@ -121,6 +123,6 @@ def texture(
     if mipped:
         choice = Choice(width, height, len(pyramid.sizes) - 1, chosen == "linear-mipmap-nearest")
         level = Level.apply(lookup_da, mip_level_bias, choice)
-    mode = Mode(pyramid.sizes, cube, chosen != "nearest", BOUNDARIES[boundary_mode])
+    mode = Mode(pyramid.sizes, cube, chosen != "nearest", BOUNDARIES[boundary_mode], mipped and mip is None)
     texels = pyramid.texels if mipped else tex.new_empty(0, channels)
     return Sample.apply(tex.view(-1, height, width, channels), texels, lookup, level, mode)

@@ -79,56 +79,66 @@ def level_table(sizes: Sizes, images: int, device: torch.device) -> Tensor:
     return torch.tensor(rows, dtype=torch.int32, device=device)
 
 
+def build(tex: Tensor, sizes: Sizes) -> Tensor:
+    """[M, C] texels of the coarser levels of [B, H, W, C] (B images or faces)."""
+    images, _, _, channels = tex.shape
+    starts = level_starts(sizes, images)
+    texels = torch.empty(starts[-1], channels, device=tex.device)
+    for first, count in groups(channels):
+        finest, coarser = (t[:, first : first + count] for t in (tex.view(-1, channels), texels))
+        for level in range(1, len(sizes)):
+            height, width = sizes[level]
+            run = run_length(tex.device, width)
+            fine = finest if level == 1 else coarser
+            source = [fine, starts[level - 1], sizes[level - 1][1], sizes[level - 1][0]]
+            launcher.launch(
+                kernels(count).halve,
+                images * height * width // run,
+                [launcher.BEGIN, run, *source, coarser, starts[level]],
+                tex.device,
+                limit=_bands(images * height * width),
+            )
+    return texels
+
+
+def collapse(to_mips: Tensor, to_tex: Tensor, sizes: Sizes, add: bool) -> None:
+    """Transpose of `build`: gradient of the coarser levels to the finest, `to_tex`.
+
+    Args:
+        to_mips: [M, C]; becomes the sums of what each level gets.
+        add: whether to_tex holds a gradient already.
+    """
+    images, _, _, channels = to_tex.shape
+    starts = level_starts(sizes, images)
+    for first, count in groups(channels):
+        finest, coarser = (t[:, first : first + count] for t in (to_tex.view(-1, channels), to_mips))
+        for level in range(len(sizes) - 2, -1, -1):
+            height, width = sizes[level]
+            run = run_length(to_tex.device, width)
+            fine = coarser if level else finest
+            target = [int(level > 0 or add), fine, starts[level]]
+            launcher.launch(
+                kernels(count).double,
+                images * height * width // run,
+                [launcher.BEGIN, run, coarser, starts[level + 1], width, height, *target],
+                to_tex.device,
+                limit=_bands(images * height * width),
+            )
+
+
 class _Construct(torch.autograd.Function):
-    """[B, H, W, C] (B images or faces) to the texels of the coarser levels."""
+    """`build` with its gradient."""
 
     @staticmethod
     def forward(ctx: Any, tex: Tensor, sizes: Sizes) -> Tensor:
-        images, _, _, channels = tex.shape
-        starts = level_starts(sizes, images)
-        texels = torch.empty(starts[-1], channels, device=tex.device)
         ctx.sizes, ctx.shape = sizes, tex.shape
-        for first, count in groups(channels):
-            finest, coarser = (t[:, first : first + count] for t in (tex.view(-1, channels), texels))
-            for level in range(1, len(sizes)):
-                height, width = sizes[level]
-                run = run_length(tex.device, width)
-                fine = finest if level == 1 else coarser
-                source = [fine, starts[level - 1], sizes[level - 1][1], sizes[level - 1][0]]
-                launcher.launch(
-                    kernels(count).halve,
-                    images * height * width // run,
-                    [launcher.BEGIN, run, *source, coarser, starts[level]],
-                    tex.device,
-                    limit=_bands(images * height * width),
-                )
-        return texels
+        return build(tex, sizes)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        sizes = ctx.sizes
-        images, _, _, channels = ctx.shape
-        starts = level_starts(sizes, images)
-        grad = grads[0].contiguous()
-        to_tex = torch.empty(ctx.shape, device=grad.device)
-        whole = torch.empty_like(grad) if len(sizes) > 2 else grad
-        for first, count in groups(channels):
-            own, total, finest = (
-                t[:, first : first + count] for t in (grad, whole, to_tex.view(-1, channels))
-            )
-            for level in range(len(sizes) - 2, -1, -1):
-                height, width = sizes[level]
-                run = run_length(grad.device, width)
-                # The coarsest level has only its own gradient; the finest has none of its own here.
-                coarse = own if level == len(sizes) - 2 else total
-                target = [int(level > 0), own, starts[level], total if level else finest, starts[level]]
-                launcher.launch(
-                    kernels(count).double,
-                    images * height * width // run,
-                    [launcher.BEGIN, run, coarse, starts[level + 1], width, height, *target],
-                    grad.device,
-                    limit=_bands(images * height * width),
-                )
+        to_mips = grads[0].clone(memory_format=torch.contiguous_format)
+        to_tex = torch.empty(ctx.shape, device=to_mips.device)
+        collapse(to_mips, to_tex, ctx.sizes, add=False)
         return to_tex, None
 
 
@@ -141,8 +151,8 @@ def construct(tex: Tensor, most: int | None) -> Mip:
     """The pyramid of a checked texture, [B, H, W, C] or [B, 6, H, H, C]."""
     height, width, channels = tex.shape[-3:]
     sizes = level_sizes(height, width, most)
-    images = tex.view(-1, height, width, channels)
-    texels = _Construct.apply(images, sizes) if len(sizes) > 1 else tex.new_empty(0, channels)
+    finest = tex.view(-1, height, width, channels)
+    texels = _Construct.apply(finest, sizes) if len(sizes) > 1 else tex.new_empty(0, channels)
     return Mip(tuple(tex.shape), sizes, texels)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from studio.core.kernels import cube_project, launcher, texture_level
 from studio.core.kernels.channels import groups
 from studio.core.kernels.texture_sample import kernels
-from studio.core.ops.texture_mip import Sizes, level_table
+from studio.core.ops.texture_mip import Sizes, collapse, level_table
 from studio.core.ops.visibility import run_length
 
 MAX_OWNERS = 64
@@ -143,12 +143,19 @@ class Level(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Mode:
-    """What a lookup does: sizes of the levels, shape of the texture, filter and boundary."""
+    """What a lookup does.
+
+    Attributes:
+        sizes: of the levels.
+        built: whether the coarser levels were made of the texture just now, for this lookup: what
+            they get is the texture's, and it costs less to add it up here than through autograd.
+    """
 
     sizes: Sizes
     cube: bool
     linear: bool
     boundary: int
+    built: bool
 
 
 class Sample(torch.autograd.Function):
@@ -186,6 +193,9 @@ class Sample(torch.autograd.Function):
         to_tex = to_mips = to_lookup = to_level = None
         if with_tex or with_mips:
             to_tex, to_mips = _scatter(tex, mips, lookup, level, ctx.mode, grad)
+            if ctx.mode.built:
+                collapse(to_mips, to_tex, ctx.mode.sizes, add=True)
+                to_mips = None
         if with_lookup or with_level:
             to_lookup = torch.zeros_like(lookup)
             to_level = None if level is None else torch.zeros_like(level)
