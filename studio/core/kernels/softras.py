@@ -52,6 +52,41 @@ def _make(module, vec, textured: bool) -> dict:
     }
 
 
+@wp.func
+def weigh(inner: wp.float32, d: wp.float32, z: wp.float32, top: wp.float32, view: View):
+    """Weight of a fragment relative to the largest depth so far, what is left of the weights
+    before it, and the largest depth now. Branches, for an exponential costs more than one."""
+    weight = wp.float32(0.0)
+    kept = wp.float32(1.0)
+    now = top
+    if view.hard != 0:
+        if inner >= 0.0 and z > top:
+            weight = 1.0
+            kept = 0.0
+            now = z
+    elif z > top:
+        weight = d
+        kept = wp.exp((top - z) * view.per_gamma)
+        now = z
+    else:
+        exponent = (z - top) * view.per_gamma
+        if exponent > NEGLIGIBLE:
+            weight = d * wp.exp(exponent)
+    return wp.vec3(weight, kept, now)
+
+
+@wp.func
+def final_weight(d: wp.float32, z: wp.float32, state: wp.vec4, number: wp.int32, view: View):
+    """The weight of face `number` in a pixel whose aggregation is done."""
+    weight = wp.float32(0.0)
+    exponent = (z - state[1]) * view.per_gamma
+    if view.hard != 0:
+        weight = wp.where(state[3] == wp.float32(number + 1), 1.0, 0.0)
+    elif exponent > NEGLIGIBLE:
+        weight = d * wp.exp(exponent) / state[2]
+    return weight
+
+
 def _make_pixel(vec, texturing):
     """The function that aggregates one pixel."""
     multiplied = texturing.forward
@@ -62,6 +97,7 @@ def _make_pixel(vec, texturing):
         row: wp.int32,
         pixel: wp.int32,
         source: wp.int32,
+        first_face: wp.int32,
         begin: wp.int32,
         end: wp.int32,
         view: View,
@@ -73,8 +109,7 @@ def _make_pixel(vec, texturing):
         background: wp.array(dtype=vec),
         background_step: wp.int32,
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
-        face_layers: wp.array(dtype=wp.int32),
+        face_layers: wp.array(dtype=wp.vec2i),
         texels: wp.array(dtype=wp.float32),
         image: wp.array(dtype=vec),
         alpha: wp.array(dtype=wp.float32),
@@ -109,33 +144,26 @@ def _make_pixel(vec, texturing):
                     d = coverage(logit)
                     through *= 1.0 - d
                     through = wp.where(through > OPAQUE, through, 0.0)
-                    weight = wp.float32(0.0)
-                    if view.hard != 0:
-                        weight = wp.where(s.inner >= 0.0 and z > top, 1.0, 0.0)
-                        top = wp.where(weight > 0.0, z, top)
-                        kept = 1.0 - weight
-                    else:
-                        kept = wp.where(z > top, wp.exp((top - z) * view.per_gamma), 1.0)
-                        top = wp.where(z > top, z, top)
-                        exponent = (z - top) * view.per_gamma
-                        weight = wp.where(exponent > NEGLIGIBLE, d * wp.exp(exponent), 0.0)
+                    weighed = weigh(s.inner, d, z, top, view)
+                    weight = weighed[0]
+                    kept = weighed[1]
+                    top = weighed[2]
                     if weight > 0.0:
                         c0 = s.b0 * zc[1]
                         c1 = s.b1 * zc[2]
                         inverse = 1.0 / (c0 + c1 + s.b2 * zc[3])
                         c0 *= inverse
                         c1 *= inverse
-                        count = tri.shape[0]
-                        t = tri[f % count]
+                        t = tri[f - first_face]
                         value = attr[source, t[0]] * c0 + attr[source, t[1]] * c1
                         value += attr[source, t[2]] * (1.0 - c0 - c1)
-                        value = multiplied(value, face_layers, f, layers, first_layer, texels)
+                        value = multiplied(value, face_layers[f], layers, texels)
                         weights = weights * kept + weight
                         total = total * kept + value * weight
                         best *= kept
                         if weight > best:
                             best = weight
-                            chosen = f % count
+                            chosen = f - first_face
                             u = c0
                             v = c1
                             seen = z
@@ -166,8 +194,7 @@ def _make_forward(module, vec, texturing):
         background: wp.array(dtype=vec),
         background_step: wp.int32,
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
-        face_layers: wp.array(dtype=wp.int32),
+        face_layers: wp.array(dtype=wp.vec2i),
         texels: wp.array(dtype=wp.float32),
         image: wp.array(dtype=vec),
         alpha: wp.array(dtype=wp.float32),
@@ -191,10 +218,11 @@ def _make_forward(module, vec, texturing):
             row = (place // across) * SIZE + within // SIZE
             if column < view.width and row < view.height:
                 aggregate(
-                    column, row, (n * view.height + row) * view.width + column, wp.min(n, attr.shape[0] - 1),
+                    column, row, (n * view.height + row) * view.width + column,
+                    wp.min(n, attr.shape[0] - 1), n * tri.shape[0],
                     wp.where(tile > 0, ends[wp.max(tile - 1, 0)], 0), ends[tile],
                     view, faces, bounds, listed, tri, attr, background, background_step,
-                    layers, first_layer, face_layers, texels, image, alpha, state, rast,
+                    layers, face_layers, texels, image, alpha, state, rast,
                 )  # fmt: skip
 
     return softras
@@ -217,8 +245,7 @@ def _make_backward(module, vec, texturing):
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
-        face_layers: wp.array(dtype=wp.int32),
+        face_layers: wp.array(dtype=wp.vec2i),
         texels: wp.array(dtype=wp.float32),
         state: wp.array(dtype=wp.vec4),
         mean: wp.array(dtype=wp.float32),
@@ -264,10 +291,7 @@ def _make_backward(module, vec, texturing):
                     now = state[pixel]
                     d = coverage(logit)
                     to_logit = grad_alpha[pixel] * now[0] * d
-                    exponent = (z - now[1]) * view.per_gamma
-                    weight = wp.where(exponent > NEGLIGIBLE, d * wp.exp(exponent) / now[2], 0.0)
-                    if view.hard != 0:
-                        weight = wp.where(now[3] == wp.float32(number + 1), 1.0, 0.0)
+                    weight = final_weight(d, z, now, number, view)
                     h = wp.vec3(0.0)  # gradient of the screen barycentrics
                     if weight > 0.0:
                         i = wp.vec3(zc[1], zc[2], zc[3]) / (s.b0 * zc[1] + s.b1 * zc[2] + s.b2 * zc[3])
@@ -279,7 +303,7 @@ def _make_backward(module, vec, texturing):
                         a2 = attr[source, t[2]]
                         pulled = pull(
                             a0 * c0 + a1 * c1 + a2 * c2, grad_image[pixel], weight,
-                            face_layers, f, layers, first_layer, texels, grad_texels,
+                            face_layers[f], layers, texels, grad_texels,
                         )  # fmt: skip
                         g = pulled.gradient
                         s0 += g * (weight * c0)
@@ -301,12 +325,9 @@ def _make_backward(module, vec, texturing):
                     sharpness += wp.vec2(to_logit * s.inner, 0.0)
                     to_square = to_logit * wp.where(s.inner >= 0.0, view.per_sigma, -view.per_sigma)
                     corners += push_corners(faces, f, s, x, y, to_square, h[0], h[1], h[2])
-        a = to_clip(pos[n, t[0]], corners[0], corners[1], depths[0], inverses[0], view)
-        b = to_clip(pos[n, t[1]], corners[2], corners[3], depths[1], inverses[1], view)
-        c = to_clip(pos[n, t[2]], corners[4], corners[5], depths[2], inverses[2], view)
-        wp.atomic_add(grad_pos, n, t[0], a)
-        wp.atomic_add(grad_pos, n, t[1], b)
-        wp.atomic_add(grad_pos, n, t[2], c)
+        for k in range(3):
+            moved = to_clip(pos[n, t[k]], corners[2 * k], corners[2 * k + 1], depths[k], inverses[k], view)
+            wp.atomic_add(grad_pos, n, t[k], moved)
         add(grad_attr, source, t, s0, s1, s2)
         wp.atomic_add(grad_sharpness, 0, sharpness)
 

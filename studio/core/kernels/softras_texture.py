@@ -1,7 +1,7 @@
 """Texture layers of SoftRas fragments: bilinear look-ups that multiply a fragment's channels.
 
-A layer is a texture and the channels it multiplies; which layers a face has is looked up
-through `face_layers`. Coordinates are the last two channels of a fragment and repeat. Texel
+A layer is a texture and the channels it multiplies; a face has the layers from own[0] to
+own[1]. Coordinates are the last two channels of a fragment and repeat. Texel
 centres lie at (i + 0.5) / size.
 """
 
@@ -78,10 +78,8 @@ def _plain(vec, Pulled) -> SimpleNamespace:
     @wp.func
     def keep(
         value: vec,
-        face_layers: wp.array(dtype=wp.int32),
-        f: wp.int32,
+        own: wp.vec2i,
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
         texels: wp.array(dtype=wp.float32),
     ):
         return value
@@ -91,10 +89,8 @@ def _plain(vec, Pulled) -> SimpleNamespace:
         value: vec,
         grad: vec,
         weight: wp.float32,
-        face_layers: wp.array(dtype=wp.int32),
-        f: wp.int32,
+        own: wp.vec2i,
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
         texels: wp.array(dtype=wp.float32),
         grad_texels: wp.array(dtype=wp.float32),
     ):
@@ -111,15 +107,12 @@ def _layered(vec, Pulled) -> SimpleNamespace:
     @wp.func
     def multiply(
         value: vec,
-        face_layers: wp.array(dtype=wp.int32),
-        f: wp.int32,
+        own: wp.vec2i,
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
         texels: wp.array(dtype=wp.float32),
     ):
         out = value
-        group = face_layers[f]
-        for i in range(first_layer[group], first_layer[group + 1]):
+        for i in range(own[0], own[1]):
             count = layers[i, 4]
             at = corners(
                 value[wp.static(length - 2)], value[wp.static(length - 1)],
@@ -135,10 +128,8 @@ def _layered(vec, Pulled) -> SimpleNamespace:
         value: vec,
         grad: vec,
         weight: wp.float32,
-        face_layers: wp.array(dtype=wp.int32),
-        f: wp.int32,
+        own: wp.vec2i,
         layers: wp.array2d(dtype=wp.int32),
-        first_layer: wp.array(dtype=wp.int32),
         texels: wp.array(dtype=wp.float32),
         grad_texels: wp.array(dtype=wp.float32),
     ):
@@ -146,9 +137,8 @@ def _layered(vec, Pulled) -> SimpleNamespace:
         pulled = grad
         gu = wp.float32(0.0)
         gv = wp.float32(0.0)
-        group = face_layers[f]
         # A channel has one layer at most, so that its factor is that layer alone.
-        for i in range(first_layer[group], first_layer[group + 1]):
+        for i in range(own[0], own[1]):
             count = layers[i, 4]
             at = corners(
                 value[wp.static(length - 2)], value[wp.static(length - 1)],

@@ -118,7 +118,6 @@ class _Tables(NamedTuple):
     """Texture layers as the kernels take them."""
 
     layers: Tensor
-    first_layer: Tensor
     face_layers: Tensor
 
 
@@ -234,13 +233,13 @@ def _tabulate(layers: Sequence[Layer], face_groups: Tensor) -> tuple[Tensor, _Ta
         counts[layer.group] += 1
         offset += layer.texture.numel()
     # Faces of groups beyond the last textured one have no layers.
-    first = torch.tensor([0, *torch.tensor(counts, dtype=torch.int64).cumsum(0).tolist()])
-    first = torch.cat([first, first[-1:]]).to(device, torch.int32)
-    groups = face_groups.clamp(max=len(counts)).to(torch.int32).contiguous()
+    ends = torch.tensor([*counts, 0], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    spans = torch.stack([ends - torch.tensor([*counts, 0]), ends], dim=1).to(device, torch.int32)
+    face_layers = spans[face_groups.long().clamp(max=len(counts))]
     table = torch.tensor(rows, dtype=torch.int32, device=device).view(-1, 5)
     texels = [layer.texture.reshape(-1) for layer in ordered]
     flat = torch.cat(texels) if texels else torch.zeros(0, device=device)
-    return flat, _Tables(table, first, groups)
+    return flat, _Tables(table, face_layers)
 
 
 def soft_rasterize(
