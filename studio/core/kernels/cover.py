@@ -1,15 +1,15 @@
 """The nearest triangle per pixel, on CPU: one thread per band of rows draws its triangles.
 
-The large ones come first, from front to back, then the others in their order. The greatest depth
-of each tile of pixels is kept beside the keys (Greene et al. 1993, "Hierarchical Z-Buffer
-Visibility"), so that a triangle behind everything is dropped after a few comparisons, whatever its
-size. Keys are the least of all that are offered: neither order nor bands change them.
+The large ones come first, from front to back, then the others, front faces before back faces. The
+greatest depth of each tile of pixels is kept beside the keys (Greene et al. 1993, "Hierarchical
+Z-Buffer Visibility"), so that a triangle behind everything is dropped after a few comparisons,
+whatever its size. Keys are the least of all that are offered: neither order nor bands change them.
 """
 
 import warp as wp
 
 from studio.core.kernels.draw import Canvas, Shape, draw_crossing, draw_rows, shape_of
-from studio.core.kernels.survey import image_of, packed_begin, packed_end
+from studio.core.kernels.survey import image_of, item_of, packed_begin, packed_end
 from studio.core.kernels.visibility import depth_bits, least, most
 
 wp.set_module_options({"enable_backward": False})
@@ -190,7 +190,7 @@ def draw_record(
     y_end = wp.min(packed_end(box[0]), canvas.end - n * canvas.height)
     if y_begin >= y_end or is_hidden(canvas, y_begin + shift, y_end + shift, box[1], box[2]):
         return
-    triangle = image[0] + box[3] - image[2]
+    triangle = image[0] + item_of(box) - image[2]
     t = tri[triangle]
     m = wp.min(n, pos.shape[0] - 1)
     a = screen[m, t[0]]
@@ -213,6 +213,31 @@ def draw_record(
         draw_crossing(canvas, pa, pb, pc, a, b, c, base, y_begin, y_end, 0, canvas.width, triangle)
 
 
+@wp.func
+def draw_side(
+    canvas: Canvas,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    images: wp.array(dtype=wp.vec3i),
+    begins: wp.array(dtype=wp.int32),
+    packed: wp.array(dtype=wp.vec3i),
+    records: wp.array(dtype=wp.vec4i),
+    back: wp.bool,
+):
+    """Draw the small triangles that show their front, or those that show their back."""
+    n = wp.int32(0)
+    image = images[0]
+    for part in range(begins.shape[0]):
+        for i in range(begins[part], begins[part] + packed[part][0]):
+            record = records[i]
+            if (record[3] < 0) == back:
+                while item_of(record) >= image[2] + image[1]:
+                    n += 1
+                    image = images[n]
+                draw_record(canvas, pos, screen, tri, image, n, record, False)
+
+
 @wp.kernel(enable_backward=False)
 def cover(
     band: wp.int32,
@@ -225,7 +250,7 @@ def cover(
     width: wp.int32,
     height: wp.int32,
     begins: wp.array(dtype=wp.int32),
-    packed: wp.array(dtype=wp.vec2i),
+    packed: wp.array(dtype=wp.vec3i),
     records: wp.array(dtype=wp.vec4i),
     order: wp.array(dtype=wp.int32),
     passed: wp.array(dtype=wp.int64),
@@ -253,14 +278,17 @@ def cover(
         debt[band, tile] = _AREA
     for i in range(order.shape[0]):
         record = records[order[i]]
-        n = image_of(images, record[3])
+        n = image_of(images, item_of(record))
         draw_record(canvas, pos, screen, tri, images[n], n, record, True)
-    n = wp.int32(0)
-    image = images[0]
+    back = wp.int32(0)
     for part in range(begins.shape[0]):
-        for i in range(begins[part], begins[part] + packed[part][0]):
-            record = records[i]
-            while record[3] >= image[2] + image[1]:
-                n += 1
-                image = images[n]
-            draw_record(canvas, pos, screen, tri, image, n, record, False)
+        back += packed[part][2]
+    # Back faces are drawn last, and with what tiles know by then: of a closed mesh, all are hidden.
+    side = wp.int32(0)
+    while side < 2 and (side == 0 or back > 0):
+        if side == 1 and back > far.shape[1]:
+            for tile in range(far.shape[1]):
+                if canvas.debt[tile] < _AREA:
+                    look_again(canvas, tile // canvas.tiles, tile % canvas.tiles)
+        draw_side(canvas, pos, screen, tri, images, begins, packed, records, side == 1)
+        side += 1

@@ -86,7 +86,7 @@ def survey_projected(
     area = doubled_area(a, b, c)
     if area == wp.float64(0.0) or (cull != 0 and area < wp.float64(0.0)):
         return wp.vec4i(0, 0, 0, item)
-    return record_of(a, b, c, width, height, item)
+    return record_of(a, b, c, width, height, wp.where(area < wp.float64(0.0), -1 - item, item))
 
 
 @wp.func
@@ -114,14 +114,15 @@ def survey(
     width: wp.int32,
     height: wp.int32,
     cull: wp.int32,
-    packed: wp.array(dtype=wp.vec2i),
+    packed: wp.array(dtype=wp.vec3i),
     records: wp.array(dtype=wp.vec4i),
 ):
     """Survey the items [begin, end): the triangles of all images, one image after the other.
 
     `images` has the first triangle, their number and the first item of each image. A record is
-    (rows, columns, least depth, item). With `packed`, which gets the numbers of small and large
-    ones per band, only what shows something is kept; otherwise every item has its place.
+    (rows, columns, least depth, item); of a back face -1 - item. With `packed`, which gets the
+    numbers of small ones, of large ones and of back faces per band, only what shows something is
+    kept; otherwise every item has its place.
     """
     n, part = wp.tid()
     m = wp.min(n, pos.shape[0] - 1)  # one set of positions may serve all images
@@ -132,9 +133,11 @@ def survey(
     packing = packed.shape[0] > 0
     small = wp.int32(0)
     large = wp.int32(0)
+    back = wp.int32(0)
     if packing:
         small = packed[band][0]
         large = packed[band][1]
+        back = packed[band][2]
     for item in range(first, last):
         t = tri[image[0] + item - image[2]]
         record = wp.vec4i(0, 0, 0, item)
@@ -156,16 +159,17 @@ def survey(
             records[wp.where(is_large != 0, end - 1 - large, begin + small)] = record
             large += is_large
             small += seen - is_large
+            back += wp.where(record[3] < 0, seen, 0)
         else:
             records[item] = record
     if packing:
-        packed[band] = wp.vec2i(small, large)
+        packed[band] = wp.vec3i(small, large, back)
 
 
 @wp.kernel(enable_backward=False)
 def front_to_back(
     ends: wp.array(dtype=wp.int32),
-    packed: wp.array(dtype=wp.vec2i),
+    packed: wp.array(dtype=wp.vec3i),
     records: wp.array(dtype=wp.vec4i),
     buckets: wp.array2d(dtype=wp.int32),
     spare: wp.array(dtype=wp.int32),
@@ -210,6 +214,11 @@ def front_to_back(
         digit = wp.int32((wp.int64(records[record][2]) - wp.int64(low)) >> shift) >> _DIGITS
         order[buckets[1, digit]] = record
         buckets[1, digit] += 1
+
+
+@wp.func
+def item_of(record: wp.vec4i) -> wp.int32:
+    return wp.where(record[3] < 0, -1 - record[3], record[3])
 
 
 @wp.func

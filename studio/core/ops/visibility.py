@@ -134,7 +134,7 @@ def _cover_in_bands(job: _Job, cull: bool) -> None:
     device = job.pos.device
     images, height, width = len(job.images), job.height, job.width
     parts = launcher.bands(device, job.items)
-    packed = torch.zeros(len(parts), 2, dtype=torch.int32)
+    packed = torch.zeros(len(parts), 3, dtype=torch.int32)
     looking = launcher.arguments(
         survey.survey,
         [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records],
@@ -174,7 +174,7 @@ def _cover_in_pieces(job: _Job, cull: bool) -> None:
     """A survey, the pieces counted, then threads that draw them."""
     device = job.pos.device
     count = torch.empty(job.items, dtype=torch.int64, device=device)
-    unpacked = torch.empty(0, 2, dtype=torch.int32, device=device)
+    unpacked = torch.empty(0, 3, dtype=torch.int32, device=device)
     # One band: on CPU, where only tests come here, the atomics are none between threads.
     inputs = [0, 0, job.items, 1, *job.scene, int(cull), unpacked, job.records]
     launcher.launch(survey.survey, (len(job.images), job.most), inputs, device, limit=1)
