@@ -1,6 +1,6 @@
 """Rasterizing, antialiasing, SoftRas and NMR beside Mesa and DEODR, from 284 to 308k triangles.
 
-    python main.py bench primitives [--quick] [--threads] [--docs] [--dry-run]
+    python main.py bench primitives [--quick] [--sizes 256 1024] [--threads] [--docs] [--dry-run]
 
 One mesh and one camera at a time, 256 to 4096 pixels a side, back faces culled everywhere, all
 calls of a case taken in turn, medians. What is measured:
@@ -164,7 +164,7 @@ def _hard(options: argparse.Namespace, ctx: Any) -> Iterator[Result]:
         print("deodr is not installed (pip install 'deodr>=0.2'): measured without it")
     for model in models(options.quick):
         peer = _peers.Deodr(model) if with_peer else None
-        for size in QUICK_SIZES if options.quick else SIZES:
+        for size in options.sizes or (QUICK_SIZES if options.quick else SIZES):
             yield measure_case(model, size, ctx, peer, options.threads, options.seconds)
 
 
@@ -189,6 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print the tables, append to the history."""
     parser = argparse.ArgumentParser(prog="bench primitives", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two spheres at two sizes")
+    parser.add_argument("--sizes", type=int, nargs="*", help="pixels a side, instead of 256 to 4096")
     parser.add_argument("--seconds", type=float, default=4.0, help="about so long for each case")
     parser.add_argument("--threads", action="store_true", help="also measure on one thread")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and its picture")

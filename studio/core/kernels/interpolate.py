@@ -107,7 +107,7 @@ _BACKWARD = (
     const float* G = (const float*)grad_out.data + (plain ? first * per_out : 0);
     const float* GDA = (const float*)grad_da.data + (derivatives ? first * per_da : 0);
     char* GA = (char*)grad_attr.data + (with_attr ? (size_t)n * grad_attr.strides[0] : 0);
-    float* GR = (float*)grad_rast.data + 4 * (size_t)first;
+    float* GR = (float*)grad_rast.data + 4 * (size_t)(with_rast ? first : 0);
     float* GD = (float*)grad_db.data + 4 * (size_t)(with_db ? first : 0);
     int k = 0;
     while (k < run) {
@@ -115,6 +115,10 @@ _BACKWARD = (
     + _NEXT_RUN
     + """
         if (!t) {
+            if (fresh && with_rast)
+                for (size_t i = 4 * (size_t)k; i < 4 * (size_t)end; ++i) GR[i] = 0.0f;
+            if (fresh && with_db)
+                for (size_t i = 4 * (size_t)k; i < 4 * (size_t)end; ++i) GD[i] = 0.0f;
             k = end;
             continue;
         }
@@ -132,8 +136,10 @@ _BACKWARD = (
                     gv += g[c] * from_1[c];
                 }
                 if (with_rast) {
-                    GR[4 * (size_t)i] += gu;
-                    GR[4 * (size_t)i + 1] += gv;
+                    float* to = GR + 4 * (size_t)i;
+                    to[0] = fresh ? gu : to[0] + gu;
+                    to[1] = fresh ? gv : to[1] + gv;
+                    if (fresh) to[2] = to[3] = 0.0f;
                 }
             }
         // Derivatives do not depend on the base, so they add nothing to sum_1.
@@ -153,10 +159,10 @@ _BACKWARD = (
                 }
                 if (with_db) {
                     float* to = GD + 4 * (size_t)i;
-                    to[0] += g0;
-                    to[1] += g1;
-                    to[2] += g2;
-                    to[3] += g3;
+                    to[0] = fresh ? g0 : to[0] + g0;
+                    to[1] = fresh ? g1 : to[1] + g1;
+                    to[2] = fresh ? g2 : to[2] + g2;
+                    to[3] = fresh ? g3 : to[3] + g3;
                 }
             }
         if (with_attr) {
@@ -229,6 +235,7 @@ def _make_backward(module, vec, pairs):
         with_attr: int,
         with_rast: int,
         with_db: int,
+        fresh: int,
         grad_out: wp.array(dtype=vec),
         grad_da: wp.array(dtype=pairs),
         grad_attr: wp.array2d(dtype=vec),
@@ -247,20 +254,24 @@ def _make_backward(module, vec, pairs):
         pixels: wp.int32,
         mode: wp.int32,
         wanted: wp.int32,
+        fresh: wp.int32,
         grad_out: wp.array(dtype=vec),
         grad_da: wp.array(dtype=pairs),
         grad_attr: wp.array2d(dtype=vec),
         grad_rast: wp.array(dtype=wp.vec4),
         grad_db: wp.array(dtype=wp.vec4),
     ):
-        """Adds to the gradients of attr, (u, v) and the derivatives of (u, v)."""
+        """Adds to the gradients of attr, (u, v) and the derivatives of (u, v).
+
+        If fresh, those of the pixels have no value yet and are written whole.
+        """
         first = (begin + wp.tid()) * run
         n = wp.min(first // pixels, attr.shape[0] - 1)
         plain = mode & PLAIN
         derivatives = mode & DERIVATIVES
         row(
             n, first, run, attr, rast, tri, rast_db, plain, derivatives,
-            wanted & WITH_ATTR, wanted & WITH_RAST, wanted & WITH_DB,
+            wanted & WITH_ATTR, wanted & WITH_RAST, wanted & WITH_DB, fresh,
             grad_out, grad_da, grad_attr, grad_rast, grad_db,
         )  # fmt: skip
 

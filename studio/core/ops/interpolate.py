@@ -62,8 +62,8 @@ class _Interpolate(torch.autograd.Function):
         with_attr, with_rast = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and bool(mode & PLAIN)
         with_db = ctx.needs_input_grad[3] and bool(mode & DERIVATIVES)
         grad_attr = torch.zeros_like(attr) if with_attr else attr
-        grad_rast = torch.zeros_like(rast) if with_rast else rast
-        grad_db = torch.zeros_like(rast_db) if with_db else rast_db
+        grad_rast = torch.empty_like(rast) if with_rast else rast
+        grad_db = torch.empty_like(rast_db) if with_db else rast_db
         flat = [
             g.contiguous().view(-1, g.shape[-1]) if g is not None else rast.new_empty(1, size)
             for g, size in zip(grads, (attr.shape[-1], 2 * attr.shape[-1]))
@@ -73,7 +73,8 @@ class _Interpolate(torch.autograd.Function):
         for kernel, span, pairs in _parts(attr):
             target = grad_attr[..., span]
             inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
-            upstream = [height * width, mode, wanted, flat[0][:, span], flat[1][:, pairs]]
+            fresh = int(span.start == 0)
+            upstream = [height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
             scatter = launcher.Scatter(target, unit=unit) if with_attr else target
             outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
             launcher.launch(kernel.backward, n * rows, [*inputs, *upstream, *outputs], rast.device)
