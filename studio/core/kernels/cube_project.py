@@ -40,8 +40,11 @@ _LOOP = """
 """
 
 _DERIVATIVES = """
-        const float* da = DA + 6 * p;
-        float fx[3], fy[3];
+        float da[6], fx[3], fy[3];
+        for (int c = 0; c < 6; ++c) {  // NaN and infinity become 0
+            const float v = DA[6 * p + c];
+            da[c] = wp::abs(v) < 1e18f ? v : 0.0f;
+        }
         to_face(face, da[0], da[2], da[4], fx);
         to_face(face, da[1], da[3], da[5], fy);
 """
