@@ -220,16 +220,15 @@ def draw_side(
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
     images: wp.array(dtype=wp.vec3i),
-    begins: wp.array(dtype=wp.int32),
-    packed: wp.array(dtype=wp.vec3i),
+    packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     back: wp.bool,
 ):
     """Draw the small triangles that show their front, or those that show their back."""
     n = wp.int32(0)
     image = images[0]
-    for part in range(begins.shape[0]):
-        for i in range(begins[part], begins[part] + packed[part][0]):
+    for part in range(packed.shape[0]):
+        for i in range(packed[part][3], packed[part][3] + packed[part][0]):
             record = records[i]
             if (record[3] < 0) == back:
                 while item_of(record) >= image[2] + image[1]:
@@ -249,46 +248,44 @@ def cover(
     images: wp.array(dtype=wp.vec3i),
     width: wp.int32,
     height: wp.int32,
-    begins: wp.array(dtype=wp.int32),
-    packed: wp.array(dtype=wp.vec3i),
+    packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     order: wp.array(dtype=wp.int32),
     passed: wp.array(dtype=wp.int64),
     keys: wp.array(dtype=wp.int64),
-    far: wp.array2d(dtype=wp.int32),
-    debt: wp.array2d(dtype=wp.int32),
+    tiles: wp.array3d(dtype=wp.int32),
 ):
     """Draw the rows [row_begin, row_end) of all images laid end to end, by one thread.
 
-    The records are those of the survey's bands, which begin at `begins`; `order` has the large
-    ones from front to back.
+    The records are those of the survey's bands; `order` has the large ones from front to back.
+    `tiles` is what the bands remember of their tiles.
     """
     canvas = Canvas()
     canvas.keys = keys
     canvas.passed = passed
-    canvas.far = far[band]
-    canvas.debt = debt[band]
+    canvas.far = tiles[band][0]
+    canvas.debt = tiles[band][1]
     canvas.begin = row_begin
     canvas.end = row_end
     canvas.tiles = (width - 1) // _TILE + 1
     canvas.width = width
     canvas.height = height
-    for tile in range(far.shape[1]):
-        far[band, tile] = _UNKNOWN
-        debt[band, tile] = _AREA
+    for tile in range(tiles.shape[2]):
+        tiles[band, 0, tile] = _UNKNOWN
+        tiles[band, 1, tile] = _AREA
     for i in range(order.shape[0]):
         record = records[order[i]]
         n = image_of(images, item_of(record))
         draw_record(canvas, pos, screen, tri, images[n], n, record, True)
     back = wp.int32(0)
-    for part in range(begins.shape[0]):
+    for part in range(packed.shape[0]):
         back += packed[part][2]
     # Back faces are drawn last, and with what tiles know by then: of a closed mesh, all are hidden.
     side = wp.int32(0)
     while side < 2 and (side == 0 or back > 0):
-        if side == 1 and back > far.shape[1]:
-            for tile in range(far.shape[1]):
+        if side == 1 and back > tiles.shape[2]:
+            for tile in range(tiles.shape[2]):
                 if canvas.debt[tile] < _AREA:
                     look_again(canvas, tile // canvas.tiles, tile % canvas.tiles)
-        draw_side(canvas, pos, screen, tri, images, begins, packed, records, side == 1)
+        draw_side(canvas, pos, screen, tri, images, packed, records, side == 1)
         side += 1

@@ -114,15 +114,15 @@ def survey(
     width: wp.int32,
     height: wp.int32,
     cull: wp.int32,
-    packed: wp.array(dtype=wp.vec3i),
+    packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
 ):
     """Survey the items [begin, end): the triangles of all images, one image after the other.
 
     `images` has the first triangle, their number and the first item of each image. A record is
     (rows, columns, least depth, item); of a back face -1 - item. With `packed`, which gets the
-    numbers of small ones, of large ones and of back faces per band, only what shows something is
-    kept; otherwise every item has its place.
+    numbers of small ones, of large ones and of back faces per band, and where they begin, only what
+    shows something is kept; otherwise every item has its place.
     """
     n, part = wp.tid()
     m = wp.min(n, pos.shape[0] - 1)  # one set of positions may serve all images
@@ -163,13 +163,13 @@ def survey(
         else:
             records[item] = record
     if packing:
-        packed[band] = wp.vec3i(small, large, back)
+        packed[band] = wp.vec4i(small, large, back, begin)
 
 
 @wp.kernel(enable_backward=False)
 def front_to_back(
     ends: wp.array(dtype=wp.int32),
-    packed: wp.array(dtype=wp.vec3i),
+    packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     buckets: wp.array2d(dtype=wp.int32),
     spare: wp.array(dtype=wp.int32),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -70,13 +71,17 @@ class _Job:
         return [self.pos, self.screen, self.tri, self.images, self.width, self.height]
 
 
+@functools.lru_cache(maxsize=64)
+def _instances(images: int, triangles: int, device: torch.device) -> Tensor:
+    """The job's `images` in instanced mode; never written to."""
+    table = [[0, triangles, i * triangles] for i in range(images)]
+    return torch.tensor(table, dtype=torch.int32, device=device)
+
+
 def _images(images: int, tri: Tensor, ranges: Tensor | None) -> tuple[Tensor, int, int]:
     """The job's `images`, their items and the most items of one."""
     if ranges is None:
-        table = torch.zeros(images, 3, dtype=torch.int32)
-        table[:, 1] = len(tri)
-        table[:, 2] = torch.arange(0, images * len(tri), len(tri), dtype=torch.int32)
-        return table.to(tri.device), images * len(tri), len(tri)
+        return _instances(images, len(tri), tri.device), images * len(tri), len(tri)
     counts = ranges[:, 1]
     ends = counts.cumsum(0, dtype=torch.int32)
     table = torch.stack([ranges[:, 0], counts, ends - counts], dim=1)
@@ -133,8 +138,10 @@ def _cover_in_bands(job: _Job, cull: bool) -> None:
     """A survey in bands of items, the large ones sorted, then each band draws its rows."""
     device = job.pos.device
     images, height, width = len(job.images), job.height, job.width
-    parts = launcher.bands(device, job.items)
-    packed = torch.zeros(len(parts), 3, dtype=torch.int32)
+    # Handing a band over takes as long as some thousand triangles.
+    limit = 1 + job.items // 4096
+    parts = launcher.bands(device, job.items, limit)
+    packed = torch.zeros(len(parts), 4, dtype=torch.int32)
     looking = launcher.arguments(
         survey.survey,
         [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records],
@@ -145,21 +152,21 @@ def _cover_in_bands(job: _Job, cull: bool) -> None:
         inputs = [band.index, band.begin, band.end, *looking[3:]]
         launcher.launch_in_band(survey.survey, (images, 1), inputs, device)
 
-    launcher.run(device, job.items, look)
-    order = torch.empty(sum(packed[:, 1].tolist()), dtype=torch.int32)
+    launcher.run(device, job.items, look, limit)
+    order = torch.empty(sum(numbers[1] for numbers in packed.tolist()), dtype=torch.int32)
     if len(order):
         ends = torch.tensor([band.end for band in parts], dtype=torch.int32)
         buckets = torch.zeros(2, 1 << survey.DIGITS, dtype=torch.int32)
         sorting = [ends, packed, job.records, buckets, torch.empty_like(order), order]
         launcher.launch(survey.front_to_back, 1, sorting, device)
 
-    begins = torch.tensor([band.begin for band in parts], dtype=torch.int32)
     parts = launcher.bands(device, images * height)
     tile_rows = (max(band.end - band.begin for band in parts) - 1) // cover.TILE + 1
-    tiles = torch.empty(2, len(parts), tile_rows * ((width - 1) // cover.TILE + 1), dtype=torch.int32)
-    found = [begins, packed, job.records, order]
+    tile_columns = (width - 1) // cover.TILE + 1
+    tiles = torch.empty(len(parts), 2, tile_rows * tile_columns, dtype=torch.int32)
+    found = [packed, job.records, order]
     drawing = launcher.arguments(
-        cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, tiles[0], tiles[1]], device
+        cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, tiles], device
     )
 
     def draw(band: launcher.Band) -> None:
@@ -174,7 +181,7 @@ def _cover_in_pieces(job: _Job, cull: bool) -> None:
     """A survey, the pieces counted, then threads that draw them."""
     device = job.pos.device
     count = torch.empty(job.items, dtype=torch.int64, device=device)
-    unpacked = torch.empty(0, 3, dtype=torch.int32, device=device)
+    unpacked = torch.empty(0, 4, dtype=torch.int32, device=device)
     # One band: on CPU, where only tests come here, the atomics are none between threads.
     inputs = [0, 0, job.items, 1, *job.scene, int(cull), unpacked, job.records]
     launcher.launch(survey.survey, (len(job.images), job.most), inputs, device, limit=1)
