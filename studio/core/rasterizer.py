@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from studio.core.errors import InputError
 from studio.core.kernels import warp_modules
 from studio.core.ops.softras import AGGREGATIONS, Layer, SoftImage, soft_rasterize
 from studio.core.params import Param, ParamSet
@@ -67,14 +66,14 @@ def needed_modules(name: str) -> list[Any]:
 class Rasterizer:
     """A rasterizer and its parameters; see `render` and `studio.core.ops.softras`."""
 
-    name: str = "antialias"
-    softras_sigma: float = 1e-5
-    softras_gamma: float = 0.03
-    softras_aggregation: str = "soft"
+    name: str = PARAMS[0].default
+    softras_sigma: float = PARAMS[1].default
+    softras_gamma: float = PARAMS[2].default
+    softras_aggregation: str = PARAMS[3].default
 
     def __post_init__(self) -> None:
-        if self.name not in RASTERIZERS:
-            raise InputError(f"render: no rasterizer {self.name!r}; there are {', '.join(RASTERIZERS)}")
+        for param, value in zip(PARAMS, astuple(self), strict=True):
+            param.check(value, "render")
 
     @classmethod
     def from_settings(cls, settings: ParamSet) -> Rasterizer:

@@ -129,8 +129,12 @@ def test_every_channel_can_be_asked_for(channel: str) -> None:
 
 def test_unknown_rasterizers_are_named() -> None:
     tensors, cameras, lights = prepared(textured_cube())
-    with pytest.raises(InputError, match="no rasterizer 'rays'; there are antialias, softras, nmr"):
+    with pytest.raises(
+        InputError, match="render: rasterizer must be one of antialias, softras, nmr, got 'rays'"
+    ):
         render(tensors, cameras, lights, rasterizer="rays")
+    with pytest.raises(InputError, match="render: softras_sigma must be in"):
+        render(tensors, cameras, lights, rasterizer=Rasterizer("softras", softras_sigma=0.0))
     with pytest.raises(InputError, match="rasterizer must be one of antialias, softras, nmr, got 'rays'"):
         FitSettings({"rasterizer": "rays"})
 
