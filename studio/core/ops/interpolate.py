@@ -32,7 +32,7 @@ class _Interpolate(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None]:
         n, height, width, _ = rast.shape
         channels = attr.shape[-1]
-        run = run_length(rast.device, width)
+        run = run_length(rast.device, max(1, width))
         # A launch needs an array for every argument; one pixel stands for what is not written.
         flat = [
             torch.empty(n * height * width if mode & bit else 1, size, device=rast.device)
@@ -44,9 +44,8 @@ class _Interpolate(torch.autograd.Function):
             launcher.launch(kernel.forward, n * height * width // run, [*inputs, *outputs], rast.device)
         ctx.save_for_backward(attr, rast, tri, rast_db)
         ctx.set_materialize_grads(False)
-        shape = (n, height, width, -1)
-        out = flat[0].view(shape) if mode & PLAIN else None
-        out_da = flat[1].view(shape) if mode & DERIVATIVES else None
+        out = flat[0].view(n, height, width, channels) if mode & PLAIN else None
+        out_da = flat[1].view(n, height, width, 2 * channels) if mode & DERIVATIVES else None
         return out, out_da
 
     @staticmethod
@@ -56,7 +55,7 @@ class _Interpolate(torch.autograd.Function):
         if not given:
             return (None,) * 5
         n, height, width, _ = rast.shape
-        run = run_length(rast.device, width)
+        run = run_length(rast.device, max(1, width))
         rows = height * width // run
         mode = sum(bit for bit, g in zip((PLAIN, DERIVATIVES), grads) if g is not None)
         with_attr, with_rast = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and bool(mode & PLAIN)
