@@ -151,6 +151,38 @@ def test_everything_may_require_a_gradient(op: str) -> None:
     assert reached >= set(leaves) - constant
 
 
+VERTICES = {"pos", "pos_clip", "attr"}
+
+
+@pytest.mark.parametrize("count", [0, 1, 20])
+@pytest.mark.parametrize("op", [op for op, (_, given) in operations().items() if VERTICES & set(given)])
+def test_triangles_without_vertices_are_left_out(op: str, count: int) -> None:
+    """Indices beyond the vertices there are must not be followed, forward or backward."""
+    _, given = operations()[op]
+    short = {name: given[name][:, :count].clone().requires_grad_() for name in VERTICES & set(given)}
+    made = [m for m in result(op, **short) if m.requires_grad]
+    if not made:
+        assert (op, count) == ("softras", 0)  # the background alone
+        return
+    for gradient in torch.autograd.grad(sum(m.square().sum() for m in made), list(short.values())):
+        assert torch.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("op", operations())
+def test_nothing_at_all(op: str) -> None:
+    """Batches without images, and meshes without triangles."""
+    _, given = operations()[op]
+    floats = {n for n, t in given.items() if isinstance(t, Tensor) and t.is_floating_point() and n != "tex"}
+    for out in result(op, **{name: given[name][:0].clone().requires_grad_() for name in floats}):
+        assert out.numel() == 0
+    if "tri" in given:
+        none = given["tri"][:0]
+        changes = {"topology": ops.Topology.build(none)} if op == "draw" else {}
+        leaves = {name: given[name].clone().requires_grad_() for name in floats}
+        for out in result(op, tri=none, **leaves, **changes):
+            assert torch.isfinite(out).all()
+
+
 @pytest.mark.parametrize("op", ["rasterize", "DepthPeeler", "rasterize_interpolate", "draw", "softras"])
 @pytest.mark.parametrize("wrong", [8, (8,), (8, 8, 8), (8.0, 8), "88", (0, 8), (8, -1), (8, 1 << 16), None])
 def test_resolution(op: str, wrong: object) -> None:

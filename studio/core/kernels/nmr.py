@@ -58,6 +58,8 @@ def crossing(
     """The edge of a triangle that crosses a line between the pixels `low` and `low` + 1."""
     out = Crossing()
     out.a = NONE
+    if wp.min(t[0], wp.min(t[1], t[2])) < 0 or wp.max(t[0], wp.max(t[1], t[2])) >= pos.shape[1]:
+        return out
     if pos[n, t[0]][3] > 0.0 and pos[n, t[1]][3] > 0.0 and pos[n, t[2]][3] > 0.0:
         for k in range(3):
             a = t[k]
