@@ -95,7 +95,8 @@ def render(
         rasterizer: "antialias", "softras" or "nmr", or a Rasterizer with parameters. With
             softras the surface channels of all faces of a pixel are mixed (textures looked up
             face by face) and the mixture is shaded once; colour lies over the background by
-            the soft silhouette, which is alpha. With nmr the picture is not antialiased.
+            the soft silhouette, which is alpha. With nmr the picture is not antialiased, and
+            only outlines get its gradient.
     Returns:
         A frame whose channels are those read, written and asked for, and always
         rgba [N, H, W, 4], color [N, H, W, 3] (linear, over the background) and
@@ -163,7 +164,7 @@ def _composed(frame: Frame, tensors: SceneTensors, pos: Tensor, how: Rasterizer)
     if soft:
         return torch.cat([rgba[..., :3], frame["alpha"]], dim=3)
     if how.name == "nmr":
-        return nmr(rgba, frame["rast"], pos, tensors.faces)
+        return nmr(rgba, frame["rast"], pos, tensors.faces, outlines_only=True)
     return antialias(rgba, frame["rast"], pos, tensors.faces, tensors.topology)
 
 

@@ -78,6 +78,18 @@ def crossing(
 
 
 @wp.func
+def touch(tri: wp.array(dtype=wp.vec3i), s: wp.int32, t: wp.int32):
+    """Whether two triangles share a vertex; -1 is none and shares nothing."""
+    found = wp.int32(0)
+    if s >= 0 and t >= 0 and s < tri.shape[0] and t < tri.shape[0]:
+        for i in range(3):
+            for j in range(3):
+                if tri[s][i] == tri[t][j]:
+                    found = 1
+    return found
+
+
+@wp.func
 def add_along(
     grad_pos: wp.array2d(dtype=wp.vec4), n: wp.int32, v: wp.int32, p: wp.vec4, axis: wp.int32, g: wp.float32
 ):
@@ -163,6 +175,7 @@ def _make(module, vec) -> dict:
         begin: wp.int32,
         run: wp.int32,
         axis: wp.int32,
+        outlines_only: wp.int32,
         size: wp.vec2i,
         pos: wp.array2d(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
@@ -189,7 +202,10 @@ def _make(module, vec) -> dict:
             first = n * size[0] * size[1] + wp.where(axis == 0, row * size[0], row)
             here = rast[first + i * stride]
             there = rast[first + (i + 1) * stride]
-            if here[3] != there[3]:
+            step_here = here[3] != there[3]
+            if step_here and outlines_only != 0:
+                step_here = touch(tri, wp.int32(here[3]) - 1, wp.int32(there[3]) - 1) == 0
+            if step_here:
                 for side in range(2):
                     # The triangle of the pixel `own`; the edge moves into `other` and beyond.
                     r = wp.where(side == 0, here, there)

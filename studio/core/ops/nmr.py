@@ -15,8 +15,11 @@ from studio.core.ops import check
 
 class _Nmr(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, outlines_only: bool
+    ) -> Tensor:
         ctx.save_for_backward(color, rast, pos, tri)
+        ctx.outlines_only = outlines_only
         return color.view_as(color)
 
     @staticmethod
@@ -24,7 +27,7 @@ class _Nmr(torch.autograd.Function):
         color, rast, pos, tri = ctx.saved_tensors
         grad = grads[0]
         if not ctx.needs_input_grad[2]:
-            return grad, None, None, None
+            return grad, None, None, None, None
         n, height, width, channels = color.shape
         grad_pos = torch.zeros_like(pos)
         flat = [rast.view(-1, 4), color.view(-1, channels), grad.contiguous().view(-1, channels)]
@@ -38,6 +41,7 @@ class _Nmr(torch.autograd.Function):
                     launcher.BEGIN,
                     run,
                     axis,
+                    int(ctx.outlines_only),
                     wp.vec2i(width, height),
                     pos,
                     tri,
@@ -46,10 +50,10 @@ class _Nmr(torch.autograd.Function):
                 ],
                 color.device,
             )
-        return grad, None, grad_pos, None
+        return grad, None, grad_pos, None, None
 
 
-def nmr(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
+def nmr(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, outlines_only: bool = False) -> Tensor:
     """The picture as it is, with the gradient of the Neural 3D Mesh Renderer to the vertices.
 
     Stands where `antialias` would. The picture stays hard; backward, every pixel looks along its
@@ -63,6 +67,9 @@ def nmr(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
         rast: [N, H, W, 4] from `rasterize` at the same positions.
         pos: [N, V, 4] clip space, or [V, 4] in range mode.
         tri: [T, 3] int32.
+        outlines_only: leave out edges between triangles that share a vertex and are both seen.
+            The published gradient moves each triangle alone; but there the mesh is one surface,
+            whose other triangles move along, and where colours vary the result is noise.
     Returns:
         [N, H, W, C], color itself.
     Gradients:
@@ -86,5 +93,5 @@ def nmr(color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor) -> Tensor:
     tri = check.triangles(op, tri, color)
     if len(tri) == 0 or color.numel() == 0:
         return color
-    result: Tensor = _Nmr.apply(color, rast.detach(), pos, tri)
+    result: Tensor = _Nmr.apply(color, rast.detach(), pos, tri, outlines_only)
     return result
