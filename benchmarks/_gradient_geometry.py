@@ -133,6 +133,17 @@ def interpolate_cases() -> list[Case]:
     return cases
 
 
+def crossing() -> tuple[Tensor, Tensor]:
+    """Two triangles over the whole image that pass through each other along a line between pixel centres."""
+    flat = torch.tensor([[-3.0, -2.5], [7.0, -3.0], [-2.0, 8.0]])
+    w = torch.tensor([[1.1, 1.4, 1.2], [0.9, 1.3, 1.5]])
+    depth = [torch.zeros(3), 0.25 * (flat[:, 0] - 0.12 - 0.03 * flat[:, 1])]
+    both = [
+        torch.cat([flat * w[i][:, None], (depth[i] * w[i])[:, None], w[i][:, None]], dim=1) for i in (0, 1)
+    ]
+    return torch.cat(both)[None], torch.arange(6, dtype=torch.int32).view(2, 3)
+
+
 def antialias_cases() -> list[Case]:
     """Colours and positions across an outline that stays between the same pixel centres."""
     pos, tri = outline()
@@ -145,7 +156,16 @@ def antialias_cases() -> list[Case]:
     def blend(c: Tensor, p: Tensor, boost: float = 1.0) -> Tensor:
         return antialias(c, rast, p, tri, topology, pos_gradient_boost=boost)
 
+    met, met_tri = crossing()
+    met_rast = rasterize(None, met, met_tri, RESOLUTION)[0]
+    met_edges = Topology.build(met_tri)
+
+    def meet(c: Tensor, p: Tensor) -> Tensor:
+        return antialias(c, met_rast, p, met_tri, met_edges, intersections=True)
+
     return [
+        Case("antialias, intersections", "color", color, lambda c: meet(c, met), 0.1, 1e-5, LINEAR),
+        Case("antialias, intersections", "pos", met, lambda p: meet(color, p), step, limit, ROUNDING),
         Case("antialias", "color", color, lambda c: blend(c, pos), 0.1, 1e-5, LINEAR),
         Case("antialias", "pos", pos, lambda p: blend(color, p), step, limit, ROUNDING),
         Case(
