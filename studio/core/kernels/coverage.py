@@ -186,8 +186,8 @@ def middle_of(pieces: Pieces, i: wp.int32, x: wp.int32, y: wp.int32) -> wp.vec3:
 
 
 @wp.func
-def join(pieces: Pieces, head: wp.int32):
-    """Number the outlines in a pixel: pieces whose edges share a vertex are one."""
+def join(pieces: Pieces, head: wp.int32) -> wp.bool:
+    """Number the outlines in a pixel: pieces whose edges share a vertex are one. True if one is all."""
     i = head
     while i > 0:
         pieces.outline[i - 1] = i - 1
@@ -210,6 +210,13 @@ def join(pieces: Pieces, head: wp.int32):
                     changed = wp.bool(True)
                 j = pieces.next[j - 1]
             i = pieces.next[i - 1]
+    single = wp.bool(True)
+    number = pieces.outline[head - 1]
+    i = pieces.next[head - 1]
+    while i > 0:
+        single = single and pieces.outline[i - 1] == number
+        i = pieces.next[i - 1]
+    return single
 
 
 @wp.func
@@ -329,7 +336,10 @@ def settle_pixel(scene: Scene, pieces: Pieces, head: wp.int32):
     n = target // (scene.width * scene.height)
     x = target % scene.width
     y = (target // scene.width) % scene.height
-    join(pieces, head)
+    if join(pieces, head):
+        number = pieces.outline[head - 1]
+        write(pieces, head, number, target, judge(scene, pieces, head, number, n, x, y))
+        return
     # Of the outlines that the pixel lies within, and of those it lies outside of, the one each
     # that covers most; -1: none.
     lost = wp.int32(-1)
