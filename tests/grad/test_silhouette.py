@@ -19,8 +19,7 @@ def check(result: Result) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_small_pictures(shape: str) -> None:
-    # The coarse cube's corners average out over more places within a pixel than a curve's.
-    check(measure(shape, 64, places=48 if shape == "cube" else 12))
+    check(measure(shape, 64, places=12))
 
 
 @pytest.mark.slow

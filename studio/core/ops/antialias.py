@@ -23,8 +23,8 @@ class Records(NamedTuple):
         out[target] += amount * (color[source] - color[target])
                      + mirror * (color[2 * target - source] - color[target])
 
-    `mirror` is either 0 or equal to `amount`, with the same derivatives. A record with both at
-    zero changes nothing, whatever its pixels are.
+    `mirror` is either 0 or equal to `amount`, with the same derivatives. A record with amounts and
+    derivatives of zero changes nothing; on CUDA most are such.
 
     Attributes:
         pixels: [R, 4] int32: source pixel, target pixel (numbers in the whole batch,
@@ -38,6 +38,8 @@ class Records(NamedTuple):
     amount_b: Tensor
 
 
+# Pieces that fit whatever the size of the image.
+_LEAST_ROOM = 4096
 # A thread works at a few image sizes; more are dropped, oldest first.
 _SCRATCH_SIZES = 4
 _scratch = threading.local()
@@ -75,8 +77,9 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
     bands = len(launcher.bands(device, total))
     counts = torch.zeros(bands, dtype=torch.int32, device=device)
     room = bands * capacity
-    columns = [torch.empty(room, 4, dtype=torch.int32, device=device)]
-    columns += [torch.empty(room, 4, device=device) for _ in range(3)]
+    empty = torch.empty if device.type == "cpu" else torch.zeros
+    columns = [empty(room, 4, dtype=torch.int32, device=device)]
+    columns += [empty(room, 4, device=device) for _ in range(3)]
     height, width = size
     ready = launcher.arguments(
         silhouette.find,
@@ -134,18 +137,26 @@ def find_records(
     device = rast.device
     if screen is None:
         screen = project(pos, height, width)
+    size = (height, width)
     scratch = _take_scratch(device, n * height * width)
-    capacity = max(scratch.capacity, 2 * n * (height + width))
-    found = _cut(pos, screen, edges, (height, width), capacity)
-    counts = found[0].tolist()
-    if max(counts) > capacity:
-        capacity = max(counts)
-        found = _cut(pos, screen, edges, (height, width), capacity)
-    scratch.capacity = capacity
+    if device.type == "cpu":
+        capacity = max(scratch.capacity, 2 * n * (height + width))
+        found = _cut(pos, screen, edges, size, capacity)
+        counts = found[0].tolist()
+        if max(counts) > capacity:
+            capacity = max(counts)
+            found = _cut(pos, screen, edges, size, capacity)
+        scratch.capacity = capacity
+    else:
+        # Reading the count would wait for the device. Room for a quarter of the pixels is more
+        # than outlines that can be told apart take; what is not used stays zero, and does nothing.
+        capacity = n * height * width // 4 + _LEAST_ROOM
+        found = _cut(pos, screen, edges, size, capacity)
+        counts = [capacity]
     _settle(rast, screen, tri, edges, scratch.heads, found)
     _return_scratch(device, scratch)
     parts = [[c[i * capacity : i * capacity + count] for i, count in enumerate(counts)] for c in found[1:4]]
-    return Records(*(torch.cat(part) for part in parts))
+    return Records(*(part[0] if len(part) == 1 else torch.cat(part) for part in parts))
 
 
 def _find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:
