@@ -250,7 +250,7 @@ def cover(
     height: wp.int32,
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
-    order: wp.array(dtype=wp.int32),
+    order: wp.array(dtype=wp.vec2i),
     passed: wp.array(dtype=wp.int64),
     keys: wp.array(dtype=wp.int64),
     tiles: wp.array3d(dtype=wp.int32),
@@ -270,11 +270,15 @@ def cover(
     canvas.tiles = (width - 1) // _TILE + 1
     canvas.width = width
     canvas.height = height
-    for tile in range(tiles.shape[2]):
+    count = ((row_end - row_begin - 1) // _TILE + 1) * canvas.tiles
+    for tile in range(count):
         tiles[band, 0, tile] = _UNKNOWN
         tiles[band, 1, tile] = _AREA
     for i in range(order.shape[0]):
-        record = records[order[i]]
+        record = records[order[i][1]]
+        # Now and then: where the whole band is covered, all that follow are hidden, too.
+        if i % 64 == 63 and not any_open(canvas.far, 0, 0, 0, count, record[2]):
+            break
         n = image_of(images, item_of(record))
         draw_record(canvas, pos, screen, tri, images[n], n, record, True)
     back = wp.int32(0)
@@ -283,8 +287,8 @@ def cover(
     # Back faces are drawn last, and with what tiles know by then: of a closed mesh, all are hidden.
     side = wp.int32(0)
     while side < 2 and (side == 0 or back > 0):
-        if side == 1 and back > tiles.shape[2]:
-            for tile in range(tiles.shape[2]):
+        if side == 1 and back > count:
+            for tile in range(count):
                 if canvas.debt[tile] < _AREA:
                     look_again(canvas, tile // canvas.tiles, tile % canvas.tiles)
         draw_side(canvas, pos, screen, tri, images, packed, records, side == 1)

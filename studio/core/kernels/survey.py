@@ -172,32 +172,35 @@ def front_to_back(
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     buckets: wp.array2d(dtype=wp.int32),
-    spare: wp.array(dtype=wp.int32),
-    order: wp.array(dtype=wp.int32),
+    spare: wp.array(dtype=wp.vec2i),
+    order: wp.array(dtype=wp.vec2i),
 ):
     """Sort the large records, at the ends of the bands' parts, by their least depth.
 
-    A counting sort of 22 bits of the depth, in two passes, by one thread.
+    `order` gets pairs of which the second is the place of a record. A counting sort of 22 bits of
+    the depth, in two passes, by one thread.
     """
     total = wp.int32(0)
     low = wp.int32(0x7FFFFFFF)
     high = wp.int32(-0x7FFFFFFF)
     for band in range(ends.shape[0]):
         for i in range(packed[band][1]):
-            record = ends[band] - 1 - i
-            near = records[record][2]
+            place = ends[band] - 1 - i
+            near = records[place][2]
             low = wp.min(low, near)
             high = wp.max(high, near)
-            order[total] = record
+            order[total] = wp.vec2i(near, place)
             total += 1
     # Depths in [-1, 1] differ in 31 bits; as many of the last are left out as must.
     shift = wp.int64(0)
     while ((wp.int64(high) - wp.int64(low)) >> shift) >= wp.int64(_BUCKETS * _BUCKETS):
         shift += wp.int64(1)
     for i in range(total):
-        digits = wp.int32((wp.int64(records[order[i]][2]) - wp.int64(low)) >> shift)
+        pair = order[i]
+        digits = wp.int32((wp.int64(pair[0]) - wp.int64(low)) >> shift)
         buckets[0, digits & (_BUCKETS - 1)] += 1
         buckets[1, digits >> _DIGITS] += 1
+        order[i] = wp.vec2i(digits, pair[1])
     for p in range(2):
         sum = wp.int32(0)
         for bucket in range(_BUCKETS):
@@ -205,14 +208,14 @@ def front_to_back(
             buckets[p, bucket] = sum
             sum += count
     for i in range(total):
-        record = order[i]
-        digit = wp.int32((wp.int64(records[record][2]) - wp.int64(low)) >> shift) & (_BUCKETS - 1)
-        spare[buckets[0, digit]] = record
+        pair = order[i]
+        digit = pair[0] & (_BUCKETS - 1)
+        spare[buckets[0, digit]] = pair
         buckets[0, digit] += 1
     for i in range(total):
-        record = spare[i]
-        digit = wp.int32((wp.int64(records[record][2]) - wp.int64(low)) >> shift) >> _DIGITS
-        order[buckets[1, digit]] = record
+        pair = spare[i]
+        digit = pair[0] >> _DIGITS
+        order[buckets[1, digit]] = pair
         buckets[1, digit] += 1
 
 

@@ -153,7 +153,7 @@ def _cover_in_bands(job: _Job, cull: bool) -> None:
         launcher.launch_in_band(survey.survey, (images, 1), inputs, device)
 
     launcher.run(device, job.items, look, limit)
-    order = torch.empty(sum(numbers[1] for numbers in packed.tolist()), dtype=torch.int32)
+    order = torch.empty(sum(numbers[1] for numbers in packed.tolist()), 2, dtype=torch.int32)
     if len(order):
         ends = torch.tensor([band.end for band in parts], dtype=torch.int32)
         buckets = torch.zeros(2, 1 << survey.DIGITS, dtype=torch.int32)
