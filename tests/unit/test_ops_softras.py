@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 
 import numpy as np
@@ -233,6 +234,13 @@ def test_a_background_image_shows_where_nothing_is() -> None:
     empty = alpha[..., 0] == 0
     assert 0.05 < empty.float().mean() < 0.9
     assert torch.equal(image[empty], behind[empty])
+
+
+def test_too_much_blur_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    pos, tri, attr = mesh(1)
+    monkeypatch.setattr(sys.modules["studio.core.ops.softras"], "MOST_LISTED", 1000)
+    with pytest.raises(InputError, match=r"softras: faces reach \d+ tiles in all, expected at most 1000"):
+        softras(pos, tri, attr, (64, 64), sigma=1e-2)
 
 
 def test_errors_name_what_is_wrong() -> None:

@@ -23,6 +23,9 @@ AGGREGATIONS = ("soft", "hard")
 BACKGROUND_DEPTH = 1e-3
 """Normalised depth of the background in the softmax (epsilon of the paper)."""
 
+MOST_LISTED = 1 << 30
+"""Pairs of a face and a tile that it reaches; 8 bytes each, and counted in int32."""
+
 CHANNELS = MAX_CHANNELS + 1
 """Longest attribute vector: a full G-buffer and occlusion."""
 
@@ -106,9 +109,15 @@ def _list_faces(pos: Tensor, tri: Tensor, view: Any) -> _Lists:
     dim = (n * down, -(-count // chunk))
     cursor = torch.zeros(n * down * across, dtype=torch.int32, device=device)
     launcher.launch(faces_module.list_faces, dim, [*head, cursor, 0, cursor, cursor], device)
+    total = int(cursor.sum())
+    if total > MOST_LISTED:
+        raise InputError(
+            f"softras: faces reach {total} tiles in all, expected at most {MOST_LISTED}; "
+            "lower sigma, the resolution or the number of images"
+        )
     ends = torch.cumsum(cursor, 0, dtype=torch.int32)
     cursor = ends - cursor
-    listed = torch.empty(int(ends[-1]), dtype=torch.int32, device=device)
+    listed = torch.empty(total, dtype=torch.int32, device=device)
     owner = torch.empty_like(listed)
     launcher.launch(faces_module.list_faces, dim, [*head, cursor, 1, listed, owner], device)
     return _Lists(faces, bounds, ends, listed, owner)
