@@ -274,7 +274,7 @@ def _row(numbers: dict[str, Any]) -> Row:
     size, runs, failed = numbers["resolution"], numbers["runs"], numbers["failed"]
     paper = "converges, about 25 % fail" if size == 4 else "converges, fewer fail"
     end = numbers["end_distance"]
-    ours = f"distance {end:.4f}" if end is not None else "no run converged"
+    ours = f"distance {end:.1e}" if end is not None else "no run converged"
     return Row(
         f"{size} x {size}, {numbers['colors']}",
         paper,

@@ -26,6 +26,9 @@ from studio.experiments.sheet import sheet
 from studio.experiments.views import matrices, to_clip, unit
 
 CELLS = 8
+REACH = 1.01
+"""Half the width of the whole, where the picture's is 1: no outline of it lies in the picture."""
+
 COPIES = (1, 64, 256, 1024)
 LAYOUTS = ("adjacent", "stacked")
 
@@ -87,7 +90,7 @@ def grid_copies(copies: int, layout: str, order: str = "random") -> tuple[Tensor
             depth = depth[torch.randperm(copies, generator=torch.Generator().manual_seed(0))]
         shift = torch.nn.functional.pad(depth[:, None], (2, 0))
         scale = torch.ones(3)
-    corners = (base * scale + shift[:, None]).reshape(-1, 3)
+    corners = ((base * scale + shift[:, None]) * torch.tensor([REACH, REACH, 1.0])).reshape(-1, 3)
     faces = tri + len(base) * torch.arange(copies)[:, None, None]
     return corners, faces.reshape(-1, 3).int()
 
@@ -161,9 +164,9 @@ def _curve(cases: list[Case], size: int) -> Any:
     place = range(len(COPIES))
     for name, color in (("step", LINES[0]), ("rasterization", LINES[1])):
         for layout, dashes in zip(LAYOUTS, ("-", "--")):
-            median = [statistics.median(getattr(c, name)) for c in cases if c.layout == layout]
+            best = [min(getattr(c, name)) for c in cases if c.layout == layout]
             what = "forward + gradient" if name == "step" else "rasterize alone"
-            axes.plot(place, median, dashes, color=color, marker="o", ms=4, lw=1.5, label=f"{what}, {layout}")
+            axes.plot(place, best, dashes, color=color, marker="o", ms=4, lw=1.5, label=f"{what}, {layout}")
     axes.set_ylim(bottom=0)
     axes.set_xticks(list(place), [f"{n}\n{2 * CELLS**2 * n:,} triangles" for n in COPIES])
     axes.set_xlabel("copies of the grid")
@@ -177,31 +180,29 @@ def run(job: Job) -> Outcome:
     """Time all scenes."""
     size = job.settings["resolution"]
     cases = measure(size, job.settings["rounds"], job.settings["order"], job)
-    median = {(c.layout, c.copies): statistics.median(c.step) for c in cases}
+    best = {(c.layout, c.copies): min(c.step) for c in cases}
     rows, numbers = [], []
     for case in cases:
-        one = median[case.layout, 1]
-        ms = median[case.layout, case.copies]
+        one = best[case.layout, 1]
+        ms = best[case.layout, case.copies]
         numbers.append(
             {
                 "layout": case.layout,
                 "copies": case.copies,
                 "triangles": len(case.tri),
-                "median_ms": round(ms, 3),
-                "best_ms": round(min(case.step), 3),
+                "best_ms": round(ms, 3),
+                "median_ms": round(statistics.median(case.step), 3),
                 "forward_median_ms": round(statistics.median(case.forward), 3),
                 "rasterize_median_ms": round(statistics.median(case.rasterization), 3),
                 "rasterize_best_ms": round(min(case.rasterization), 3),
             }
         )
-        versus = (
-            f", {ms / median['adjacent', case.copies]:.2f} x adjacent" if case.layout == "stacked" else ""
-        )
+        versus = f", {ms / best['adjacent', case.copies]:.2f} x adjacent" if case.layout == "stacked" else ""
         ours = f"{ms:.1f} ms, {ms / one:.2f} x one copy{versus}"
         rows.append(Row(f"{case.copies} {case.layout}", "flat; stacked = adjacent", ours))
     order = job.settings["order"]
     drawn = {"random": "in random order", "front": "front to back", "back": "back to front"}[order]
-    notes = [f"{size} x {size}, medians of {job.settings['rounds']} runs, stacked layers drawn {drawn}"]
+    notes = [f"{size} x {size}, best of {job.settings['rounds']} runs, stacked layers drawn {drawn}"]
     return Outcome(_picture(cases), _curve(cases, size), {"cases": numbers}, rows, notes)
 
 

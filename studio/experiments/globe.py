@@ -87,7 +87,16 @@ def _mix(a: Tensor, b: tuple[float, float, float] | Tensor, share: Tensor) -> Te
 
 
 def globe(size: int) -> Tensor:
-    """[1, 6, size, size, 3] a planet in sRGB-like values 0..1: continents, ice, towns and clouds."""
+    """[1, 6, size, size, 3] a planet in sRGB-like values 0..1: continents, ice, towns and clouds.
+
+    Texels are the means of four, so that coasts and roofs are not jagged.
+    """
+    fine = _planet(2 * size)[0].permute(0, 3, 1, 2)
+    return torch.nn.functional.avg_pool2d(fine, 2).permute(0, 2, 3, 1)[None].contiguous()
+
+
+def _planet(size: int) -> Tensor:
+    """[1, 6, size, size, 3] the planet, each texel the colour at its centre."""
     p = torch.nn.functional.normalize(face_directions(size), dim=-1)
     octaves = max(4, size.bit_length() - 1)
     bent = p + 0.18 * torch.stack([fractal(p, 2.1, 5, 100 + 10 * k) for k in range(3)], dim=-1)
@@ -110,7 +119,7 @@ def globe(size: int) -> Tensor:
 
 
 def _towns(land: Tensor, p: Tensor, height: Tensor, size: int) -> Tensor:
-    """Bright blocks of two texels in the inhabited lowlands: the finest detail that a map can hold."""
+    """Bright blocks of two texels in the inhabited lowlands: the finest detail that the map will hold."""
     inhabited = _step(0.15, 0.35, fractal(p, 4.0, 5, 91)) * (height < 0.22)
     lit = cell_values(p * (size / 4), 7) < 0.35
     return _mix(land, (1.0, 0.93, 0.72), inhabited * lit)

@@ -144,8 +144,8 @@ def test_depth_scenes_cover_the_picture_with_as_many_triangles(copies) -> None:
         assert len(tri) == 128 * copies
         area = (corners[tri.long()][:, 1:, :2] - corners[tri.long()][:, :1, :2]).det().abs().sum() / 2
         shown[layout] = float(area)
-    assert shown["adjacent"] == pytest.approx(4, rel=1e-4)
-    assert shown["stacked"] == pytest.approx(4 * copies, rel=1e-4)
+    assert shown["adjacent"] == pytest.approx(4 * depth.REACH**2, rel=1e-4)
+    assert shown["stacked"] == pytest.approx(4 * depth.REACH**2 * copies, rel=1e-4)
 
 
 def test_rotations() -> None:
