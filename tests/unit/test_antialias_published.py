@@ -285,3 +285,21 @@ def test_coverage_is_the_covered_area(name: str) -> None:
         pos = motion.clip_positions(vertices, theta)
         error = (coverage("ours", pos, tri, 64, vertices) - supersampled(pos, tri, 64)).abs()
         assert error.max() < 0.05
+
+
+def test_colours_stay_within_those_around() -> None:
+    """Also on a noisy surface, where several outlines pass a pixel, and at corners."""
+    vertices, tri = motion.shape("sphere 5k")
+    generator = torch.Generator().manual_seed(5)
+    noisy = vertices * (1 + 0.03 * torch.randn(len(vertices), 1, generator=generator, dtype=torch.float64))
+    theta = torch.tensor([0.05, -0.03, 0.85, 0.05, 0.1, 0.07], dtype=torch.float64)
+    star = [(10 + r * math.cos(a), 10 + r * math.sin(a)) for r, a in [(8, 0.3), (3, 1.3), (8, 2.4), (3, 4)]]
+    for pos, faces in ((motion.clip_positions(noisy, theta), tri), (flat(star), QUAD)):
+        rast = rasterize(None, pos, faces, (64, 64))[0]
+        color = torch.rand(1, 64, 64, 2, generator=generator)
+        out = antialias(color, rast, pos, faces)
+        padded = torch.nn.functional.pad(color.permute(0, 3, 1, 2), (1, 1, 1, 1), mode="replicate")
+        around = torch.nn.functional.max_pool2d(padded, 3, 1).permute(0, 2, 3, 1)
+        below = -torch.nn.functional.max_pool2d(-padded, 3, 1).permute(0, 2, 3, 1)
+        assert (out <= around + 1e-4).all()
+        assert (out >= below - 1e-4).all()

@@ -187,10 +187,18 @@ def judge(
 
 
 @wp.func
-def write(pieces: Pieces, head: wp.int32, number: wp.int32, target: wp.int32, out: Outline):
-    """Turn the pieces of an outline into records; without a source they come to nothing."""
+def write(
+    pieces: Pieces, head: wp.int32, number: wp.int32, target: wp.int32, out: Outline, total: wp.float32
+):
+    """Turn the pieces of an outline into records; without a source they come to nothing.
+
+    `total` is how much of the pixel its outlines take away or add: what is left of its own colour
+    must not be negative.
+    """
+    most = wp.max(total, 1.0)
+    share = wp.where(out.mirror and total < 1.0, wp.min((1.0 - total) / wp.max(total, 1.0e-6), 1.0), 0.0)
     inside = out.state == INSIDE
-    sign = wp.where(inside, -1.0, 1.0)
+    sign = wp.where(inside, -1.0, 1.0) / most
     i = head
     while i > 0:
         k = i - 1
@@ -206,8 +214,7 @@ def write(pieces: Pieces, head: wp.int32, number: wp.int32, target: wp.int32, ou
                 amount = sign * coverage(pieces.ends[k], inside)
                 pieces.pixels[k] = wp.vec4i(out.source, target, p[2], p[3])
                 pieces.amount_a[k] = wp.vec4(amount, sign * a[1], sign * a[2], sign * a[3])
-                mirror = wp.where(out.mirror, amount, 0.0)
-                pieces.amount_b[k] = wp.vec4(mirror, sign * b[1], sign * b[2], sign * b[3])
+                pieces.amount_b[k] = wp.vec4(share * amount, sign * b[1], sign * b[2], sign * b[3])
         i = pieces.next[k]
 
 
@@ -220,7 +227,8 @@ def settle_pixel(scene: Scene, pieces: Pieces, head: wp.int32):
     y = (target // scene.width) % scene.height
     if join(pieces, head):
         number = pieces.outline[head - 1]
-        write(pieces, head, number, target, judge(scene, pieces, head, number, n, x, y))
+        only = judge(scene, pieces, head, number, n, x, y)
+        write(pieces, head, number, target, only, wp.abs(only.covered))
         return
     # Of the outlines that the pixel lies within, and of those it lies outside of, the one each
     # that covers most; -1: none.
@@ -247,15 +255,16 @@ def settle_pixel(scene: Scene, pieces: Pieces, head: wp.int32):
         found_lost = judge(scene, pieces, head, lost, n, x, y)
     if won >= 0:
         found_won = judge(scene, pieces, head, won, n, x, y)
+    total = wp.abs(found_lost.covered) + wp.abs(found_won.covered)
     i = head
     while i > 0:
         if pieces.outline[i - 1] == i - 1 and i - 1 != lost and i - 1 != won:
-            write(pieces, head, i - 1, target, nothing)
+            write(pieces, head, i - 1, target, nothing, total)
         i = pieces.next[i - 1]
     if lost >= 0:
-        write(pieces, head, lost, target, found_lost)
+        write(pieces, head, lost, target, found_lost, total)
     if won >= 0:
-        write(pieces, head, won, target, found_won)
+        write(pieces, head, won, target, found_won, total)
 
 
 @wp.kernel(enable_backward=False)

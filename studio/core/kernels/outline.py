@@ -21,6 +21,7 @@ def mirrored(record: wp.vec4i, mirror: wp.float32) -> wp.int32:
 def take_differences(
     begin: wp.int32,
     pixels: wp.array(dtype=wp.vec4i),
+    amount_a: wp.array(dtype=wp.vec4),
     amount_b: wp.array(dtype=wp.vec4),
     image: wp.array2d(dtype=wp.float32),
     difference: wp.array2d(dtype=wp.float32),
@@ -28,10 +29,12 @@ def take_differences(
     """What a unit of the amount changes the target by, before anything is blended."""
     i = begin + wp.tid()
     r = pixels[i]
-    beyond = mirrored(r, amount_b[i][0])
+    mirror = amount_b[i][0]
+    beyond = mirrored(r, mirror)
+    share = wp.where(mirror != 0.0, mirror / amount_a[i][0], 0.0)
     for c in range(image.shape[1]):
         own = image[r[1], c]
-        difference[i, c] = (image[r[0], c] - own) + (image[beyond, c] - own)
+        difference[i, c] = (image[r[0], c] - own) + share * (image[beyond, c] - own)
 
 
 @wp.kernel(enable_backward=False)

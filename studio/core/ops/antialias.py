@@ -23,8 +23,8 @@ class Records(NamedTuple):
         out[target] += amount * (color[source] - color[target])
                      + mirror * (color[2 * target - source] - color[target])
 
-    `mirror` is either 0 or equal to `amount`, with the same derivatives. A record with amounts and
-    derivatives of zero changes nothing; on CUDA most are such.
+    `mirror` is a share of `amount`, 0 to 1, and its derivatives are that share of the amount's. A
+    record with amounts and derivatives of zero changes nothing; on CUDA most are such.
 
     Attributes:
         pixels: [R, 4] int32: source pixel, target pixel (numbers in the whole batch,
@@ -183,7 +183,7 @@ class _Antialias(torch.autograd.Function):
         launcher.launch(
             outline.take_differences,
             count,
-            [0, records.pixels, records.amount_b, color.view(-1, channels), difference],
+            [0, *records, color.view(-1, channels), difference],
             color.device,
             limit=1,
         )

@@ -145,7 +145,7 @@ class _Draw(torch.autograd.Function):
         launcher.launch(
             outline.take_differences,
             count,
-            [0, records.pixels, records.amount_b, image, difference],
+            [0, *records, image, difference],
             pos.device,
             limit=1,
         )
