@@ -46,11 +46,17 @@ def measure(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int) -
 def measure_for(
     calls: dict[str, Callable[[], object]], seconds: float, least: int = 3, most: int = 15
 ) -> dict[str, Times]:
-    """As `measure`, with as many rounds as fit into `seconds` after one warm-up round."""
-    start = time.perf_counter()
+    """As `measure` after one warm-up round, for `seconds` or what `least` and `most` rounds take."""
     measure(calls, 0, 1)
-    once = time.perf_counter() - start
-    return measure(calls, max(least, min(most, int(seconds / once) - 1)), 0)
+    start = time.perf_counter()
+    times = measure(calls, least, 0)
+    for _ in range(most - least):
+        if time.perf_counter() - start > seconds:
+            break
+        for name, more in measure(calls, 1, 0).items():
+            times[name].wall += more.wall
+            times[name].cpu += more.cpu
+    return times
 
 
 def spread(values: list[float]) -> float:

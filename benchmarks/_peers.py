@@ -37,10 +37,10 @@ class Mesa:
     """Fills the buffer that `rasterize` fills, with OpenGL.
 
     Every triangle has its own three vertices, already in clip space: OpenGL 4.1 has no other way
-    to barycentrics that is as fast. Back faces are culled.
+    to barycentrics that is as fast.
     """
 
-    def __init__(self, ctx: Any, model: Model, size: int):
+    def __init__(self, ctx: Any, model: Model, size: int, cull: bool = True):
         import moderngl
 
         self._ctx = ctx
@@ -52,7 +52,7 @@ class Mesa:
         self._depth = ctx.depth_renderbuffer((size, size))
         self._target = ctx.framebuffer([self._image], self._depth)
         self.pixels = np.empty((size, size, 4), np.float32)
-        ctx.enable(moderngl.DEPTH_TEST | moderngl.CULL_FACE)
+        ctx.enable_only(moderngl.DEPTH_TEST | (moderngl.CULL_FACE if cull else 0))
 
     def draw(self) -> None:
         self._target.use()

@@ -98,8 +98,8 @@ def page(hard: list[Result], soft: list[Result]) -> str:
         ]
     if soft:
         parts += [
-            "SoftRas and NMR beside `draw`, ms; meshes above 21k triangles and images above 256² are left "
-            "out, where SoftRas takes seconds:",
+            "SoftRas (sigma and gamma 1e-4) and NMR beside `draw`, ms; meshes above 21k triangles and images "
+            "above 512² are not measured:",
             _soft_table(soft),
         ]
     return "\n\n".join(parts)

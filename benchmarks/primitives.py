@@ -10,7 +10,7 @@ calls of a case taken in turn, medians. What is measured:
     draw            rasterize, interpolate 3 colours and antialias as one operation
     three ops       the same by `rasterize`, `interpolate` and `antialias`
     DEODR           render, and render + backward, which hold projection and shading too
-    softras         soft aggregation
+    softras         soft aggregation, sigma and gamma 1e-4
     nmr             rasterize, interpolate, and the Neural Mesh Renderer's gradient
 
 "+ gradient" is forward and backward, to positions and colours. Ours projects with one matrix
@@ -38,20 +38,18 @@ from studio.core.kernels import launcher
 
 SIZES = (256, 512, 1024, 2048, 4096)
 QUICK_SIZES = (256, 1024)
-SOFT_SIZES = (64, 128, 256)
+SOFT_SIZES = (64, 128, 256, 512)
 SOFT_TRIANGLES = 21_000
-"""SoftRas and NMR take seconds beyond these; so they are left out there."""
+"""SoftRas and NMR are not measured beyond these, where a case would take seconds."""
 
 _NO_DERIVATIVES = ops.RasterizeGLContext(output_db=False)
-_SOFT = {"sigma": 1e-5, "gamma": 1e-4}
-"""Blur over 2 sqrt(sigma) = 0.6 % of the half image, as in SoftRas's own last stages."""
 
 
 class Ours:
     """Our calls for one mesh at one size; `both` variants take the gradient too."""
 
-    def __init__(self, model: Model, size: int):
-        self.model, self.size = model, (size, size)
+    def __init__(self, model: Model, size: int, cull: bool = True):
+        self.model, self.size, self.cull = model, (size, size), cull
         self.matrix = world_to_clip().T.contiguous()
         self.homogeneous = model.homogeneous.clone().requires_grad_()
         self.colors = torch.tensor(model.colors, dtype=torch.float32)[None].requires_grad_()
@@ -60,30 +58,30 @@ class Ours:
 
     def raster(self) -> Tensor:
         rast: Tensor = ops.rasterize(
-            _NO_DERIVATIVES, self.clip, self.model.tri, self.size, cull_backfaces=True
+            _NO_DERIVATIVES, self.clip, self.model.tri, self.size, cull_backfaces=self.cull
         )[0]
         return rast
 
     def draw(self) -> Tensor:
         pos = (self.homogeneous @ self.matrix)[None]
         return ops.draw(
-            pos, self.model.tri, self.colors, self.size, self.model.topology, cull_backfaces=True
+            pos, self.model.tri, self.colors, self.size, self.model.topology, cull_backfaces=self.cull
         )[0]
 
     def three(self) -> Tensor:
         pos, tri = (self.homogeneous @ self.matrix)[None], self.model.tri
-        rast, _ = ops.rasterize(_NO_DERIVATIVES, pos, tri, self.size, cull_backfaces=True)
+        rast, _ = ops.rasterize(_NO_DERIVATIVES, pos, tri, self.size, cull_backfaces=self.cull)
         image, _ = ops.interpolate(self.colors, rast, tri)
         return ops.antialias(image, rast, pos, tri, self.model.topology)
 
     def softras(self) -> Tensor:
         pos = (self.homogeneous @ self.matrix)[None]
-        made: Tensor = ops.softras(pos, self.model.tri, self.colors, self.size, **_SOFT)[0]
+        made: Tensor = ops.softras(pos, self.model.tri, self.colors, self.size)[0]
         return made
 
     def nmr(self) -> Tensor:
         pos, tri = (self.homogeneous @ self.matrix)[None], self.model.tri
-        rast, _ = ops.rasterize(_NO_DERIVATIVES, pos, tri, self.size, cull_backfaces=True)
+        rast, _ = ops.rasterize(_NO_DERIVATIVES, pos, tri, self.size, cull_backfaces=self.cull)
         return ops.nmr(ops.interpolate(self.colors, rast, tri)[0], rast, pos, tri)
 
     def both(self, forward: Callable[[], Tensor]) -> None:
@@ -99,8 +97,8 @@ def _without_gradient(forward: Callable[[], Tensor]) -> Tensor:
         return forward()
 
 
-def _walls(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, list[float]]:
-    return {name: times.wall for name, times in _history.measure_for(calls, seconds).items()}
+def _walls(calls: dict[str, Callable[[], Any]], seconds: float, least: int = 3) -> dict[str, list[float]]:
+    return {name: times.wall for name, times in _history.measure_for(calls, seconds, least).items()}
 
 
 def _one_thread(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str, list[float]]:
@@ -108,9 +106,9 @@ def _one_thread(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str
     walls: dict[str, list[float]] = {}
     former = launcher.use_threads(1)
     try:
-        for i in range(6):
+        for i in range(4):
             launcher.use_threads(former if i % 2 else 1)
-            for name, wall in _walls(calls, seconds / 6).items():
+            for name, wall in _walls(calls, seconds / 4, least=2).items():
                 walls.setdefault(one_thread(name, alone=i % 2 == 0), []).extend(wall)
     finally:
         launcher.use_threads(former)
@@ -118,10 +116,16 @@ def _one_thread(calls: dict[str, Callable[[], Any]], seconds: float) -> dict[str
 
 
 def measure_case(
-    model: Model, size: int, ctx: Any, peer: _peers.Deodr | None, with_threads: bool, seconds: float
+    model: Model,
+    size: int,
+    ctx: Any,
+    peer: _peers.Deodr | None,
+    with_threads: bool,
+    seconds: float,
+    cull: bool = True,
 ) -> Result:
     """Everything that draws with hard edges, one mesh at one size."""
-    ours = Ours(model, size)
+    ours = Ours(model, size, cull)
     calls: dict[str, Callable[[], Any]] = {
         "raster": ours.raster,
         **ours.pair("draw", ours.draw),
@@ -129,7 +133,7 @@ def measure_case(
     }
     mesa = None
     if ctx is not None:
-        mesa = _peers.Mesa(ctx, model, size)
+        mesa = _peers.Mesa(ctx, model, size, cull)
         drawn = torch.tensor(mesa.draw_and_read()[..., 3])
         # Centres on edges, and the narrowest triangles at the smallest size, may go either way.
         _peers.check_same_picture(ours.raster()[0, ..., 3], drawn.numpy(), "Mesa", 0.005)
@@ -159,20 +163,23 @@ def measure_soft(model: Model, size: int, seconds: float) -> Result:
 
 
 def _hard(options: argparse.Namespace, ctx: Any) -> Iterator[Result]:
-    with_peer = _peers.deodr_installed()
-    if not with_peer:
+    # DEODR has gradients with culling only.
+    with_peer = _peers.deodr_installed() and not options.two_sided
+    if not with_peer and not options.two_sided:
         print("deodr is not installed (pip install 'deodr>=0.2'): measured without it")
     for model in models(options.quick):
         peer = _peers.Deodr(model) if with_peer else None
         for size in options.sizes or (QUICK_SIZES if options.quick else SIZES):
-            yield measure_case(model, size, ctx, peer, options.threads, options.seconds)
+            yield measure_case(
+                model, size, ctx, peer, options.threads, options.seconds, not options.two_sided
+            )
 
 
 def _soft(options: argparse.Namespace) -> Iterator[Result]:
     for model in models(options.quick):
         if len(model.faces) <= SOFT_TRIANGLES:
             for size in SOFT_SIZES:
-                yield measure_soft(model, size, options.seconds)
+                yield measure_soft(model, size, options.seconds / 2)
 
 
 def _record(kind: str, result: Result) -> None:
@@ -189,8 +196,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure, print the tables, append to the history."""
     parser = argparse.ArgumentParser(prog="bench primitives", description=__doc__.split("\n")[0])
     parser.add_argument("--quick", action="store_true", help="two spheres at two sizes")
+    parser.add_argument("--two-sided", action="store_true", help="draw back faces too; without DEODR")
     parser.add_argument("--sizes", type=int, nargs="*", help="pixels a side, instead of 256 to 4096")
-    parser.add_argument("--seconds", type=float, default=4.0, help="about so long for each case")
+    parser.add_argument("--seconds", type=float, default=3.0, help="about so long for each case")
     parser.add_argument("--threads", action="store_true", help="also measure on one thread")
     parser.add_argument("--docs", action="store_true", help="write docs/benchmarks.md and its picture")
     parser.add_argument("--dry-run", action="store_true", help="do not append to the history")
