@@ -16,8 +16,6 @@ wp.set_module_options({"enable_backward": False})
 EMPTY_KEY = 0x7FFFFFFFFFFFFFFF
 """Key of a pixel that nothing covers; larger than any depth."""
 
-EMPTY = wp.constant(wp.int64(EMPTY_KEY))
-
 # Pixels beyond which a projected vertex is treated as unbounded (float32 has no sub-pixel
 # precision left there) and the triangle takes the homogeneous path.
 FAR_PIXEL = 1.0e6
