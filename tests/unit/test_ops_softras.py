@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -16,6 +17,15 @@ from tests.softras_reference import softras_reference
 
 SIZE = (13, 18)
 OPTIONS = {"sigma": 4e-3, "gamma": 0.05, "cutoff": 1e-7}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """The reference is many tiny operations: torch's threads would spin between them."""
+    former = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(former)
 
 
 def soup(seed: int, triangles: int = 9, channels: int = 3, spread: float = 0.7) -> dict[str, Tensor]:
