@@ -212,6 +212,24 @@ def test_range_mode_knows_only_outlines_of_its_own_range(device) -> None:
         torch.testing.assert_close(out[i : i + 1], expected, rtol=0, atol=1e-6)
 
 
+def test_any_vertex_is_survived(device) -> None:
+    """NaN, infinity, huge, on and behind the camera plane: finite pictures and gradients."""
+    generator = torch.Generator().manual_seed(0)
+    odd = torch.tensor([float("nan"), float("inf"), -float("inf"), 1e30, -1e20, 0.0, 1e-30, -1.0, 5e7])
+    tri = torch.randint(0, 12, (16, 3), generator=generator, dtype=torch.int32).to(device)
+    for _ in range(40):
+        pos = torch.randn(1, 12, 4, generator=generator)
+        pos[..., 3] += 1.5
+        for place in torch.randint(0, 48, (3,), generator=generator).tolist():
+            pos.view(-1)[place] = odd[int(torch.randint(0, len(odd), (1,), generator=generator))]
+        pos = pos.to(device).requires_grad_()
+        rast = rasterize(None, pos, tri, (24, 24))[0].detach()
+        color = torch.rand(1, 24, 24, 1, generator=generator).to(device)
+        out = antialias(color, rast, pos, tri)
+        assert torch.isfinite(out).all()
+        assert torch.isfinite(torch.autograd.grad(out.sum(), pos, allow_unused=True)[0]).all()
+
+
 def test_errors_name_what_is_wrong() -> None:
     pos = quad(1, 5, 1, 5)
     rast = rasterize(None, pos, QUAD, (8, 8))[0]

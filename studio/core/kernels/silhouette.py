@@ -25,6 +25,9 @@ import warp as wp
 
 wp.set_module_options({"enable_backward": False})
 
+# Pixels from the image at which an edge is given up: double precision ends there.
+FARTHEST = wp.constant(wp.float64(1.0e12))
+
 
 @wp.struct
 class View:
@@ -120,7 +123,7 @@ def put_piece(
     one = wp.float64(1.0)
     middle = wp.float64(0.5) * (begin + end)
     z = edge.p[2] + middle * edge.d[2]
-    if z < -one or z > one:
+    if not (z >= -one and z <= one):
         return
     i = out.begin + wp.atomic_add(out.counts, out.slot, 1)
     if i >= out.end:
@@ -211,6 +214,9 @@ def silhouette(view: View, edge: Edge, out: Output):
         w1 = (one - span[1]) * wp.float64(p[3]) + span[1] * wp.float64(q[3])
         edge.weight_p = wp.vec2d((one - span[0]) / w0, (one - span[1]) / w1)
         edge.weight_q = wp.vec2d(span[0] / w0, span[1] / w1)
+    # False for NaN and infinity, which would never leave the image.
+    if not (wp.abs(edge.p[0]) + wp.abs(edge.p[1]) + wp.abs(edge.d[0]) + wp.abs(edge.d[1]) < FARTHEST):
+        return
     # A displacement in pixels covers d[1] * dx - d[0] * dy; a vertex moves by (dx - X dw) / w.
     half_width = half * wp.float64(view.width)
     half_height = half * wp.float64(view.height)
