@@ -14,46 +14,46 @@ from studio.core.kernels.fused import kernels
 from studio.core.ops import check
 from studio.core.ops.antialias import Records, find_records
 from studio.core.ops.topology import Topology
-from studio.core.ops.visibility import run_length, visible
+from studio.core.ops.visibility import project, run_length, visible
 
 
 def _forward(
-    pos: Tensor, tri: Tensor, attr: Tensor, background: Tensor | None, size: tuple[int, int], cull: bool
+    pos: Tensor,
+    tri: Tensor,
+    attr: Tensor,
+    background: Tensor | None,
+    size: tuple[int, int],
+    cull: bool,
+    screen: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Image and rast; `background` is [1, C] or [N * H * W, C], or None for zero."""
     n, channels = pos.shape[0], attr.shape[-1]
     height, width = size
     device = pos.device
-    keys = visible(pos, tri, height, width, cull)
     rast = torch.empty(n, height, width, 4, device=device)
     out = torch.empty(n, height, width, channels, device=device)
     behind = torch.zeros(1, channels, device=device) if background is None else background
     run = run_length(device, width)
     parts = groups(channels)
+    whole = len(parts) == 1
+    pieces = []
     for first, count in parts:
         span = slice(first, first + count)
-        whole = len(parts) == 1
-        part = out if whole else torch.empty(n, height, width, count, device=device)
-        launcher.launch(
-            kernels(count).forward,
-            n * height * width // run,
-            [
-                launcher.BEGIN,
-                run,
-                pos,
-                tri,
-                attr if whole else attr[..., span].contiguous(),
-                keys,
-                width,
-                height,
-                behind if whole else behind[:, span].contiguous(),
-                part.view(-1, count),
-                rast.view(-1, 4),
-            ],
-            device,
-        )
-        if not whole:
-            out[..., span] = part
+        piece = out if whole else torch.empty(n, height, width, count, device=device)
+        values = attr if whole else attr[..., span].contiguous()
+        back = behind if whole else behind[:, span].contiguous()
+        pieces.append((kernels(count).forward, values, back, piece.view(-1, count)))
+
+    def resolve(band: launcher.Band, keys: Tensor) -> None:
+        begin, end = (row * (width // run) for row in (band.begin, band.end))
+        for kernel, values, back, piece in pieces:
+            inputs = [begin, run, pos, tri, values, keys, width, height, back, piece, rast.view(-1, 4)]
+            launcher.launch_in_band(kernel, end - begin, launcher.arguments(kernel, inputs, device), device)
+
+    # While a band's keys are still near.
+    visible(pos, tri, height, width, cull, screen=screen, then=resolve)
+    if not whole:
+        torch.cat([piece.view(n, height, width, -1) for *_, piece in pieces], dim=3, out=out)
     return out, rast
 
 
@@ -137,8 +137,9 @@ class _Draw(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         channels = attr.shape[-1]
         behind = None if background is None else background.reshape(-1, channels)
-        out, rast = _forward(pos, tri, attr, behind, size, cull)
-        records = find_records(rast, pos, tri, edges)
+        screen = project(pos, *size)
+        out, rast = _forward(pos, tri, attr, behind, size, cull, screen)
+        records = find_records(rast, pos, tri, edges, screen)
         count = len(records.pixels)
         difference = torch.empty(count, channels, device=pos.device)
         image = out.view(-1, channels)

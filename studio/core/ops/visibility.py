@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -97,6 +98,8 @@ def visible(
     ranges: Tensor | None = None,
     passed: Tensor | None = None,
     in_pieces: bool | None = None,
+    screen: Tensor | None = None,
+    then: Callable[[launcher.Band, Tensor], None] | None = None,
 ) -> Tensor:
     """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below.
 
@@ -106,16 +109,22 @@ def visible(
             `tri`; all triangles by default.
         passed: keys of the same layout; only what lies beyond them is found (depth peeling).
         in_pieces: the form made for CUDA, which any device can run; by default there only.
+        screen: what `project` gives, if at hand.
+        then: called with a band of the rows of all images and the keys as soon as the band's
+            keys are there, on the band's thread.
     """
     n = pos.shape[0] if ranges is None else len(ranges)
     device = pos.device
     keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
     if n == 0 or len(tri) == 0 or pos.shape[1] == 0:
-        return keys.fill_(visibility.EMPTY_KEY)
+        keys.fill_(visibility.EMPTY_KEY)
+        if then is not None:
+            launcher.run(device, n * height, lambda band: then(band, keys))
+        return keys
     images, items, most = _images(n, tri, ranges)
     job = _Job(
         pos=pos,
-        screen=project(pos, height, width),
+        screen=project(pos, height, width) if screen is None else screen,
         tri=tri,
         images=images,
         items=items,
@@ -129,12 +138,14 @@ def visible(
     if in_pieces or (in_pieces is None and device.type != "cpu"):
         keys.fill_(visibility.EMPTY_KEY)
         _cover_in_pieces(job, cull)
+        if then is not None:
+            then(launcher.Band(0, 1, 0, n * height), keys)
     else:
-        _cover_in_bands(job, cull)
+        _cover_in_bands(job, cull, then)
     return keys
 
 
-def _cover_in_bands(job: _Job, cull: bool) -> None:
+def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band, Tensor], None] | None) -> None:
     """A survey in bands of items, the large ones sorted, then each band draws its rows."""
     device = job.pos.device
     images, height, width = len(job.images), job.height, job.width
@@ -173,6 +184,8 @@ def _cover_in_bands(job: _Job, cull: bool) -> None:
         job.keys[band.begin * width : band.end * width].fill_(visibility.EMPTY_KEY)
         inputs = [band.index, band.begin, band.end, *drawing[3:]]
         launcher.launch_in_band(cover.cover, 1, inputs, device)
+        if then is not None:
+            then(band, job.keys)
 
     launcher.run(device, images * height, draw)
 
