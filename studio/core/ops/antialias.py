@@ -40,6 +40,8 @@ class Records(NamedTuple):
 
 # Pieces that fit whatever the size of the image.
 _LEAST_ROOM = 4096
+# Fewer edges than this take less time (5 ns each) than a second band takes to wake.
+_FEW_EDGES = 20_000
 # A thread works at a few image sizes; more are dropped, oldest first.
 _SCRATCH_SIZES = 4
 _scratch = threading.local()
@@ -74,7 +76,8 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
     """Pieces of all silhouettes, `capacity` for each band: counts and the columns of `put_piece`."""
     device = pos.device
     total = len(pos) * len(edges)
-    bands = len(launcher.bands(device, total))
+    limit = 1 if total < _FEW_EDGES else None
+    bands = len(launcher.bands(device, total, limit))
     counts = torch.zeros(bands, dtype=torch.int32, device=device)
     room = bands * capacity
     empty = torch.empty if device.type == "cpu" else torch.zeros
@@ -93,7 +96,7 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
         own = [band.begin, chunk, band.end, capacity, band.index, *ready[5:]]
         launcher.launch_in_band(silhouette.find, -(-length // chunk), own, device)
 
-    launcher.run(device, total, work)
+    launcher.run(device, total, work, limit)
     return [counts, *columns]
 
 
