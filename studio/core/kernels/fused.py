@@ -1,13 +1,11 @@
 """Resolve and interpolate in one pass, and its adjoint; a module per channel count.
 
-Along a row the three edge functions are linear: e(d) = e - d * slope, with d the number of pixels
-from the one where the run begins. Starting there, and not at the image's centre, keeps the
+Along a row the three edge functions are linear: e + d * a, with d the distance from the pixel
+where the run of one triangle begins. Starting there, and not at the image's centre, keeps the
 precision of small triangles. For the same reason the gradient of a run of pixels needs only the
 sums of g and d * g, with g the gradient of the edge functions.
 
-The loops over a row are C++ that Warp compiles for CPU and CUDA alike: a run of one triangle is
-found first, so that what is left is a loop without branches over plain memory. Written in Warp's
-dialect the same loops took 1.5 to 2.1 times as long. On CUDA a thread's row is a single pixel.
+The loops over a row are C++ (see `rows`); in Warp's dialect they took 1.5 to 2.1 times as long.
 """
 
 from types import SimpleNamespace
@@ -16,6 +14,7 @@ import warp as wp
 
 from studio.core.kernels.channels import dot_product, variant
 from studio.core.kernels.outline import mirrored
+from studio.core.kernels.rows import BARYCENTRICS, SKIP_EMPTY, TRIANGLE, native
 
 PRELOAD = (3, 4, 11)
 """Counts of the fused kernels compiled ahead: colour; and coverage; a G-buffer without uv."""
@@ -39,42 +38,23 @@ def _make(module, vec) -> dict:
     }
 
 
-# A triangle relative to the pixel (column, fy): q_i = (x_i - X w_i, y_i - Y w_i, w_i), edge functions
-# e_0 = q_1 x q_2 and so on, and by how much they fall per pixel to the right (Olano and Greer 1997).
-_SETUP = """
-    const int* t = triangles + 3 * (size_t)id;
-    const float* p0 = P + 4 * (size_t)t[0];
-    const float* p1 = P + 4 * (size_t)t[1];
-    const float* p2 = P + 4 * (size_t)t[2];
-    const float fx = ((float)column + 0.5f) * step_x - 1.0f;
-    const float w0 = p0[3], x0 = p0[0] - fx * w0, y0 = p0[1] - fy * w0;
-    const float w1 = p1[3], x1 = p1[0] - fx * w1, y1 = p1[1] - fy * w1;
-    const float w2 = p2[3], x2 = p2[0] - fx * w2, y2 = p2[1] - fy * w2;
-    const float e0 = x1 * y2 - y1 * x2;
-    const float e1 = x2 * y0 - y2 * x0;
-    const float e2 = x0 * y1 - y0 * x1;
-    const float s0 = (w1 * y2 - w2 * y1) * step_x;
-    const float s1 = (w2 * y0 - w0 * y2) * step_x;
-    const float s2 = (w0 * y1 - w1 * y0) * step_x;
-    const float total = e0 + e1 + e2;
-    const float total_slope = s0 + s1 + s2;
-    const float* a0 = A + C * (size_t)t[0];
-    const float* a1 = A + C * (size_t)t[1];
-    const float* a2 = A + C * (size_t)t[2];
-    float from_0[C], from_1[C];
-    for (int c = 0; c < C; ++c) {
-        from_0[c] = a0[c] - a2[c];
-        from_1[c] = a1[c] - a2[c];
-    }
+# The attributes of the triangle's corners, the first two relative to the third.
+_CORNERS = """
+        const float* a0 = A + C * (size_t)t[0];
+        const float* a1 = A + C * (size_t)t[1];
+        const float* a2 = A + C * (size_t)t[2];
+        float from_0[C], from_1[C];
+        for (int c = 0; c < C; ++c) {
+            from_0[c] = a0[c] - a2[c];
+            from_1[c] = a1[c] - a2[c];
+        }
 """
 
 _FORWARD = (
     """
     const int C = CHANNELS;
-    const long long EMPTY = 0x7FFFFFFFFFFFFFFFLL;
     const float* P = (const float*)pos.data + (size_t)n * pos.shape[1] * 4;
     const float* A = (const float*)attr.data + (size_t)m * attr.shape[1] * C;
-    const int* triangles = (const int*)tri.data;
     const long long* K = (const long long*)keys.data + first;
     const float* B = (const float*)background.data;
     const size_t per_pixel = background.shape[0] == 1 ? 0 : C;
@@ -84,67 +64,49 @@ _FORWARD = (
     while (k < run) {
         const long long key = K[k];
         int end = k + 1;
-        if (key == EMPTY) {
-            // EMPTY has every bit that a key can have: eight at a time.
-            while (end + 8 <= run && (K[end] & K[end + 1] & K[end + 2] & K[end + 3] & K[end + 4]
-                                      & K[end + 5] & K[end + 6] & K[end + 7]) == EMPTY)
-                end += 8;
-            while (end < run && K[end] == EMPTY) ++end;
+        if (key == NOTHING) {
+"""
+    + SKIP_EMPTY
+    + """
             const float* b = B + (first + (size_t)k) * per_pixel;
             for (int i = k; i < end; ++i, b += per_pixel)
                 for (int c = 0; c < C; ++c) O[(size_t)i * C + c] = b[c];
-            for (size_t i = 4 * (size_t)k; i < 4 * (size_t)end; ++i) R[i] = 0.0f;
+            memset(R + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
             k = end;
             continue;
         }
-        const int id = (int)(key & 0xFFFFFFFFLL);
-        while (end < run && (int)(K[end] & 0xFFFFFFFFLL) == id) ++end;
-        const int column = x + k;
+        const int id = (int)key;
+        while (end < run && (int)K[end] == id) ++end;
+        const float number = (wp::float32)(id + 1);
 """
-    + _SETUP
+    + TRIANGLE
+    + _CORNERS
     + """
-        const float number = (float)(id + 1);
         for (int i = k; i < end; ++i) {
-            const float d = (float)(i - k);
-            const float sum = total - d * total_slope;
-            const float r = sum == 0.0f ? 0.0f : 1.0f / sum;
-            // Clamped: a pixel on an edge may be outside by a rounding error.
-            float u = (e0 - d * s0) * r;
-            float v = (e1 - d * s1) * r;
-            u = u < 1.0f ? u : 1.0f;
-            u = u > 0.0f ? u : 0.0f;
-            v = v < 1.0f - u ? v : 1.0f - u;
-            v = v > 0.0f ? v : 0.0f;
+"""
+    + BARYCENTRICS
+    + """
             for (int c = 0; c < C; ++c)
                 O[(size_t)i * C + c] = from_0[c] * u + from_1[c] * v + a2[c];
-            int bits = (int)(K[i] >> 32);
-            bits = bits < 0 ? bits ^ 0x7FFFFFFF : bits;
-            float z;
-            memcpy(&z, &bits, 4);
-            float* to = R + 4 * (size_t)i;
-            to[0] = u;
-            to[1] = v;
-            to[2] = z;
-            to[3] = number;
         }
         k = end;
     }
 """
 )
 
-# The adjoint of one pixel: u, v and g[C] are set, d is the distance from `column`.
+# The adjoint of one pixel: u, v and pull[C] are set, d is the distance in NDC from the run's begin.
 _PULL = """
-            float gu = g[0] * from_0[0], gv = g[0] * from_1[0];
+            float gu = pull[0] * from_0[0], gv = pull[0] * from_1[0];
             for (int c = 1; c < C; ++c) {
-                gu += g[c] * from_0[c];
-                gv += g[c] * from_1[c];
+                gu += pull[c] * from_0[c];
+                gv += pull[c] * from_1[c];
             }
             for (int c = 0; c < C; ++c) {
-                sum_u[c] += g[c] * u;
-                sum_v[c] += g[c] * v;
-                sum_1[c] += g[c];
+                sum_u[c] += pull[c] * u;
+                sum_v[c] += pull[c] * v;
+                sum_1[c] += pull[c];
             }
-            const float sum = total - d * total_slope;
+            const float sum = total + d * total_x;
             const float r = sum == 0.0f ? 0.0f : 1.0f / sum;
             const float shared = gu * u + gv * v;
             const float h0 = (gu - shared) * r, h1 = (gv - shared) * r, h2 = -shared * r;
@@ -167,9 +129,6 @@ _ADD = """
             }
         }
         if (with_pos) {
-            m0 *= step_x;
-            m1 *= step_x;
-            m2 *= step_x;
             const float dx[3] = {y1 * g2 - y2 * g1, y2 * g0 - y0 * g2, y0 * g1 - y1 * g0};
             const float mx[3] = {y1 * m2 - y2 * m1, y2 * m0 - y0 * m2, y0 * m1 - y1 * m0};
             const float dy[3] = {
@@ -194,7 +153,6 @@ _TARGETS = """
     const int C = CHANNELS;
     const float* P = (const float*)pos.data + (size_t)n * pos.shape[1] * 4;
     const float* A = (const float*)attr.data + (size_t)m * attr.shape[1] * C;
-    const int* triangles = (const int*)tri.data;
     float* GP = (float*)grad_pos.data + (with_pos ? (size_t)n * pos.shape[1] * 4 : 0);
     float* GA = (float*)grad_attr.data + (with_attr ? (size_t)m * attr.shape[1] * C : 0);
 """
@@ -219,14 +177,14 @@ _BACKWARD = (
         }
         while (end < run && R[4 * (size_t)end + 3] == number) ++end;
         const int id = (int)number - 1;
-        const int column = x + k;
 """
-    + _SETUP
+    + TRIANGLE
+    + _CORNERS
     + _SUMS
     + """
         for (int i = k; i < end; ++i) {
-            const float u = R[4 * (size_t)i], v = R[4 * (size_t)i + 1], d = (float)(i - k);
-            const float* g = G + (size_t)i * C;
+            const float u = R[4 * (size_t)i], v = R[4 * (size_t)i + 1], d = (wp::float32)(i - k) * step_x;
+            const float* pull = G + (size_t)i * C;
 """
     + _PULL
     + """
@@ -245,13 +203,14 @@ _SPARSE_BACKWARD = (
     const float* R = (const float*)rast.data + (size_t)pixel * 4;
     const int id = (int)R[3] - 1;
     if (id >= 0) {
-        const int column = x;
+        const int k = 0;
         const float u = R[0], v = R[1], d = 0.0f;
         const float* pulled = (const float*)grad_out.data + (size_t)target * C;
-        float g[C];
-        for (int c = 0; c < C; ++c) g[c] = amount * pulled[c];
+        float pull[C];
+        for (int c = 0; c < C; ++c) pull[c] = amount * pulled[c];
 """
-    + _SETUP
+    + TRIANGLE
+    + _CORNERS
     + _SUMS
     + _PULL
     + _ADD
@@ -261,12 +220,8 @@ _SPARSE_BACKWARD = (
 )
 
 
-def _native(source, vec):
-    return wp.func_native(source.replace("CHANNELS", str(vec._length_)))
-
-
 def _make_forward(module, vec):
-    @_native(_FORWARD, vec)
+    @native(_FORWARD, CHANNELS=vec._length_)
     def row(
         n: int,
         m: int,
@@ -311,7 +266,7 @@ def _make_forward(module, vec):
 
 
 def _make_backward(module, vec):
-    @_native(_BACKWARD, vec)
+    @native(_BACKWARD, CHANNELS=vec._length_)
     def row(
         n: int,
         m: int,
@@ -366,7 +321,7 @@ def _make_backward(module, vec):
 def _make_sparse_backward(module, vec):
     dot = dot_product(vec)
 
-    @_native(_SPARSE_BACKWARD, vec)
+    @native(_SPARSE_BACKWARD, CHANNELS=vec._length_)
     def add_pixel(
         n: int,
         m: int,

@@ -13,49 +13,9 @@ plain memory, they run in vectors. On CUDA a thread's row is a single pixel.
 
 import warp as wp
 
-from studio.core.kernels.visibility import EMPTY_KEY
+from studio.core.kernels.rows import BARYCENTRICS, SKIP_EMPTY, TRIANGLE, native
 
 wp.set_module_options({"enable_backward": False})
-
-# n_i (ax, ay, e), (bx, by, f) and (cx, cy, g) of triangle `id` at the pixel `column` of the row fy.
-_SETUP = """
-        const int* t = (const int*)tri.data + 3 * (size_t)id;
-        const float* p0 = P + 4 * (size_t)t[0];
-        const float* p1 = P + 4 * (size_t)t[1];
-        const float* p2 = P + 4 * (size_t)t[2];
-        const float fx = ((wp::float32)(x + k) + 0.5f) * step_x - 1.0f;
-        const float w0 = p0[3], x0 = p0[0] - fx * w0, y0 = p0[1] - fy * w0;
-        const float w1 = p1[3], x1 = p1[0] - fx * w1, y1 = p1[1] - fy * w1;
-        const float w2 = p2[3], x2 = p2[0] - fx * w2, y2 = p2[1] - fy * w2;
-        const float ax = y1 * w2 - w1 * y2, ay = w1 * x2 - x1 * w2, e = x1 * y2 - y1 * x2;
-        const float bx = y2 * w0 - w2 * y0, by = w2 * x0 - x2 * w0, f = x2 * y0 - y2 * x0;
-        const float cx = y0 * w1 - w0 * y1, cy = w0 * x1 - x0 * w1, g = x0 * y1 - y0 * x1;
-        const float total = e + f + g;
-        const float total_x = ax + bx + cx;
-        const float total_y = ay + by + cy;
-"""
-
-# One pixel, d from the run's begin. Clamped: a pixel on an edge may be outside by a rounding error.
-_BARYCENTRICS = """
-            const float d = (wp::float32)(i - k) * step_x;
-            const float sum = total + d * total_x;
-            const float r = sum == 0.0f ? 0.0f : 1.0f / sum;
-            float u = (e + d * ax) * r;
-            float v = (f + d * bx) * r;
-            u = u < 1.0f ? u : 1.0f;
-            u = u > 0.0f ? u : 0.0f;
-            v = v < 1.0f - u ? v : 1.0f - u;
-            v = v > 0.0f ? v : 0.0f;
-            int bits = (int)(K[i] >> 32);
-            bits ^= (bits >> 31) & 0x7fffffff;
-            float z;
-            memcpy(&z, &bits, 4);
-            float* to = R + 4 * (size_t)i;
-            to[0] = u;
-            to[1] = v;
-            to[2] = z;
-            to[3] = number;
-"""
 
 _RESOLVE = (
     """
@@ -69,11 +29,9 @@ _RESOLVE = (
         const long long key = K[k];
         int end = k + 1;
         if (key == NOTHING) {
-            // It has every bit that a key can have: eight at a time.
-            while (end + 8 <= run && (K[end] & K[end + 1] & K[end + 2] & K[end + 3] & K[end + 4]
-                                      & K[end + 5] & K[end + 6] & K[end + 7]) == NOTHING)
-                end += 8;
-            while (end < run && K[end] == NOTHING) ++end;
+"""
+    + SKIP_EMPTY
+    + """
             memset(R + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
             if (with_db) memset(D + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
             k = end;
@@ -83,13 +41,13 @@ _RESOLVE = (
         while (end < run && (int)K[end] == id) ++end;
         const float number = (wp::float32)(id + 1);
 """
-    + _SETUP
+    + TRIANGLE
     + """
         if (with_db) {
             VECTORS
             for (int i = k; i < end; ++i) {
 """
-    + _BARYCENTRICS
+    + BARYCENTRICS
     + """
                 float* db = D + 4 * (size_t)i;
                 db[0] = (ax - u * total_x) * r * step_x;
@@ -101,7 +59,7 @@ _RESOLVE = (
             VECTORS
             for (int i = k; i < end; ++i) {
 """
-    + _BARYCENTRICS
+    + BARYCENTRICS
     + """
             }
         }
@@ -129,7 +87,7 @@ _RESOLVE_BACKWARD = (
         }
         const int id = (int)number - 1;
 """
-    + _SETUP
+    + TRIANGLE
     + """
         // Sums of the gradients of a, b and their total, by component.
         float gax = 0.0f, gay = 0.0f, gaz = 0.0f;
@@ -206,13 +164,7 @@ _RESOLVE_BACKWARD = (
 )
 
 
-def _native(source: str):
-    # The hint also allows sums in another order, without which they would not become vectors.
-    vectors = "#pragma clang loop vectorize(enable) vectorize_width(8) interleave_count(1)"
-    return wp.func_native(source.replace("VECTORS", vectors).replace("NOTHING", f"{EMPTY_KEY}ll"))
-
-
-@_native(_RESOLVE)
+@native(_RESOLVE)
 def resolve_row(
     n: wp.int32,
     first: wp.int32,
@@ -229,7 +181,7 @@ def resolve_row(
 ): ...
 
 
-@_native(_RESOLVE_BACKWARD)
+@native(_RESOLVE_BACKWARD)
 def pull_row(
     n: wp.int32,
     first: wp.int32,
