@@ -8,10 +8,15 @@ import re
 import hypothesis
 import pytest
 
+from studio.core.device import configure_threads
+
 # The same examples every time where a failure blocks others; new ones at a developer's desk.
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+
+# As the programs do: torch's own threads would take the kernels' cores away.
+configure_threads()
 
 # How many tests skip where a machine lacks something. Each is a check that somebody does not
 # get, so raise a number only for a test that truly cannot run there.
