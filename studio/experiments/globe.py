@@ -98,11 +98,13 @@ def globe(size: int) -> Tensor:
 def _planet(size: int) -> Tensor:
     """[1, 6, size, size, 3] the planet, each texel the colour at its centre."""
     p = torch.nn.functional.normalize(face_directions(size), dim=-1)
-    octaves = max(4, size.bit_length() - 1)
+    # The finest noise has cells of about three of these texels, one and a half of the map's: like a
+    # photograph, the map holds no detail that it could not show.
+    octaves = max(3, size.bit_length() - 3)
     bent = p + 0.18 * torch.stack([fractal(p, 2.1, 5, 100 + 10 * k) for k in range(3)], dim=-1)
     height = fractal(bent, 1.3, octaves, 1, gain=0.56)
-    wet = fractal(bent, 2.3, octaves, 31)
-    latitude = p[..., 1].abs() + 0.12 * fractal(p, 5.0, octaves - 1, 51)
+    wet = fractal(bent, 2.3, octaves - 1, 31)
+    latitude = p[..., 1].abs() + 0.12 * fractal(p, 5.0, max(1, octaves - 2), 51)
     sea = _mix(
         torch.tensor([0.01, 0.05, 0.16]).expand(*p.shape), (0.05, 0.34, 0.46), _step(-0.28, 0.0, height)
     )
@@ -111,17 +113,17 @@ def _planet(size: int) -> Tensor:
     land = _mix(land, (0.36, 0.38, 0.30), _step(0.78, 0.9, latitude))
     land = land * (1 + 0.35 * fractal(bent, 24.0, max(1, octaves - 4), 71))[..., None]
     land = _mix(land, (0.95, 0.96, 1.0), _step(0.62, 0.72, height))
-    out = torch.where((height > 0)[..., None], _towns(land, p, height, size), sea)
+    out = torch.where((height > 0)[..., None], _towns(land, p, height), sea)
     out = _mix(out, (0.93, 0.96, 1.0), _step(0.93, 0.96, latitude))
     swirl = p + 0.12 * torch.stack([fractal(p, 3.0, 5, 200 + 10 * k) for k in range(3)], dim=-1)
-    clouds = fractal(swirl * torch.tensor([1.0, 1.9, 1.0]), 2.6, octaves, 81, gain=0.58)
+    clouds = fractal(swirl * torch.tensor([1.0, 1.9, 1.0]), 2.6, octaves - 1, 81, gain=0.58)
     return _mix(out, (1.0, 1.0, 1.0), 0.95 * _step(0.12, 0.5, clouds))[None].clamp(0, 1).contiguous()
 
 
-def _towns(land: Tensor, p: Tensor, height: Tensor, size: int) -> Tensor:
-    """Bright blocks of two texels in the inhabited lowlands: the finest detail that the map will hold."""
+def _towns(land: Tensor, p: Tensor, height: Tensor) -> Tensor:
+    """Bright blocks in the inhabited lowlands, of one texel of a map of 512, whatever this one's size."""
     inhabited = _step(0.15, 0.35, fractal(p, 4.0, 5, 91)) * (height < 0.22)
-    lit = cell_values(p * (size / 4), 7) < 0.35
+    lit = cell_values(p * 256, 7) < 0.35
     return _mix(land, (1.0, 0.93, 0.72), inhabited * lit)
 
 
