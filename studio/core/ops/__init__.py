@@ -1,4 +1,9 @@
-"""Differentiable primitives on torch tensors, in nvdiffrast's published interface."""
+"""Differentiable primitives on torch tensors, in nvdiffrast's published interface.
+
+A program written for nvdiffrast runs here with `import studio.core.ops as dr`; docs/examples has
+one. On a CPU call `studio.core.device.configure_threads()` first, or torch's own threads take the
+cores from the kernels'.
+"""
 
 from studio.core.ops.antialias import antialias, antialias_construct_topology_hash
 from studio.core.ops.context import (
