@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import warp as wp
 
-from studio.core.kernels.channels import dot_product, variant
-from studio.core.kernels.outline import mirrored
+from studio.core.kernels.channels import variant
+from studio.core.kernels.outline import PULL_ENDS, RECORD
 from studio.core.kernels.rows import BARYCENTRICS, SKIP_EMPTY, TRIANGLE, native
 
 PRELOAD = (3, 4, 11)
@@ -149,8 +149,8 @@ _SUMS = """
         float g0 = 0.0f, g1 = 0.0f, g2 = 0.0f, m0 = 0.0f, m1 = 0.0f, m2 = 0.0f;
 """
 
-_TARGETS = """
-    const int C = CHANNELS;
+# Where image n and its attributes m lie, and their gradients.
+_IMAGE = """
     const float* P = (const float*)pos.data + (size_t)n * pos.shape[1] * 4;
     const float* A = (const float*)attr.data + (size_t)m * attr.shape[1] * C;
     float* GP = (float*)grad_pos.data + (with_pos ? (size_t)n * pos.shape[1] * 4 : 0);
@@ -158,7 +158,8 @@ _TARGETS = """
 """
 
 _BACKWARD = (
-    _TARGETS
+    "    const int C = CHANNELS;"
+    + _IMAGE
     + """
     const float* R = (const float*)rast.data + (size_t)first * 4;
     const float* G = (const float*)grad_out.data + (size_t)first * C;
@@ -198,23 +199,46 @@ _BACKWARD = (
 )
 
 _SPARSE_BACKWARD = (
-    _TARGETS
-    + """
-    const float* R = (const float*)rast.data + (size_t)pixel * 4;
-    const int id = (int)R[3] - 1;
-    if (id >= 0) {
-        const int k = 0;
-        const float u = R[0], v = R[1], d = 0.0f;
-        const float* pulled = (const float*)grad_out.data + (size_t)target * C;
-        float pull[C];
-        for (int c = 0; c < C; ++c) pull[c] = amount * pulled[c];
+    """
+    const int C = CHANNELS;
+    const int image_pixels = width * height;
+    const float step_x = 2.0f / (wp::float32)width, step_y = 2.0f / (wp::float32)height;
+    const int last_record = start + records < pixels.shape[0] ? start + records : pixels.shape[0];
+    for (int i = start; i < last_record; ++i) {
 """
+    + RECORD
+    + """
+        const int part_pixel[3] = {t, s, b};
+        const float part_share[3] = {-(amount + mirror), amount, mirror};
+        const float* pulled = (const float*)grad_out.data + (size_t)t * C;
+        for (int part = 0; part < 3; ++part) {
+            const int pixel = part_pixel[part];
+            const float share = part_share[part];
+            const float* R = (const float*)rast.data + 4 * (size_t)pixel;
+            if (share == 0.0f || pixel < first || pixel >= last || R[3] == 0.0f) continue;
+            const int n = pixel / image_pixels, m = n < attr.shape[0] ? n : attr.shape[0] - 1;
+            const int id = (int)R[3] - 1, x = pixel % width, k = 0;
+            const float fy = ((wp::float32)((pixel / width) % height) + 0.5f) * step_y - 1.0f;
+            const float u = R[0], v = R[1], d = 0.0f;
+            float pull[C];
+            for (int c = 0; c < C; ++c) pull[c] = share * pulled[c];
+"""
+    + _IMAGE
     + TRIANGLE
     + _CORNERS
     + _SUMS
     + _PULL
     + _ADD
     + """
+        }
+        if (with_pos && t >= first && t < last) {
+            const float* D = (const float*)difference.data + (size_t)i * C;
+            float g = 0.0f;
+            for (int c = 0; c < C; ++c) g += pulled[c] * D[c];
+"""
+    + PULL_ENDS
+    + """
+        }
     }
 """
 )
@@ -319,22 +343,22 @@ def _make_backward(module, vec):
 
 
 def _make_sparse_backward(module, vec):
-    dot = dot_product(vec)
-
     @native(_SPARSE_BACKWARD, CHANNELS=vec._length_)
-    def add_pixel(
-        n: int,
-        m: int,
-        pixel: int,
-        x: int,
-        target: int,
-        amount: float,
-        fy: float,
-        step_x: float,
+    def add_records(
+        first: int,
+        last: int,
+        start: int,
+        records: int,
+        pixels: wp.array(dtype=wp.vec4i),
+        amount_a: wp.array(dtype=wp.vec4),
+        amount_b: wp.array(dtype=wp.vec4),
+        difference: wp.array(dtype=vec),
         pos: wp.array2d(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         rast: wp.array(dtype=wp.vec4),
+        width: int,
+        height: int,
         with_pos: int,
         with_attr: int,
         grad_out: wp.array(dtype=vec),
@@ -347,6 +371,7 @@ def _make_sparse_backward(module, vec):
         begin: wp.int32,
         end: wp.int32,
         run: wp.int32,
+        records: wp.int32,
         pixels: wp.array(dtype=wp.vec4i),
         amount_a: wp.array(dtype=wp.vec4),
         amount_b: wp.array(dtype=wp.vec4),
@@ -370,34 +395,10 @@ def _make_sparse_backward(module, vec):
         amount's. Every band sees all records and takes the pixels that are its own, so that
         bands made of whole images need no copies of the gradient.
         """
-        i = wp.tid()
-        r = pixels[i]
-        da = amount_a[i]
-        db = amount_b[i]
-        first = begin * run
-        last = end * run
-        step_x = 2.0 / wp.float32(width)
-        for part in range(3):
-            pixel = r[1]
-            share = -(da[0] + db[0])
-            if part == 1:
-                pixel = r[0]
-                share = da[0]
-            elif part == 2:
-                pixel = mirrored(r, db[0])
-                share = db[0]
-            if share != 0.0 and pixel >= first and pixel < last:
-                n = pixel // (width * height)
-                m = wp.min(n, attr.shape[0] - 1)
-                fy = (wp.float32((pixel // width) % height) + 0.5) * (2.0 / wp.float32(height)) - 1.0
-                add_pixel(
-                    n, m, pixel, pixel % width, r[1], share, fy, step_x,
-                    pos, tri, attr, rast, with_pos, with_attr, grad_out, grad_pos, grad_attr,
-                )  # fmt: skip
-        if with_pos != 0 and r[1] >= first and r[1] < last:
-            g = dot(grad_out[r[1]], difference[i])
-            n = r[1] // (width * height)
-            wp.atomic_add(grad_pos, n, r[2], wp.vec4(g * da[1], g * da[2], 0.0, g * da[3]))
-            wp.atomic_add(grad_pos, n, r[3], wp.vec4(g * db[1], g * db[2], 0.0, g * db[3]))
+        add_records(
+            begin * run, end * run, wp.tid() * records, records,
+            pixels, amount_a, amount_b, difference, pos, tri, attr, rast, width, height,
+            with_pos, with_attr, grad_out, grad_pos, grad_attr,
+        )  # fmt: skip
 
     return sparse_backward

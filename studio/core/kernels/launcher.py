@@ -266,6 +266,20 @@ def run(device: torch.device, length: int, body: Callable[[Band], None], limit: 
             pool().run(parts, body)
 
 
+def copied(tensor: Tensor) -> Tensor:
+    """A copy of a contiguous tensor, made in bands."""
+    out = torch.empty_like(tensor)
+    flat, target = tensor.view(-1), out.view(-1)
+    # Below a megabyte handing a band over takes as long as copying it.
+    limit = 1 + flat.numel() * flat.element_size() // (1 << 20)
+
+    def copy(band: Band) -> None:
+        target[band.begin : band.end].copy_(flat[band.begin : band.end])
+
+    run(tensor.device, flat.numel(), copy, limit)
+    return out
+
+
 def arguments(kernel: Any, inputs: Sequence[Any], device: torch.device) -> list[Any]:
     """Inputs of a kernel, tensors turned to arrays; loads its module. Share it between bands."""
     entry = _entry(kernel, device)

@@ -175,29 +175,35 @@ def _find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) 
     return Records(*(torch.cat(part) for part in zip(*parts)))
 
 
+def over_records(kernel: Any, records: Records, *inputs: Any) -> None:
+    """Run a kernel of `kernels.outline` over all records.
+
+    On CPU one thread takes them all: they are a few thousand, and nothing is added twice at once.
+    """
+    count, device = len(records.pixels), records.pixels.device
+    run = max(1, count) if device.type == "cpu" else 1
+    launcher.launch(kernel, -(-count // run), [run, *records, *inputs], device, limit=1)
+
+
+def blend(records: Records, color: Tensor, out: Tensor) -> Tensor:
+    """Blend `out` [P, C] by the colours of `color` [P, C], which may be the same.
+
+    Returns:
+        [R, C] what a unit of each amount changes.
+    """
+    difference = torch.empty(len(records.pixels), color.shape[-1], device=color.device)
+    over_records(outline.take_differences, records, color, difference)
+    over_records(outline.blend_in_place, records, difference, out)
+    return difference
+
+
 class _Antialias(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, color: Tensor, pos: Tensor, boost: float, *found: Tensor) -> Tensor:
         records = Records(*found)
         channels = color.shape[-1]
-        count = len(records.pixels)
-        out = color.clone()
-        difference = torch.empty(count, channels, device=color.device)
-        launcher.launch(
-            outline.take_differences,
-            count,
-            [0, *records, color.view(-1, channels), difference],
-            color.device,
-            limit=1,
-        )
-        # A few thousand records at most: one band, so nothing is added twice at once.
-        launcher.launch(
-            outline.blend_in_place,
-            count,
-            [records.pixels, records.amount_a, difference, out.view(-1, channels)],
-            color.device,
-            limit=1,
-        )
+        out = launcher.copied(color)
+        difference = blend(records, color.view(-1, channels), out.view(-1, channels))
         ctx.save_for_backward(difference, *records)
         ctx.pos_shape = pos.shape
         ctx.boost = boost
@@ -205,29 +211,19 @@ class _Antialias(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        difference, *records = ctx.saved_tensors
+        difference, *found = ctx.saved_tensors
+        records = Records(*found)
         grad_out = grads[0].contiguous()
         _, height, width, channels = grad_out.shape
         flat = grad_out.view(-1, channels)
         grad_color = grad_pos = None
         if ctx.needs_input_grad[0]:
-            grad_color = grad_out.clone()
-            launcher.launch(
-                outline.pull_colors,
-                len(difference),
-                [*records, flat, grad_color.view(-1, channels)],
-                grad_out.device,
-                limit=1,
-            )
+            grad_color = launcher.copied(grad_out)
+            over_records(outline.pull_colors, records, flat, grad_color.view(-1, channels))
         if ctx.needs_input_grad[1]:
             grad_pos = torch.zeros(ctx.pos_shape, device=grad_out.device)
-            launcher.launch(
-                outline.pull_positions,
-                len(difference),
-                [*records, difference, height * width, ctx.boost, flat, grad_pos],
-                grad_out.device,
-                limit=1,
-            )
+            inputs = [difference, height * width, ctx.boost, flat, grad_pos]
+            over_records(outline.pull_positions, records, *inputs)
         return grad_color, grad_pos, None, None, None, None
 
 

@@ -12,7 +12,7 @@ from studio.core.kernels import launcher, outline
 from studio.core.kernels.channels import groups
 from studio.core.kernels.fused import kernels
 from studio.core.ops import check
-from studio.core.ops.antialias import Records, find_records
+from studio.core.ops.antialias import Records, blend, find_records, over_records
 from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import project, run_length, visible
 
@@ -92,8 +92,10 @@ def _backward(
         if found is not None:
             records, difference = found
             change = difference if whole else difference[:, span].contiguous()
-            inputs = [launcher.BEGIN, launcher.END, run, *records, change, *shared]
-            then = [(kernels(count).sparse_backward, len(change), inputs)]
+            records_run = len(change) if pos.device.type == "cpu" else 1
+            threads = len(change) // max(1, records_run)
+            inputs = [launcher.BEGIN, launcher.END, run, records_run, *records, change, *shared]
+            then = [(kernels(count).sparse_backward, threads, inputs)]
         launcher.launch(
             kernels(count).backward, n * rows, [launcher.BEGIN, run, *shared], pos.device, then=then
         )
@@ -140,24 +142,8 @@ class _Draw(torch.autograd.Function):
         screen = project(pos, *size)
         out, rast = _forward(pos, tri, attr, behind, size, cull, screen)
         records = find_records(rast, pos, tri, edges, screen)
-        count = len(records.pixels)
-        difference = torch.empty(count, channels, device=pos.device)
         image = out.view(-1, channels)
-        launcher.launch(
-            outline.take_differences,
-            count,
-            [0, *records, image, difference],
-            pos.device,
-            limit=1,
-        )
-        # A few thousand records: one band, so nothing is added twice at once.
-        launcher.launch(
-            outline.blend_in_place,
-            count,
-            [records.pixels, records.amount_a, difference, image],
-            pos.device,
-            limit=1,
-        )
+        difference = blend(records, image, image)
         ctx.save_for_backward(pos, tri, attr, rast, difference, *records)
         ctx.background = None if background is None else background.shape
         ctx.mark_non_differentiable(rast)
@@ -183,7 +169,7 @@ def _pull_background(rast: Tensor, grad_out: Tensor, records: Records, shape: to
     """Gradient of the background: that of empty pixels, and what was blended out of them."""
     flat = grad_out.view(-1, grad_out.shape[3])
     total = flat.clone()
-    launcher.launch(outline.pull_colors, len(records.pixels), [*records, flat, total], rast.device, limit=1)
+    over_records(outline.pull_colors, records, flat, total)
     total *= rast.view(-1, 4)[:, 3:] == 0
     return total.view(shape) if len(shape) == 4 else total.sum(0)
 
