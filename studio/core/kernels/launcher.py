@@ -274,7 +274,8 @@ def copied(tensor: Tensor) -> Tensor:
     limit = 1 + flat.numel() * flat.element_size() // (1 << 20)
 
     def copy(band: Band) -> None:
-        target[band.begin : band.end].copy_(flat[band.begin : band.end])
+        with torch.no_grad():  # which each thread has to say for itself
+            target[band.begin : band.end].copy_(flat[band.begin : band.end])
 
     run(tensor.device, flat.numel(), copy, limit)
     return out
