@@ -35,8 +35,8 @@ GAUSSIAN_PIXELS = 0.5
 PAPER = {"with mips": 32.9, "without mips": 25.6}
 
 PARAMS = (
-    Param("faces", 128, "int", 8, 2048, help="Texels along each cube face; the paper's are 512."),
-    Param("resolution", 128, "int", 16, 2048, help="Pixels each way; the paper's 512."),
+    Param("faces", 256, "int", 8, 2048, help="Texels along each cube face; the paper's are 512."),
+    Param("resolution", 256, "int", 16, 2048, help="Pixels each way; the paper's 512."),
     Param("steps", 20_000, "int", 1, 1_000_000, help="Steps of Adam; the paper's 20000."),
     Param("mips", "both", "choice", choices=("both", "with", "without"), help="Which lookups to learn with."),
     Param("filter", "gaussian", "choice", choices=FILTERS, help="Of the references' samples."),
