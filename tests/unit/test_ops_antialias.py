@@ -244,3 +244,20 @@ def test_errors_name_what_is_wrong() -> None:
         antialias(color, rast, pos, QUAD, "hash")
     with pytest.raises(ShapeError, match="topology: tri names a vertex outside 0 to 1"):
         Topology.build(QUAD, torch.zeros(2, 3))
+
+
+def test_many_coincident_outlines_behind_change_nothing() -> None:
+    square = torch.tensor([[-0.63, -0.41], [0.52, -0.41], [0.52, 0.67], [-0.63, 0.67]])
+    triangles = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
+
+    def picture(layers: int) -> Tensor:
+        depth = torch.linspace(-0.9, 0.9, layers).repeat_interleave(4)[:, None]
+        pos = torch.cat([square.repeat(layers, 1), depth, torch.ones_like(depth)], dim=1)[None]
+        tri = torch.cat([triangles + 4 * i for i in range(layers)])
+        color = torch.linspace(1.0, 0.0, layers).repeat_interleave(4)[None, :, None].contiguous()
+        image, rast = rasterize_interpolate(pos, tri, color, (32, 32))
+        return antialias(image, rast, pos, tri)
+
+    one, many = picture(1), picture(40)
+    assert 0 < float(one[0, :, 5].max()) < 1  # the outline does blend there
+    torch.testing.assert_close(many, one, rtol=0, atol=1e-5)

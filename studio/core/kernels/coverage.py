@@ -21,6 +21,11 @@ wp.set_module_options({"enable_backward": False})
 TIE = wp.constant(1.0e-5)
 
 
+# Pieces in a pixel from which it pays to look first which of them can be seen: comparing pieces
+# with each other takes the square of their number.
+CROWD = wp.constant(16)
+
+
 @wp.struct
 class Outline:
     """Joined pieces within a pixel, and what they do to it."""
@@ -219,12 +224,56 @@ def write(
 
 
 @wp.func
-def settle_pixel(scene: Scene, pieces: Pieces, head: wp.int32):
-    """Records of one pixel."""
-    target = pieces.pixels[head - 1][1]
+def crowded(pieces: Pieces, head: wp.int32) -> wp.bool:
+    count = wp.int32(0)
+    i = head
+    while i > 0 and count < CROWD:
+        count += 1
+        i = pieces.next[i - 1]
+    return count == CROWD
+
+
+@wp.func
+def leave_hidden(
+    scene: Scene, pieces: Pieces, head: wp.int32, target: wp.int32, n: wp.int32, x: wp.int32, y: wp.int32
+) -> wp.int32:
+    """The chain's new head, without pieces whose surface is seen neither here nor beside; 0: none."""
+    kept = wp.int32(0)
+    i = head
+    while i > 0:
+        k = i - 1
+        following = pieces.next[k]
+        at = middle_of(pieces, k, x, y)
+        seen = wp.bool(False)
+        for side in range(5):
+            dx = wp.where(side == 1, 1, 0) - wp.where(side == 2, 1, 0)
+            dy = wp.where(side == 3, 1, 0) - wp.where(side == 4, 1, 0)
+            if not seen:
+                seen = relation(scene, pieces, k, n, x + dx, y + dy, at) == INSIDE
+        if seen:
+            pieces.next[k] = kept
+            kept = i
+        else:
+            p = pieces.pixels[k]
+            pieces.pixels[k] = wp.vec4i(target, target, p[2], p[3])
+            pieces.amount_a[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+            pieces.amount_b[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+        i = following
+    return kept
+
+
+@wp.func
+def settle_pixel(scene: Scene, pieces: Pieces, first: wp.int32):
+    """Records of one pixel, whose pieces begin with number first - 1."""
+    target = pieces.pixels[first - 1][1]
+    head = first
     n = target // (scene.width * scene.height)
     x = target % scene.width
     y = (target // scene.width) % scene.height
+    if crowded(pieces, head):
+        head = leave_hidden(scene, pieces, head, target, n, x, y)
+        if head == 0:
+            return
     if join(pieces, head):
         number = pieces.outline[head - 1]
         only = judge(scene, pieces, head, number, n, x, y)
