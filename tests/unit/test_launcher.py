@@ -265,5 +265,6 @@ def test_copies_are_made_in_bands_without_a_graph(threads) -> None:
     large = torch.rand(3, 1 << 18).requires_grad_()  # three megabytes, so that bands share it
     with torch.no_grad():
         copy = launcher.copied(large)
-    assert torch.equal(copy, large) and not copy.requires_grad
+    assert torch.equal(copy, large)
+    assert not copy.requires_grad
     assert copy.data_ptr() != large.data_ptr()
