@@ -36,24 +36,26 @@ def _forward(
     run = run_length(device, width)
     parts = groups(channels)
     whole = len(parts) == 1
-    pieces = []
+    keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
+    pieces, ready = [], []
     for first, count in parts:
         span = slice(first, first + count)
-        piece = out if whole else torch.empty(n, height, width, count, device=device)
+        pieces.append(out if whole else torch.empty(n, height, width, count, device=device))
         values = attr if whole else attr[..., span].contiguous()
         back = behind if whole else behind[:, span].contiguous()
-        pieces.append((kernels(count).forward, values, back, piece.view(-1, count)))
+        kernel = kernels(count).forward
+        inputs = [0, run, pos, tri, values, keys, width, height, back, pieces[-1].view(-1, count)]
+        ready.append((kernel, launcher.arguments(kernel, [*inputs, rast.view(-1, 4)], device)))
 
-    def resolve(band: launcher.Band, keys: Tensor) -> None:
+    def resolve(band: launcher.Band) -> None:
         begin, end = (row * (width // run) for row in (band.begin, band.end))
-        for kernel, values, back, piece in pieces:
-            inputs = [begin, run, pos, tri, values, keys, width, height, back, piece, rast.view(-1, 4)]
-            launcher.launch_in_band(kernel, end - begin, launcher.arguments(kernel, inputs, device), device)
+        for kernel, inputs in ready:
+            launcher.launch_in_band(kernel, end - begin, [begin, *inputs[1:]], device)
 
     # While a band's keys are still near.
-    visible(pos, tri, height, width, cull, screen=screen, then=resolve)
+    visible(pos, tri, height, width, cull, screen=screen, keys=keys, then=resolve)
     if not whole:
-        torch.cat([piece.view(n, height, width, -1) for *_, piece in pieces], dim=3, out=out)
+        torch.cat(pieces, dim=3, out=out)
     return out, rast
 
 

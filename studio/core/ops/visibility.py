@@ -99,7 +99,8 @@ def visible(
     passed: Tensor | None = None,
     in_pieces: bool | None = None,
     screen: Tensor | None = None,
-    then: Callable[[launcher.Band, Tensor], None] | None = None,
+    keys: Tensor | None = None,
+    then: Callable[[launcher.Band], None] | None = None,
 ) -> Tensor:
     """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below.
 
@@ -110,16 +111,18 @@ def visible(
         passed: keys of the same layout; only what lies beyond them is found (depth peeling).
         in_pieces: the form made for CUDA, which any device can run; by default there only.
         screen: what `project` gives, if at hand.
-        then: called with a band of the rows of all images and the keys as soon as the band's
-            keys are there, on the band's thread.
+        keys: where to write them, [N * H * W] int64.
+        then: called with a band of the rows of all images as soon as its keys are there, on
+            the band's thread.
     """
     n = pos.shape[0] if ranges is None else len(ranges)
     device = pos.device
-    keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
+    if keys is None:
+        keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
     if n == 0 or len(tri) == 0 or pos.shape[1] == 0:
         keys.fill_(visibility.EMPTY_KEY)
         if then is not None:
-            launcher.run(device, n * height, lambda band: then(band, keys))
+            launcher.run(device, n * height, then)
         return keys
     images, items, most = _images(n, tri, ranges)
     job = _Job(
@@ -139,7 +142,7 @@ def visible(
         keys.fill_(visibility.EMPTY_KEY)
         _cover_in_pieces(job, cull)
         if then is not None:
-            then(launcher.Band(0, 1, 0, n * height), keys)
+            then(launcher.Band(0, 1, 0, n * height))
     else:
         _cover_in_bands(job, cull, then)
     return keys
@@ -185,7 +188,7 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band, Tensor
         inputs = [band.index, band.begin, band.end, *drawing[3:]]
         launcher.launch_in_band(cover.cover, 1, inputs, device)
         if then is not None:
-            then(band, job.keys)
+            then(band)
 
     launcher.run(device, images * height, draw)
 
