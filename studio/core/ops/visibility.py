@@ -148,7 +148,7 @@ def visible(
     return keys
 
 
-def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band, Tensor], None] | None) -> None:
+def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None] | None) -> None:
     """A survey in bands of items, the large ones sorted, then each band draws its rows."""
     device = job.pos.device
     images, height, width = len(job.images), job.height, job.width
