@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studio.core import ops
 from tests import ops_reference as reference
-from tests.soak.test_optim_soak import resident_mb
+from tests.soak.memory import in_use_mb
 
 SIZE = 128  # one float32 image of four channels is 256 KB
 
@@ -86,11 +86,11 @@ def tensors_alive() -> int:
 
 def soak(call: Callable[[], list[Tensor]], count: int, allowed_mb: float) -> None:
     run(call, 20)  # caches and the allocator fill up
-    tensors, before = tensors_alive(), resident_mb()
+    tensors, before = tensors_alive(), in_use_mb()
     run(call, count)
     # Caches come and go by a few; a leak is at least one a pass.
     assert tensors_alive() <= tensors + 4
-    assert resident_mb() - before < allowed_mb
+    assert in_use_mb() - before < allowed_mb
 
 
 NAMES = list(operations())

@@ -13,17 +13,12 @@ import pytest
 from studio.core.optim import messages as m
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.worker import Worker
+from tests.soak.memory import in_use_mb
 from tests.unit.optim_scenes import coloured_ball, photograph
 from tests.unit.test_optim_fit import tiny
 from tests.unit.test_optim_worker import wait_for
 
 RESTING = ("idle", "paused", "done", "stopped", "failed")
-
-
-def resident_mb() -> float:
-    """Resident memory of this process now."""
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / 2**20
 
 
 def play(worker: Worker, problem: FitProblem, cycles: int, pick: random.Random) -> None:
@@ -51,14 +46,14 @@ def soak(cycles: int, allowed_mb: float) -> None:
     problem = FitProblem(photograph(coloured_ball(), count=6, size=32))
     worker = Worker(make_fit=make)
     play(worker, problem, 5, random.Random(0))  # caches and pools fill up
-    threads, before = threading.active_count(), resident_mb()
+    threads, before = threading.active_count(), in_use_mb()
     play(worker, problem, cycles, random.Random(1))
     assert worker.status.phase != "failed", worker.status.note
     assert threading.active_count() == threads
     worker.close()
     gc.collect()
     assert sum(ref() is not None for ref in fits) == 0
-    assert resident_mb() - before < allowed_mb
+    assert in_use_mb() - before < allowed_mb
 
 
 @pytest.mark.timeout(120)
@@ -81,7 +76,7 @@ def test_a_long_fit_keeps_its_memory():
     fit.prepare()
     for _ in range(2500):  # past the last change of stage
         fit.step()
-    before = resident_mb()
+    before = in_use_mb()
     while fit.steps_done < fit.steps:
         fit.step()
-    assert resident_mb() - before < 15
+    assert in_use_mb() - before < 15
