@@ -192,6 +192,15 @@ def judge(
 
 
 @wp.func
+def erase(pieces: Pieces, k: wp.int32, target: wp.int32):
+    """Make a piece a record that does nothing."""
+    p = pieces.pixels[k]
+    pieces.pixels[k] = wp.vec4i(target, target, p[2], p[3])
+    pieces.amount_a[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+    pieces.amount_b[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+
+
+@wp.func
 def write(
     pieces: Pieces, head: wp.int32, number: wp.int32, target: wp.int32, out: Outline, total: wp.float32
 ):
@@ -212,9 +221,7 @@ def write(
             b = pieces.amount_b[k]
             p = pieces.pixels[k]
             if out.source < 0:
-                pieces.pixels[k] = wp.vec4i(target, target, p[2], p[3])
-                pieces.amount_a[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
-                pieces.amount_b[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+                erase(pieces, k, target)
             else:
                 amount = sign * coverage(pieces.ends[k], inside)
                 pieces.pixels[k] = wp.vec4i(out.source, target, p[2], p[3])
@@ -254,10 +261,7 @@ def leave_hidden(
             pieces.next[k] = kept
             kept = i
         else:
-            p = pieces.pixels[k]
-            pieces.pixels[k] = wp.vec4i(target, target, p[2], p[3])
-            pieces.amount_a[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
-            pieces.amount_b[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
+            erase(pieces, k, target)
         i = following
     return kept
 
