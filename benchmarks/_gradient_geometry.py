@@ -192,7 +192,7 @@ def fused_cases() -> list[Case]:
     colors, behind = random(1, 4, 3, seed=8), random(1, *RESOLUTION, 3, seed=9)
 
     def picture(p: Tensor, a: Tensor, b: Tensor) -> Tensor:
-        return draw(p, shape_tri, a, RESOLUTION, topology, background=b)[0]
+        return draw(p, shape_tri, a, RESOLUTION, topology, background=b)
 
     return [
         Case(

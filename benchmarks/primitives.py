@@ -66,7 +66,7 @@ class Ours:
         pos = (self.homogeneous @ self.matrix)[None]
         return ops.draw(
             pos, self.model.tri, self.colors, self.size, self.model.topology, cull_backfaces=self.cull
-        )[0]
+        )
 
     def three(self) -> Tensor:
         pos, tri = (self.homogeneous @ self.matrix)[None], self.model.tri

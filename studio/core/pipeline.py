@@ -116,7 +116,7 @@ def render(
     pos = clip_positions(tensors.vertices, cameras)
     chosen = [effect for effect in registry().values() if effect.name in (effects or {})]
     shaded = any(effect.stage == "shade" for effect in chosen)
-    if how.name == "antialias" and not shaded and not tensors.textured and wanted == {"rast"}:
+    if how.name == "antialias" and not shaded and not tensors.textured and not wanted:
         rgba = _draw_albedo(frame, tensors, pos, cull_backfaces)
     else:
         _geometry_buffer(frame, tensors, pos, wanted | {"albedo"}, cull_backfaces, how)
@@ -134,7 +134,7 @@ def render(
 
 def _wanted(effects: Effects, channels: Iterable[str]) -> set[str]:
     """Channels to make; InputError for unknown names."""
-    wanted = {"rast"}
+    wanted: set[str] = set()
     for name in effects:
         wanted |= set(get(name).reads)
     for name in channels:
@@ -174,9 +174,7 @@ def _draw_albedo(frame: Frame, tensors: SceneTensors, pos: Tensor, cull: bool) -
     size = (frame.cameras.height, frame.cameras.width)
     check_background("render", frame.background, torch.Size((len(pos), *size)))
     behind = torch.cat([frame.background, torch.zeros_like(frame.background[..., :1])], dim=-1)
-    rgba, rast = draw(pos, tensors.faces, attributes[None], size, tensors.topology, behind, cull)
-    frame.channels["rast"] = rast
-    return rgba
+    return draw(pos, tensors.faces, attributes[None], size, tensors.topology, behind, cull)
 
 
 def _geometry_buffer(

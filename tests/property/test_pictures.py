@@ -46,7 +46,7 @@ def one_by_one(pos: Tensor, tri: Tensor, color: Tensor, size: tuple[int, int], t
 
 
 def at_once(pos: Tensor, tri: Tensor, color: Tensor, size: tuple[int, int], topology: Topology) -> Tensor:
-    return draw(pos, tri, color, size, topology)[0]
+    return draw(pos, tri, color, size, topology)
 
 
 def soft(pos: Tensor, tri: Tensor, color: Tensor, size: tuple[int, int], topology: Topology) -> Tensor:

@@ -12,7 +12,7 @@ covers most is taken, one for what the pixel loses and one for what it gains.
 
 import warp as wp
 
-from studio.core.kernels.relation import HIDDEN, INSIDE, OUTSIDE, Pieces, Scene, relation
+from studio.core.kernels.relation import HIDDEN, INSIDE, OUTSIDE, Pieces, Scene, relation, seen_at
 
 wp.set_module_options({"enable_backward": False})
 
@@ -142,8 +142,8 @@ def find_source(
                 out.mirror = relation(scene, pieces, i, n, x - dx, y - dy, at) == out.state
                 if out.mirror and not inside:
                     # Background is not continued by a surface, nor a surface by background.
-                    own = scene.rast[target][3] == 0.0
-                    out.mirror = own == (scene.rast[target - step][3] == 0.0)
+                    own = seen_at(scene, target) < 0
+                    out.mirror = own == (seen_at(scene, target - step) < 0)
     return out
 
 
@@ -353,6 +353,7 @@ def settle(
     tri: wp.array(dtype=wp.vec3i),
     edges: wp.array2d(dtype=wp.int32),
     rast: wp.array(dtype=wp.vec4),
+    keys: wp.array(dtype=wp.int64),
     width: wp.int32,
     height: wp.int32,
     counts: wp.array(dtype=wp.int32),
@@ -370,6 +371,7 @@ def settle(
     scene.tri = tri
     scene.edges = edges
     scene.rast = rast
+    scene.keys = keys
     scene.width = width
     scene.height = height
     pieces = Pieces()

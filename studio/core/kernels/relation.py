@@ -2,7 +2,7 @@
 
 import warp as wp
 
-from studio.core.kernels.visibility import depth_slopes, doubled_area
+from studio.core.kernels.visibility import depth_slopes, doubled_area, key_depth
 
 wp.set_module_options({"enable_backward": False})
 
@@ -25,12 +25,13 @@ SMALL_AREA = wp.constant(wp.float64(4.0))
 
 @wp.struct
 class Scene:
-    """What is drawn, and the edges of the mesh."""
+    """What is drawn, as `rast` or as `keys` with the other empty, and the edges of the mesh."""
 
     screen: wp.array2d(dtype=wp.vec4)
     tri: wp.array(dtype=wp.vec3i)
     edges: wp.array2d(dtype=wp.int32)
     rast: wp.array(dtype=wp.vec4)
+    keys: wp.array(dtype=wp.int64)
     width: wp.int32
     height: wp.int32
 
@@ -45,6 +46,22 @@ class Pieces:
     ends: wp.array(dtype=wp.vec4)
     next: wp.array(dtype=wp.int32)
     outline: wp.array(dtype=wp.int32)  # number of the first piece of the same outline
+
+
+@wp.func
+def seen_at(scene: Scene, pixel: wp.int32) -> wp.int32:
+    """Number of the triangle seen in a pixel, or -1."""
+    if scene.keys.shape[0] > 0:
+        return wp.int32(scene.keys[pixel])  # the lower half: -1 of an empty key, too
+    return wp.int32(scene.rast[pixel][3]) - 1
+
+
+@wp.func
+def depth_at(scene: Scene, pixel: wp.int32) -> wp.float32:
+    """Its depth z/w."""
+    if scene.keys.shape[0] > 0:
+        return key_depth(scene.keys[pixel])
+    return scene.rast[pixel][2]
 
 
 @wp.func
@@ -75,8 +92,8 @@ def relation(
     """
     if x < 0 or y < 0 or x >= scene.width or y >= scene.height:
         return NOWHERE
-    seen = scene.rast[(n * scene.height + y) * scene.width + x]
-    triangle = wp.int32(seen[3]) - 1
+    pixel = (n * scene.height + y) * scene.width + x
+    triangle = seen_at(scene, pixel)
     if triangle < 0:
         return OUTSIDE
     number = pieces.pixels[i][0]
@@ -91,7 +108,7 @@ def relation(
     a = scene.screen[n, t[0]]
     b = scene.screen[n, t[1]]
     c = scene.screen[n, t[2]]
-    z = seen[2]
+    z = depth_at(scene, pixel)
     touch = TOUCH
     area = doubled_area(a, b, c)
     if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0 and area != wp.float64(0.0):

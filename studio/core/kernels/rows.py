@@ -30,12 +30,12 @@ TRIANGLE = """
         const float w0 = p0[3], x0 = p0[0] - fx * w0, y0 = p0[1] - fy * w0;
         const float w1 = p1[3], x1 = p1[0] - fx * w1, y1 = p1[1] - fy * w1;
         const float w2 = p2[3], x2 = p2[0] - fx * w2, y2 = p2[1] - fy * w2;
-        const float ax = y1 * w2 - w1 * y2, ay = w1 * x2 - x1 * w2, e = x1 * y2 - y1 * x2;
-        const float bx = y2 * w0 - w2 * y0, by = w2 * x0 - x2 * w0, f = x2 * y0 - y2 * x0;
-        const float cx = y0 * w1 - w0 * y1, cy = w0 * x1 - x0 * w1, g = x0 * y1 - y0 * x1;
-        const float total = e + f + g;
-        const float total_x = ax + bx + cx;
-        const float total_y = ay + by + cy;
+        float ax = y1 * w2 - w1 * y2, ay = w1 * x2 - x1 * w2, e = x1 * y2 - y1 * x2;
+        float bx = y2 * w0 - w2 * y0, by = w2 * x0 - x2 * w0, f = x2 * y0 - y2 * x0;
+        float cx = y0 * w1 - w0 * y1, cy = w0 * x1 - x0 * w1, g = x0 * y1 - y0 * x1;
+        float total = e + f + g;
+        float total_x = ax + bx + cx;
+        float total_y = ay + by + cy;
 """
 
 # One pixel, d from the run's begin. Clamped: a pixel on an edge may be outside by a rounding error.

@@ -34,6 +34,13 @@ def depth_key(z: wp.float32, triangle: wp.int32) -> wp.int64:
     return (wp.int64(depth_bits(z)) << wp.int64(32)) | wp.int64(triangle)
 
 
+@wp.func
+def key_depth(key: wp.int64) -> wp.float32:
+    """The depth that a key was made of."""
+    bits = wp.int32(key >> wp.int64(32))
+    return wp.cast(bits ^ ((bits >> 31) & 0x7FFFFFFF), wp.float32)
+
+
 # Warp's min and max look after NaN, which takes four instructions instead of one. Where NaN
 # cannot come or does no harm, these do.
 @wp.func

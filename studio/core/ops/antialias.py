@@ -101,16 +101,18 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
 
 
 def _settle(
-    rast: Tensor, screen: Tensor, tri: Tensor, edges: Tensor, heads: Tensor, found: list[Tensor]
+    seen: Tensor, screen: Tensor, tri: Tensor, edges: Tensor, heads: Tensor, found: list[Tensor]
 ) -> None:
     """Turn pieces into records where they stand."""
-    n, height, width, _ = rast.shape
-    device = rast.device
+    n, height, width = seen.shape[:3]
+    device = seen.device
+    rast = seen.view(-1, 4) if seen.ndim == 4 else torch.empty(0, 4, device=device)
+    keys = torch.empty(0, dtype=torch.int64, device=device) if seen.ndim == 4 else seen.view(-1)
     counts, pixels, *_ = found
     capacity = len(pixels) // len(counts)
     links = torch.empty(2, len(pixels), dtype=torch.int32, device=device)
     chunk = triangle_chunk(device, capacity)
-    shared = [screen, tri, edges, rast.view(-1, 4), width, height, *found, links[0], links[1], heads]
+    shared = [screen, tri, edges, rast, keys, width, height, *found, links[0], links[1], heads]
     settle = launcher.arguments(coverage.settle, [0, 0, chunk, capacity, *shared], device)
     link = launcher.arguments(
         coverage.link, [0, 0, chunk, capacity, width, counts, pixels, links[0], heads], device
@@ -125,19 +127,19 @@ def _settle(
 
 
 def find_records(
-    rast: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor | None = None
+    seen: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor | None = None
 ) -> Records:
     """What antialias blends along the silhouettes of a batch of images.
 
     Args:
-        rast: [N, H, W, 4] from `rasterize`.
+        seen: rast [N, H, W, 4] from `rasterize`, or keys [N, H, W] int64 from `visible`.
         pos: [N, V, 4] clip space.
         tri: [T, 3] int32.
         edges: `edges` of the mesh's Topology, on the same device.
         screen: [N, V, 4] from `visibility.project` of the same pos and size, if at hand.
     """
-    n, height, width, _ = rast.shape
-    device = rast.device
+    n, height, width = seen.shape[:3]
+    device = seen.device
     if screen is None:
         screen = project(pos, height, width)
     size = (height, width)
@@ -156,7 +158,7 @@ def find_records(
         capacity = n * height * width // 4 + _LEAST_ROOM
         found = _cut(pos, screen, edges, size, capacity)
         counts = [capacity]
-    _settle(rast, screen, tri, edges, scratch.heads, found)
+    _settle(seen, screen, tri, edges, scratch.heads, found)
     _return_scratch(device, scratch)
     parts = [[c[i * capacity : i * capacity + count] for i, count in enumerate(counts)] for c in found[1:4]]
     return Records(*(part[0] if len(part) == 1 else torch.cat(part) for part in parts))

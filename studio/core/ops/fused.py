@@ -11,6 +11,7 @@ from studio.core.errors import ShapeError
 from studio.core.kernels import launcher, outline
 from studio.core.kernels.channels import groups
 from studio.core.kernels.fused import kernels
+from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import check
 from studio.core.ops.antialias import Records, blend, find_records, over_records
 from studio.core.ops.topology import Topology
@@ -25,18 +26,22 @@ def _forward(
     size: tuple[int, int],
     cull: bool,
     screen: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Image and rast; `background` is [1, C] or [N * H * W, C], or None for zero."""
+    with_rast: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, keys and rast (empty unless asked for).
+
+    `background` is [1, C] or [N * H * W, C], or None for zero.
+    """
     n, channels = pos.shape[0], attr.shape[-1]
     height, width = size
     device = pos.device
-    rast = torch.empty(n, height, width, 4, device=device)
+    rast = torch.empty(n if with_rast else 0, height, width, 4, device=device)
     out = torch.empty(n, height, width, channels, device=device)
     behind = torch.zeros(1, channels, device=device) if background is None else background
     run = run_length(device, width)
     parts = groups(channels)
     whole = len(parts) == 1
-    keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
+    keys = torch.empty(n, height, width, dtype=torch.int64, device=device)
     pieces, ready = [], []
     for first, count in parts:
         span = slice(first, first + count)
@@ -44,7 +49,7 @@ def _forward(
         values = attr if whole else attr[..., span].contiguous()
         back = behind if whole else behind[:, span].contiguous()
         kernel = kernels(count).forward
-        inputs = [0, run, pos, tri, values, keys, width, height, back, pieces[-1].view(-1, count)]
+        inputs = [0, run, pos, tri, values, keys.view(-1), width, height, back, pieces[-1].view(-1, count)]
         ready.append((kernel, launcher.arguments(kernel, [*inputs, rast.view(-1, 4)], device)))
 
     def resolve(band: launcher.Band) -> None:
@@ -53,17 +58,17 @@ def _forward(
             launcher.launch_in_band(kernel, end - begin, [begin, *inputs[1:]], device)
 
     # While a band's keys are still near.
-    visible(pos, tri, height, width, cull, screen=screen, keys=keys, then=resolve)
+    visible(pos, tri, height, width, cull, screen=screen, keys=keys.view(-1), then=resolve)
     if not whole:
         torch.cat(pieces, dim=3, out=out)
-    return out, rast
+    return out, keys, rast
 
 
 def _backward(
     pos: Tensor,
     tri: Tensor,
     attr: Tensor,
-    rast: Tensor,
+    keys: Tensor,
     grad_out: Tensor,
     found: tuple[Records, Tensor] | None,
     wants: tuple[bool, bool],
@@ -89,7 +94,7 @@ def _backward(
         to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
         unit = rows * (n if len(attr) == 1 else 1)
         to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
-        shared = [pos, tri, values, rast.view(-1, 4), width, height, *wanted, to_pos, to_attr]
+        shared = [pos, tri, values, keys.view(-1), width, height, *wanted, to_pos, to_attr]
         then = []
         if found is not None:
             records, difference = found
@@ -111,8 +116,8 @@ class _RasterizeInterpolate(torch.autograd.Function):
     def forward(
         ctx: Any, pos: Tensor, tri: Tensor, attr: Tensor, size: tuple[int, int], cull: bool
     ) -> tuple[Tensor, Tensor]:
-        out, rast = _forward(pos, tri, attr, None, size, cull)
-        ctx.save_for_backward(pos, tri, attr, rast)
+        out, keys, rast = _forward(pos, tri, attr, None, size, cull, with_rast=True)
+        ctx.save_for_backward(pos, tri, attr, keys)
         ctx.mark_non_differentiable(rast)
         ctx.set_materialize_grads(False)
         return out, rast
@@ -122,8 +127,8 @@ class _RasterizeInterpolate(torch.autograd.Function):
         if grads[0] is None:
             return (None,) * 5
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        pos, tri, attr, rast = ctx.saved_tensors
-        to_pos, to_attr = _backward(pos, tri, attr, rast, grads[0].contiguous(), None, wants)
+        pos, tri, attr, keys = ctx.saved_tensors
+        to_pos, to_attr = _backward(pos, tri, attr, keys, grads[0].contiguous(), None, wants)
         return to_pos, None, to_attr, None, None
 
 
@@ -138,41 +143,40 @@ class _Draw(torch.autograd.Function):
         edges: Tensor,
         size: tuple[int, int],
         cull: bool,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor:
         channels = attr.shape[-1]
         behind = None if background is None else background.reshape(-1, channels)
         screen = project(pos, *size)
-        out, rast = _forward(pos, tri, attr, behind, size, cull, screen)
-        records = find_records(rast, pos, tri, edges, screen)
+        out, keys, _ = _forward(pos, tri, attr, behind, size, cull, screen)
+        records = find_records(keys, pos, tri, edges, screen)
         image = out.view(-1, channels)
         difference = blend(records, image, image)
-        ctx.save_for_backward(pos, tri, attr, rast, difference, *records)
+        ctx.save_for_backward(pos, tri, attr, keys, difference, *records)
         ctx.background = None if background is None else background.shape
-        ctx.mark_non_differentiable(rast)
         ctx.set_materialize_grads(False)
-        return out, rast
+        return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if grads[0] is None:
             return (None,) * 7
-        pos, tri, attr, rast, difference, *found = ctx.saved_tensors
+        pos, tri, attr, keys, difference, *found = ctx.saved_tensors
         records = Records(*found)
         grad_out = grads[0].contiguous()
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        to_pos, to_attr = _backward(pos, tri, attr, rast, grad_out, (records, difference), wants)
+        to_pos, to_attr = _backward(pos, tri, attr, keys, grad_out, (records, difference), wants)
         to_background = None
         if ctx.needs_input_grad[3]:
-            to_background = _pull_background(rast, grad_out, records, ctx.background)
+            to_background = _pull_background(keys, grad_out, records, ctx.background)
         return to_pos, None, to_attr, to_background, None, None, None
 
 
-def _pull_background(rast: Tensor, grad_out: Tensor, records: Records, shape: torch.Size) -> Tensor:
+def _pull_background(keys: Tensor, grad_out: Tensor, records: Records, shape: torch.Size) -> Tensor:
     """Gradient of the background: that of empty pixels, and what was blended out of them."""
     flat = grad_out.view(-1, grad_out.shape[3])
     total = flat.clone()
     over_records(outline.pull_colors, records, flat, total)
-    total *= rast.view(-1, 4)[:, 3:] == 0
+    total *= keys.view(-1, 1) == EMPTY_KEY
     return total.view(shape) if len(shape) == 4 else total.sum(0)
 
 
@@ -228,11 +232,12 @@ def draw(
     topology: Topology,
     background: Tensor | None = None,
     cull_backfaces: bool = False,
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """Rasterize, interpolate and antialias in one operation: a mesh's picture and its gradient.
 
-    The same numbers as `rasterize_interpolate` followed by `antialias`, without a copy of the
-    image in either direction. For pictures that need no shading in between.
+    The picture of `rasterize_interpolate` followed by `antialias`, up to rounding, without rast
+    and without a copy of the image in either direction. For pictures that need no shading in
+    between.
 
     Args:
         pos_clip: [N, V, 4] float32 clip space.
@@ -243,10 +248,9 @@ def draw(
         background: [C] or [N, H, W, C] where nothing is; None is 0.
         cull_backfaces: leave out triangles that are clockwise on screen.
     Returns:
-        image: [N, H, W, C], antialiased.
-        rast: [N, H, W, 4] = (u, v, z/w, id + 1).
+        [N, H, W, C], antialiased.
     Gradients:
-        To: attr, background, pos_clip (barycentrics and silhouettes). Not through rast.
+        To: attr, background, pos_clip (barycentrics and silhouettes).
         Discontinuous in: what `antialias` names.
     Raises:
         ShapeError: names the tensor, expected and actual shape, type or device.
@@ -260,4 +264,5 @@ def draw(
         raise ShapeError(f"draw: topology has {topology.triangles} triangles, tri has {len(tri)}")
     if background is not None:
         background = check.background("draw", background, (len(pos), *size, attr.shape[2]), like=pos)
-    return _Draw.apply(pos, tri, attr, background, topology.edges.to(pos.device), size, cull_backfaces)
+    image: Tensor = _Draw.apply(pos, tri, attr, background, topology.edges.to(pos.device), size, cull_backfaces)
+    return image
