@@ -85,18 +85,25 @@ class _Latch:
         self._done.acquire()
 
 
+LEAST_WORK = 400_000.0
+"""Nanoseconds of work, on one core, for which another band pays."""
+
 _Task = tuple[Callable[[Band], None], Band, _Latch]
 
 
 class BandPool:
     """A few threads that wait for bands; the thread that calls takes the first band itself.
 
-    Handing a band over costs about 15 us, half of what ThreadPoolExecutor takes. Several
+    Handing a band over takes 15 us if the worker is awake and 100 us if its core sleeps. Several
     threads may call at once: their bands queue up for the same workers.
+
+    Attributes:
+        least_work: nanoseconds of work for which another band pays.
     """
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, least_work: float = LEAST_WORK) -> None:
         self.threads = max(1, threads)
+        self.least_work = least_work
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._workers = [
@@ -165,14 +172,14 @@ def pool() -> BandPool:
     return _pool
 
 
-def use_threads(count: int) -> int:
+def use_threads(count: int, least_work: float = LEAST_WORK) -> int:
     """Replace the pool by one of `count` bands; returns the former number.
 
-    For tests and benchmarks; nothing may be running.
+    For tests and benchmarks; nothing may be running. `least_work` 0 splits the smallest work.
     """
     global _pool
     with _pool_lock:
-        former, _pool = _pool, BandPool(count)
+        former, _pool = _pool, BandPool(count, least_work)
     if former is None:
         return device_module.band_count()
     former.close()
@@ -266,12 +273,17 @@ def run(device: torch.device, length: int, body: Callable[[Band], None], limit: 
             pool().run(parts, body)
 
 
+def worth(nanoseconds: float) -> int:
+    """The number of bands, as `limit`, that work of about this length on one core is worth."""
+    least = pool().least_work
+    return pool().threads if least <= 0 else 1 + int(nanoseconds / least)
+
+
 def copied(tensor: Tensor) -> Tensor:
     """A copy of a contiguous tensor, made in bands."""
     out = torch.empty_like(tensor)
     flat, target = tensor.view(-1), out.view(-1)
-    # Below a megabyte handing a band over takes as long as copying it.
-    limit = 1 + flat.numel() * flat.element_size() // (1 << 20)
+    limit = worth(0.2 * flat.numel() * flat.element_size())
 
     def copy(band: Band) -> None:
         with torch.no_grad():  # which each thread has to say for itself
@@ -372,6 +384,7 @@ def launch(
     device: torch.device,
     adjoint: Sequence[Any] | None = None,
     limit: int | None = None,
+    walks: bool = False,
     then: Sequence[tuple[Any, int, Sequence[Any]]] = (),
 ) -> None:
     """Run a kernel over `dim`, its leading dimension split into bands on CPU.
@@ -387,6 +400,7 @@ def launch(
         adjoint: launch the generated adjoint instead: for each of `inputs` its gradient
             (None, a tensor, Sliced, or Scatter), outputs' gradients included.
         limit: at most this many bands.
+        walks: the kernel walks from BEGIN to END itself: one thread a band.
         then: (kernel, dim, inputs) that follow in every band, each over its whole dim; BEGIN and
             END among their inputs say which part of the first kernel's dim the band has.
     """
@@ -405,7 +419,7 @@ def launch(
         for copy in own.values():
             copy.zero_()
         gradients = None if pull is None else pull.values(band, own)
-        job.run((band.end - band.begin, *shape[1:]), job.values(band, own), gradients)
+        job.run((1 if walks else band.end - band.begin, *shape[1:]), job.values(band, own), gradients)
         for other, size in following:
             other.run((size,), other.values(band, own), None)
 

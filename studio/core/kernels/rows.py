@@ -61,6 +61,34 @@ BARYCENTRICS = """
 """
 
 
+# `lanes` has a number per channel: on CPU a vector, since the compiler does not make one of loops
+# this short. `x AT` is all of x, on CUDA the number in turn of the loop FORLANES.
+LANES = """
+    const int C = CHANNELS;
+    #if defined(__CUDA_ARCH__)
+    typedef float lanes[WIDE];
+    #define AT [lane]
+    #define FORLANES for (int lane = 0; lane < C; ++lane)
+    #else
+    typedef float lanes __attribute__((ext_vector_type(WIDE)));
+    #define AT
+    #define FORLANES
+    #endif
+"""
+
+# The attributes of the triangle's corners, the first two relative to the third.
+CORNERS = """
+        const float* a0 = A + C * (size_t)t[0];
+        const float* a1 = A + C * (size_t)t[1];
+        const float* a2 = A + C * (size_t)t[2];
+        lanes from_0 = {}, from_1 = {};
+        for (int c = 0; c < C; ++c) {
+            from_0[c] = a0[c] - a2[c];
+            from_1[c] = a1[c] - a2[c];
+        }
+"""
+
+
 def native(source: str, **numbers: int) -> Callable:
     """The decorator that makes `source` the body of a kernel function.
 
@@ -72,3 +100,8 @@ def native(source: str, **numbers: int) -> Callable:
     for name, value in numbers.items():
         source = source.replace(name, str(value))
     return wp.func_native(source)
+
+
+def wide(channels: int) -> int:
+    """Channels with what fills up the last vector of four."""
+    return channels if channels < 3 else -(-channels // 4) * 4

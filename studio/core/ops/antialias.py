@@ -40,8 +40,8 @@ class Records(NamedTuple):
 
 # Pieces that fit whatever the size of the image.
 _LEAST_ROOM = 4096
-# Fewer edges than this take less time (5 ns each) than a second band takes to wake.
-_FEW_EDGES = 20_000
+# About the nanoseconds a CPU core takes to look at an edge, and to make a record of a piece.
+_PER_EDGE, _PER_PIECE = 6.0, 100.0
 # A thread works at a few image sizes; more are dropped, oldest first.
 _SCRATCH_SIZES = 4
 _scratch = threading.local()
@@ -76,7 +76,7 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
     """Pieces of all silhouettes, `capacity` for each band: counts and the columns of `put_piece`."""
     device = pos.device
     total = len(pos) * len(edges)
-    limit = 1 if total < _FEW_EDGES else None
+    limit = launcher.worth(_PER_EDGE * total)
     bands = len(launcher.bands(device, total, limit))
     counts = torch.zeros(bands, dtype=torch.int32, device=device)
     room = bands * capacity
@@ -101,9 +101,15 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
 
 
 def _settle(
-    seen: Tensor, screen: Tensor, tri: Tensor, edges: Tensor, heads: Tensor, found: list[Tensor]
+    seen: Tensor,
+    screen: Tensor,
+    tri: Tensor,
+    edges: Tensor,
+    heads: Tensor,
+    found: list[Tensor],
+    pieces: int,
 ) -> None:
-    """Turn pieces into records where they stand."""
+    """Turn pieces, of which there are about so many, into records where they stand."""
     n, height, width = seen.shape[:3]
     device = seen.device
     rast = seen.view(-1, 4) if seen.ndim == 4 else torch.empty(0, 4, device=device)
@@ -123,7 +129,7 @@ def _settle(
             own = [band.begin, band.end, *arguments[2:]]
             launcher.launch_in_band(kernel, -(-capacity // chunk), own, device)
 
-    launcher.run(device, n * height, work)
+    launcher.run(device, n * height, work, launcher.worth(_PER_PIECE * pieces))
 
 
 def find_records(
@@ -158,7 +164,7 @@ def find_records(
         capacity = n * height * width // 4 + _LEAST_ROOM
         found = _cut(pos, screen, edges, size, capacity)
         counts = [capacity]
-    _settle(seen, screen, tri, edges, scratch.heads, found)
+    _settle(seen, screen, tri, edges, scratch.heads, found, sum(counts))
     _return_scratch(device, scratch)
     parts = [[c[i * capacity : i * capacity + count] for i, count in enumerate(counts)] for c in found[1:4]]
     return Records(*(part[0] if len(part) == 1 else torch.cat(part) for part in parts))

@@ -17,6 +17,9 @@ from studio.core.ops.antialias import Records, blend, find_records, over_records
 from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import project, run_length, visible
 
+# About the nanoseconds that the gradient of a pixel, and of a triangle, takes a CPU core.
+_PER_PIXEL, _PER_TRIANGLE = 3.0, 10.0
+
 
 def _forward(
     pos: Tensor,
@@ -84,6 +87,7 @@ def _backward(
     grad_pos = torch.zeros_like(pos) if with_pos else pos
     grad_attr = torch.zeros_like(attr) if with_attr else attr
     parts = groups(channels)
+    limit = launcher.worth(_PER_PIXEL * n * height * width + _PER_TRIANGLE * n * len(tri))
     for first, count in parts:
         whole = len(parts) == 1
         span = slice(first, first + count)
@@ -103,8 +107,10 @@ def _backward(
             threads = len(change) // max(1, records_run)
             inputs = [launcher.BEGIN, launcher.END, run, records_run, *records, change, *shared]
             then = [(kernels(count).sparse_backward, threads, inputs)]
+        on_cpu = pos.device.type == "cpu"
+        inputs = [launcher.BEGIN, launcher.END, n * rows if on_cpu else 1, run, *shared]
         launcher.launch(
-            kernels(count).backward, n * rows, [launcher.BEGIN, run, *shared], pos.device, then=then
+            kernels(count).backward, n * rows, inputs, pos.device, limit=limit, walks=on_cpu, then=then
         )
         if with_attr and not whole:
             grad_attr[..., span] = target
@@ -264,5 +270,7 @@ def draw(
         raise ShapeError(f"draw: topology has {topology.triangles} triangles, tri has {len(tri)}")
     if background is not None:
         background = check.background("draw", background, (len(pos), *size, attr.shape[2]), like=pos)
-    image: Tensor = _Draw.apply(pos, tri, attr, background, topology.edges.to(pos.device), size, cull_backfaces)
+    image: Tensor = _Draw.apply(
+        pos, tri, attr, background, topology.edges.to(pos.device), size, cull_backfaces
+    )
     return image

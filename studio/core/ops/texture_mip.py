@@ -18,6 +18,8 @@ from studio.core.kernels.texture_mip import kernels
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length
 
+# About the nanoseconds a CPU core takes to make a texel of a level.
+_PER_TEXEL = 2.0
 Sizes = tuple[tuple[int, int], ...]
 """(height, width) of every level, the finest first."""
 
@@ -96,7 +98,7 @@ def build(tex: Tensor, sizes: Sizes) -> Tensor:
                 images * height * width // run,
                 [launcher.BEGIN, run, *source, coarser, starts[level]],
                 tex.device,
-                limit=_bands(images * height * width),
+                limit=launcher.worth(_PER_TEXEL * images * height * width),
             )
     return texels
 
@@ -122,7 +124,7 @@ def collapse(to_mips: Tensor, to_tex: Tensor, sizes: Sizes, add: bool) -> None:
                 images * height * width // run,
                 [launcher.BEGIN, run, coarser, starts[level + 1], width, height, *target],
                 to_tex.device,
-                limit=_bands(images * height * width),
+                limit=launcher.worth(_PER_TEXEL * images * height * width),
             )
 
 
@@ -140,11 +142,6 @@ class _Construct(torch.autograd.Function):
         to_tex = torch.empty(ctx.shape, device=to_mips.device)
         collapse(to_mips, to_tex, ctx.sizes, add=False)
         return to_tex, None
-
-
-def _bands(texels: int) -> int | None:
-    """One band for levels that take less time than handing work over (15 us)."""
-    return 1 if texels < 8192 else None
 
 
 def construct(tex: Tensor, most: int | None) -> Mip:

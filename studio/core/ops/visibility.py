@@ -11,6 +11,9 @@ from torch import Tensor
 
 from studio.core.kernels import cover, launcher, pieces, survey, visibility
 
+# About the nanoseconds a CPU core takes: to project a vertex, to survey a triangle, and to draw one
+# and a pixel (with what follows in the same band). They decide between one band and several.
+_PER_VERTEX, _PER_SURVEY, _PER_TRIANGLE, _PER_PIXEL = 1.0, 9.0, 15.0, 3.0
 # Threads of the CUDA form; each draws every so many-th piece. Enough to fill any GPU.
 _THREADS = 1 << 18
 
@@ -28,8 +31,7 @@ def project(pos: Tensor, height: int, width: int) -> Tensor:
         inputs = [band.begin, band.end, chunk, *shared[3:]]
         launcher.launch_in_band(visibility.project, threads, inputs, device)
 
-    # Handing a band over takes as long as some thousand vertices.
-    launcher.run(device, count, project_band, limit=1 + count // 16384)
+    launcher.run(device, count, project_band, limit=launcher.worth(_PER_VERTEX * count))
     return screen
 
 
@@ -152,8 +154,7 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
     """A survey in bands of items, the large ones sorted, then each band draws its rows."""
     device = job.pos.device
     images, height, width = len(job.images), job.height, job.width
-    # Handing a band over takes as long as some thousand triangles.
-    limit = 1 + job.items // 4096
+    limit = launcher.worth(_PER_SURVEY * job.items)
     parts = launcher.bands(device, job.items, limit)
     packed = torch.zeros(len(parts), 4, dtype=torch.int32)
     looking = launcher.arguments(
@@ -174,7 +175,8 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
         sorting = [ends, packed, job.records, buckets, torch.empty_like(order), order]
         launcher.launch(survey.front_to_back, 1, sorting, device)
 
-    parts = launcher.bands(device, images * height)
+    limit = launcher.worth(_PER_PIXEL * images * height * width + _PER_TRIANGLE * job.items)
+    parts = launcher.bands(device, images * height, limit)
     tile_rows = (max(band.end - band.begin for band in parts) - 1) // cover.TILE + 1
     tile_columns = (width - 1) // cover.TILE + 1
     tiles = torch.empty(len(parts), 2, tile_rows * tile_columns, dtype=torch.int32)
@@ -190,7 +192,7 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
         if then is not None:
             then(band)
 
-    launcher.run(device, images * height, draw)
+    launcher.run(device, images * height, draw, limit)
 
 
 def _cover_in_pieces(job: _Job, cull: bool) -> None:
