@@ -12,7 +12,7 @@ holds nothing but colour and coverage. That is the optimizer's fast path, not an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -26,14 +26,12 @@ from studio.core.ops.compose import check_background, compose
 from studio.core.ops.normals import vertex_normals
 from studio.core.ops.packing import unpack
 from studio.core.params import ParamSet
+from studio.core.plan import Effects
 from studio.core.rasterizer import Rasterizer, soft_buffer, soft_picture
 from studio.core.scene import Camera, Scene
 from studio.core.tensors import SceneTensors
 
 __all__ = ["AOVS", "Effects", "SceneTensors", "default_effects", "render", "render_image"]
-
-Effects = Mapping[str, ParamSet]
-"""Enabled effects by name with their parameters; order does not matter."""
 
 _PACKED = {
     **{"normal": 3, "position": 3, "albedo": 3, "perceptual_roughness": 1, "metallic": 1},
