@@ -80,7 +80,11 @@ class Deodr:
 
     def __init__(self, model: Model):
         from deodr import ColoredTriMesh, Scene3D
+        from threadpoolctl import threadpool_limits
 
+        # NumPy's threads do not make DEODR faster, but wait busily after every call of it, on the
+        # cores that the call after it needs.
+        threadpool_limits(limits=1, user_api="blas")
         faces = model.faces.astype(np.uint32)
         mesh = ColoredTriMesh(faces=faces, vertices=model.vertices, nb_colors=3, clockwise=False)
         mesh.set_vertices_colors(model.colors)

@@ -22,30 +22,24 @@ import click
 from studio import __version__
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
-from studio.options import DEVICES, GeneratedOptions, OpenByDefault, Progress, check_writable
+from studio.options import (
+    DEVICES,
+    GeneratedOptions,
+    OpenByDefault,
+    Progress,
+    check_writable,
+    chosen_effects,
+    chosen_rasterizer,
+    open_scene,
+    orbit_camera,
+    parse_size,
+    render_flags,
+)
 
 if TYPE_CHECKING:
     from studio.core.optim.settings import FitSettings
-    from studio.core.params import Param, ParamSet
-    from studio.core.rasterizer import Rasterizer
-    from studio.core.scene import Camera, Mesh, PhotoSet, Scene
-
-
-def _effect_flags() -> dict[str, Param]:
-    from studio.core.effects import registry
-
-    return {
-        f"{effect.name}-{param.name}".replace("_", "-"): param
-        for effect in registry().values()
-        for param in effect.params
-        if not param.gl_only
-    }
-
-
-def _render_flags() -> dict[str, Param]:
-    from studio.core.rasterizer import PARAMS
-
-    return {param.name.replace("_", "-"): param for param in PARAMS} | _effect_flags()
+    from studio.core.params import Param
+    from studio.core.scene import Mesh, PhotoSet
 
 
 def _fit_flags() -> dict[str, Param]:
@@ -167,7 +161,7 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-@commands.command("render", cls=GeneratedOptions, flags=_render_flags)
+@commands.command("render", cls=GeneratedOptions, flags=render_flags)
 @click.argument("scene", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png or .exr file.")
 @click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
@@ -215,79 +209,6 @@ def render(
     save = save_exr if out.suffix.lower() == ".exr" else save_png
     save(out, image if transparent else image[..., :3])
     click.echo(f"{out}: {camera.width}x{camera.height}, {loaded.triangle_count():,} triangles, {renderer}")
-
-
-def open_scene(path: Path) -> Scene:
-    """The scene in a mesh file, or the built-in one."""
-    if str(path) == "demo" and not path.exists():
-        from studio.core.demo import demo_truth
-
-        return demo_truth()
-    from studio.core.io.meshes import load_scene
-
-    return load_scene(path)
-
-
-def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, ParamSet]:
-    """Parameters of the effects that are on, after --effects and the effects' own flags."""
-    from studio.core.effects import get, registry
-    from studio.core.params import ParamSet
-
-    if names is None:
-        chosen = [effect for effect in registry().values() if effect.enabled]
-    else:
-        wanted = {get(name.strip()).name for name in names.split(",") if name.strip()}
-        chosen = [effect for effect in registry().values() if effect.name in wanted]
-    out = {effect.name: ParamSet(effect.name, effect.params) for effect in chosen}
-    for effect in chosen:
-        for param in effect.params:
-            stem = f"{effect.name}-{param.name}".replace("_", "-")
-            if stem in generated:
-                out[effect.name].set(param.name, generated[stem])
-    return out
-
-
-def chosen_rasterizer(generated: dict[str, Any], renderer: str) -> Rasterizer:
-    """The rasterizer of the flags; InputError if the renderer has none to choose."""
-    from studio.core.params import ParamSet
-    from studio.core.rasterizer import PARAMS, Rasterizer
-
-    given = {param.name: generated.get(param.name.replace("_", "-")) for param in PARAMS}
-    given = {name: value for name, value in given.items() if value is not None}
-    if given and renderer != "diff":
-        stem = next(iter(given)).replace("_", "-")
-        raise InputError(f"--{stem}: only the differentiable renderer has it, expected --renderer diff")
-    return Rasterizer.from_settings(ParamSet("render", PARAMS, given))
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of "800x600"."""
-    try:
-        width, height = (int(v) for v in text.lower().split("x"))
-    except ValueError:
-        raise InputError(f"--size {text}: expected WIDTHxHEIGHT, e.g. 800x600") from None
-    if not (1 <= width <= 16384 and 1 <= height <= 16384):  # the common limit of GL targets
-        raise InputError(f"--size {text}: expected 1 to 16384 pixels each way")
-    return width, height
-
-
-def orbit_camera(scene: Scene, text: str, width: int, height: int) -> Camera:
-    """A camera around the middle of the scene; see the --camera option of `render`."""
-    import math
-
-    from studio.core.scene.camera import framing_camera
-
-    try:
-        numbers = [float(v) for v in text.split(",")]
-    except ValueError:
-        numbers = []
-    if not 2 <= len(numbers) <= 4 or not all(map(math.isfinite, numbers)):
-        raise InputError(f"--camera {text}: expected AZIMUTH,ELEVATION[,DISTANCE[,FOV]] in degrees")
-    if len(numbers) > 2 and numbers[2] <= 0:
-        raise InputError(f"--camera {text}: distance must be positive")
-    if len(numbers) > 3 and not 1 <= numbers[3] <= 170:
-        raise InputError(f"--camera {text}: field of view must be in [1, 170] degrees")
-    return framing_camera(scene.bounds(), width, height, *numbers)
 
 
 @commands.command("effects")

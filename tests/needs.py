@@ -1,7 +1,8 @@
-"""The one way a test may skip: `need("cuda")`, `need("gl")`, `need("display")`, `need("data")`."""
+"""The one way a test may skip: `need("cuda")`, and "gl", "display", "data", "mitsuba", "unprivileged"."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,8 @@ def _has(what: str) -> bool:
         return bool(os.environ.get("DISPLAY"))
     if what == "gl":
         return _has_gl()
+    if what == "mitsuba":
+        return importlib.util.find_spec("mitsuba") is not None
     if what == "data":
         return (data_root() / "photos").is_dir()
     if what == "unprivileged":  # file permissions do not bind root

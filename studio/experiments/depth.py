@@ -22,8 +22,8 @@ from studio.core.ops import Topology, antialias, interpolate, rasterize
 from studio.core.optim.plots import INK, LINES, dark_figure, dress
 from studio.core.params import Param
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
-from studio.experiments.sheet import sheet
 from studio.experiments.views import matrices, to_clip, unit
+from studio.sheet import sheet
 
 CELLS = 8
 REACH = 1.01

@@ -22,8 +22,8 @@ from studio.core.params import Param
 from studio.core.scene.shapes import icosphere
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
 from studio.experiments.globe import globe, unfolded
-from studio.experiments.sheet import sheet
 from studio.experiments.views import geometric, matrices, random_rotations, to_clip
+from studio.sheet import sheet
 
 SLOPE = 0.4
 NEAREST, FARTHEST = 1.5, 50.0

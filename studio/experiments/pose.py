@@ -21,7 +21,6 @@ from studio.core.optim.plots import INK, LINES, dark_figure, dress
 from studio.core.params import Param
 from studio.experiments import box
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
-from studio.experiments.sheet import sheet
 from studio.experiments.views import (
     angle_degrees,
     geometric,
@@ -32,6 +31,7 @@ from studio.experiments.views import (
     to_clip,
     unit,
 )
+from studio.sheet import sheet
 
 DISTANCE, SLOPE = 8.0, 0.155
 """The cube's diagonal is 0.7 of the picture, and from this far one reference in 130 shows a single

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from studio.cli import _run, chosen_effects, orbit_camera, parse_size
+from studio.cli import _run
 from studio.core.errors import InputError
 from studio.core.scene import Scene
+from studio.options import chosen_effects, orbit_camera, parse_size
 
 
 def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:

@@ -14,7 +14,7 @@ from studio.core.ops import texture
 from studio.core.params import ParamSet
 from studio.experiments import NAMES, box, cube, depth, earth, envphong, globe, pose, views
 from studio.experiments.experiment import Job, load, run_experiment, summary_lines
-from studio.experiments.sheet import sheet, with_lines
+from studio.sheet import sheet, with_lines
 
 
 def job(name: str, **values: object) -> Job:

@@ -30,6 +30,8 @@ LAYERS = {
     "studio.core.io": 6,
     "studio.core.optim": 7,
     "studio.core": 8,  # project-level modules: project, demo
+    "studio.sheet": 8,
+    "studio.reference": 8,
     "studio.experiments": 9,
     "studio.gl": 9,
     "studio.sheet": 9,
@@ -38,6 +40,7 @@ LAYERS = {
     "studio.pages": 10,
     "studio.doctor": 10,
     "studio.options": 10,
+    "studio.compare": 10,
     "studio.ui": 10,
     "studio.cli": 11,
 }

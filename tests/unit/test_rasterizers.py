@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from studio.cli import chosen_rasterizer
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
 from studio.core.optim.fit import Fit, FitProblem
@@ -17,6 +16,7 @@ from studio.core.pipeline import AOVS, default_effects, render, render_image
 from studio.core.rasterizer import RASTERIZERS, Rasterizer, needed_modules
 from studio.core.scene import Scene
 from studio.core.tensors import SceneTensors
+from studio.options import chosen_rasterizer
 from tests.scenes import SCENES, textured_cube
 from tests.unit.optim_scenes import coloured_ball, photograph
 

@@ -1,4 +1,4 @@
-"""Pictures of an experiment as one labelled sheet."""
+"""Pictures side by side as one labelled sheet."""
 
 from __future__ import annotations
 

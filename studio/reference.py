@@ -1,0 +1,247 @@
+"""The same scene by path tracing: Mitsuba 3 (Jakob et al. 2022), against which effects are judged.
+
+An optional extra, `pip install "studio[reference]"`. What the two do not share is translated as
+closely as Mitsuba allows:
+
+- materials become its `principled` BSDF (Burley 2012): GGX with f0 0.04 like ours, but with
+  Disney's diffuse lobe and without energy compensation;
+- a light with a size becomes a sphere that the camera does not see; a directional one stays sharp;
+- a texture wins over vertex values, for Mitsuba does not multiply the two;
+- spherical harmonics become a map of 256 x 128 directions, negative radiance cut.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from scipy.special import sph_harm_y
+
+from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.scene import SH_COUNT, Camera, Light, Lighting, Material, Mesh, Scene
+from studio.core.scene.light import sh_band
+
+_PASS = 16
+"""Samples per pixel between two looks at whether to go on."""
+
+_MAP_SIZE = (128, 256)
+
+
+def load_mitsuba() -> ModuleType:
+    """The package, its variant chosen; WorkError with what to do where it is missing."""
+    try:
+        import mitsuba
+    except ImportError:
+        raise WorkError('Mitsuba is not installed: pip install "mitsuba>=3.5"') from None
+    # The one that compiles with LLVM is faster, but where the system's LLVM does not suit it, it
+    # takes the process down.
+    mitsuba.set_variant("scalar_rgb")
+    module: ModuleType = mitsuba
+    return module
+
+
+def render_reference(
+    scene: Scene,
+    camera: Camera,
+    samples: int = 64,
+    bounces: int = 8,
+    seed: int = 0,
+    progress: Callable[[float, str], None] | None = None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> np.ndarray:
+    """Path-trace a scene.
+
+    Args:
+        samples: paths per pixel.
+        bounces: surfaces that light may meet on its way; 1 is direct light only.
+        seed: of the paths; the same seed gives the same picture.
+        progress: called with the share done and a line that says what is done.
+        cancelled: asked between passes.
+    Returns:
+        image: [H, W, 4] float32 linear, over the scene's background, row 0 at the bottom.
+    Raises:
+        WorkError: Mitsuba is not there. InputError: the camera's pixels are not square.
+        Cancelled: by `cancelled`.
+    """
+    if abs(camera.fx / camera.fy - 1) > 1e-3:
+        raise InputError(f"reference: focal lengths {camera.fx:g} and {camera.fy:g}, expected equal ones")
+    mi = load_mitsuba()
+    world: Any = mi.load_dict(
+        {
+            "type": "scene",
+            "integrator": {"type": "path", "max_depth": bounces + 1, "hide_emitters": True},
+            "sensor": _sensor(mi, camera),
+            **{f"mesh_{i}": _mesh(mi, mesh) for i, mesh in enumerate(scene.meshes)},
+            **_lights(mi, scene.lighting, camera),
+        }
+    )
+    total = np.zeros((camera.height, camera.width, 4))
+    done = 0
+    while done < samples:
+        if cancelled():
+            raise Cancelled("reference")
+        count = min(_PASS, samples - done)
+        picture = np.array(mi.render(world, spp=count, seed=seed * 100_003 + done))
+        total += count * np.nan_to_num(picture, posinf=0.0, neginf=0.0)
+        done += count
+        if progress is not None:
+            progress(done / samples, f"Path tracing: {done}/{samples} samples")
+    image = (total / samples)[::-1].astype(np.float32)
+    image[..., :3] += (1 - image[..., 3:]) * np.asarray(scene.background, np.float32)
+    return np.ascontiguousarray(image)
+
+
+def _sensor(mi: Any, camera: Camera) -> dict[str, Any]:
+    # Mitsuba's camera looks along +Z with +X to the left.
+    pose = camera.view_to_world @ np.diag([-1.0, 1.0, -1.0, 1.0])
+    return {
+        "type": "perspective",
+        "fov": math.degrees(2 * math.atan(camera.width / (2 * camera.fx))),
+        "fov_axis": "x",
+        "principal_point_offset_x": camera.cx / camera.width - 0.5,
+        "principal_point_offset_y": camera.cy / camera.height - 0.5,
+        "near_clip": camera.near,
+        "far_clip": camera.far,
+        "to_world": mi.ScalarTransform4f(pose.tolist()),
+        "film": {
+            "type": "hdrfilm",
+            "width": camera.width,
+            "height": camera.height,
+            "pixel_format": "rgba",
+            "component_format": "float32",
+            "rfilter": {"type": "box"},
+        },
+        "sampler": {"type": "independent"},
+    }
+
+
+def _mesh(mi: Any, mesh: Mesh) -> Any:
+    """A Mitsuba mesh with its vertex attributes."""
+    properties = mi.Properties()
+    properties["mesh_bsdf"] = mi.load_dict(_bsdf(mi, mesh))
+    emissive = np.asarray(mesh.material.emissive, np.float64)
+    if emissive.max() > 0:
+        radiance = {"type": "rgb", "value": emissive.tolist()}
+        texture = mesh.material.emissive_texture
+        if texture is not None and mesh.uvs is not None:
+            radiance = _bitmap(mi, texture * emissive.astype(np.float32))
+        properties["mesh_emitter"] = mi.load_dict({"type": "area", "radiance": radiance})
+    made = mi.Mesh(
+        mesh.name,
+        len(mesh.vertices),
+        len(mesh.faces),
+        has_vertex_normals=True,
+        has_vertex_texcoords=mesh.uvs is not None,
+        props=properties,
+    )
+    for name, values in _attributes(mesh).items():
+        made.add_attribute(f"vertex_{name}", values.shape[1], values.ravel().tolist())
+    params = mi.traverse(made)
+    params["vertex_positions"] = np.ascontiguousarray(mesh.vertices, np.float32).ravel()
+    params["vertex_normals"] = np.ascontiguousarray(mesh.vertex_normals(), np.float32).ravel()
+    params["faces"] = np.ascontiguousarray(mesh.faces, np.uint32).ravel()
+    if mesh.uvs is not None:
+        params["vertex_texcoords"] = np.ascontiguousarray(mesh.uvs, np.float32).ravel()
+    params.update()
+    return made
+
+
+def _attributes(mesh: Mesh) -> dict[str, np.ndarray]:
+    """Vertex values that Mitsuba looks up, factors multiplied in."""
+    out = {}
+    if mesh.colors is not None:
+        out["color"] = mesh.colors * np.asarray(mesh.material.base_color, np.float32)
+    if mesh.roughness is not None:
+        out["roughness"] = mesh.roughness
+    if mesh.metallic is not None:
+        out["metallic"] = mesh.metallic
+    return out
+
+
+def _bitmap(mi: Any, image: np.ndarray) -> dict[str, Any]:
+    """A texture of linear values; ours have row 0 at the bottom, Mitsuba's at the top."""
+    return {
+        "type": "bitmap",
+        "bitmap": mi.Bitmap(np.ascontiguousarray(image[::-1], np.float32)),
+        "raw": True,
+    }
+
+
+def _bsdf(mi: Any, mesh: Mesh) -> dict[str, Any]:
+    """Our material as Mitsuba's principled BSDF, seen from both sides."""
+    m: Material = mesh.material
+    given = _attributes(mesh)
+
+    def texture(name: str, constant: Any, image: np.ndarray | None) -> Any:
+        if image is not None and mesh.uvs is not None:
+            return _bitmap(mi, image)
+        if name in given:
+            return {"type": "mesh_attribute", "name": f"vertex_{name}"}
+        return constant
+
+    color = (
+        None
+        if m.base_color_texture is None
+        else m.base_color_texture[..., :3] * np.asarray(m.base_color, np.float32)
+    )
+    orm = m.orm_texture
+    rough = None if orm is None else orm[..., 1:2] * np.float32(m.perceptual_roughness)
+    metal = None if orm is None else orm[..., 2:3] * np.float32(m.metallic)
+    surface = {
+        "type": "principled",
+        "base_color": texture("color", {"type": "rgb", "value": list(m.base_color)}, color),
+        "roughness": texture("roughness", float(m.perceptual_roughness), rough),
+        "metallic": texture("metallic", float(m.metallic), metal),
+        "specular": 0.5,
+    }
+    if m.normal_texture is not None and mesh.uvs is not None:
+        surface = {"type": "normalmap", "normalmap": _bitmap(mi, m.normal_texture), "bsdf": surface}
+    return {"type": "twosided", "bsdf": surface}
+
+
+def _lights(mi: Any, lighting: Lighting, camera: Camera) -> dict[str, Any]:
+    """Emitters; irradiance is pi times what our lights call intensity."""
+    to_world = camera.view_to_world if lighting.fixed_to == "camera" else np.eye(4)
+    out = {f"light_{i}": _light(mi, light, to_world) for i, light in enumerate(lighting.lights)}
+    radiance = _environment(lighting, to_world[:3, :3])
+    if radiance.max() > 0:
+        out["environment"] = {"type": "envmap", "bitmap": mi.Bitmap(radiance)}
+    return out
+
+
+def _light(mi: Any, light: Light, to_world: np.ndarray) -> dict[str, Any]:
+    radiance = np.asarray(light.color, np.float64) * light.intensity
+    direction = to_world[:3, :3] @ np.asarray(light.direction, np.float64)
+    direction /= max(float(np.linalg.norm(direction)), 1e-12)
+    position = to_world[:3, :3] @ np.asarray(light.position, np.float64) + to_world[:3, 3]
+    strength = {"type": "rgb", "value": (math.pi * radiance).tolist()}
+    if light.kind == "directional":
+        return {"type": "directional", "direction": (-direction).tolist(), "irradiance": strength}
+    return {"type": "point", "position": position.tolist(), "intensity": strength}
+
+
+def _environment(lighting: Lighting, rotation: np.ndarray) -> np.ndarray:
+    """[H, W, 3] radiance in Mitsuba's directions: u = atan2(x, -z) / 2 pi, v = acos(y) / pi."""
+    height, width = _MAP_SIZE
+    phi = (np.arange(width) + 0.5) * (2 * math.pi / width)
+    theta = ((np.arange(height) + 0.5) * (math.pi / height))[:, None]
+    x, y, z = np.sin(phi) * np.sin(theta), np.cos(theta) + 0 * phi, -np.cos(phi) * np.sin(theta)
+    directions = np.stack([x, y, z], axis=2) @ rotation  # world to the light's frame
+    radiance: np.ndarray = np.maximum(_sh_basis(directions) @ lighting.sh, 0).astype(np.float32)
+    return radiance
+
+
+def _sh_basis(directions: np.ndarray) -> np.ndarray:
+    """[..., SH_COUNT] real spherical harmonics of unit directions, without the Condon-Shortley phase."""
+    polar = np.arccos(np.clip(directions[..., 2], -1, 1))
+    around = np.arctan2(directions[..., 1], directions[..., 0])
+    out = []
+    for k in range(SH_COUNT):
+        band = sh_band(k)
+        order = k - band * band - band
+        value = sph_harm_y(band, abs(order), polar, around) * (-1.0) ** order
+        out.append(value.real if order == 0 else math.sqrt(2) * (value.real if order > 0 else value.imag))
+    return np.stack(out, axis=-1)
