@@ -3,6 +3,7 @@
     python main.py [FILE...]           the window; without a display, the built-in demo
     python main.py fit SOURCE --out DIR
     python main.py render SCENE --out FILE
+    python main.py compare SCENE --a EFFECTS --b EFFECTS
     python main.py experiment cube|earth|envphong|pose|depth
     python main.py effects | bench | doctor
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from studio import __version__
+from studio.compare import compare
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
 from studio.options import (
@@ -282,6 +284,9 @@ def _experiment(name: str, out: Path | None, seed: int, device: str, generated: 
     for line in summary_lines(outcome):
         click.echo(line)
     click.echo(f"results in {folder}/: {name}.png, {name}_curve.png, {name}.json")
+
+
+commands.add_command(compare)
 
 
 @commands.command("doctor")

@@ -98,21 +98,34 @@ def open_scene(path: Path) -> Scene:
 
 
 def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, ParamSet]:
-    """Parameters of the effects that are on, after --effects and the effects' own flags."""
+    """Parameters of the effects that are on.
+
+    Args:
+        names: as "pbr,ssao:radius=0.3:strength=2"; None for those on by default.
+        generated: values of the effects' own flags; what stands in `names` wins.
+    """
     from studio.core.effects import get, registry
     from studio.core.params import ParamSet
 
     if names is None:
-        chosen = [effect for effect in registry().values() if effect.enabled]
+        wanted: dict[str, list[str]] = {effect.name: [] for effect in registry().values() if effect.enabled}
     else:
-        wanted = {get(name.strip()).name for name in names.split(",") if name.strip()}
-        chosen = [effect for effect in registry().values() if effect.name in wanted]
-    out = {effect.name: ParamSet(effect.name, effect.params) for effect in chosen}
-    for effect in chosen:
+        entries = [entry.strip().split(":") for entry in names.split(",") if entry.strip()]
+        wanted = {get(name.strip()).name: settings for name, *settings in entries}
+    out = {}
+    for effect in registry().values():
+        if effect.name not in wanted:
+            continue
+        out[effect.name] = ParamSet(effect.name, effect.params)
         for param in effect.params:
             stem = f"{effect.name}-{param.name}".replace("_", "-")
             if stem in generated:
                 out[effect.name].set(param.name, generated[stem])
+        for setting in wanted[effect.name]:
+            name, equals, value = setting.partition("=")
+            if not equals:
+                raise InputError(f"{effect.name}:{setting}: expected {effect.name}:PARAMETER=VALUE")
+            out[effect.name].set(name.strip().replace("-", "_"), value.strip())
     return out
 
 

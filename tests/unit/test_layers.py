@@ -34,13 +34,10 @@ LAYERS = {
     "studio.reference": 8,
     "studio.experiments": 9,
     "studio.gl": 9,
-    "studio.sheet": 9,
-    "studio.reference": 9,
     "studio.compare": 10,
     "studio.pages": 10,
     "studio.doctor": 10,
     "studio.options": 10,
-    "studio.compare": 10,
     "studio.ui": 10,
     "studio.cli": 11,
 }

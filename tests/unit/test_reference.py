@@ -1,0 +1,124 @@
+"""The path-traced reference shows the same scene from the same place under the same light."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.params import ParamSet
+from studio.core.pipeline import render_image
+from studio.core.scene import Camera, Light, Lighting, Material, Scene, look_at
+from studio.core.scene.light import ambient_sh
+from studio.core.scene.shapes import icosphere, torus
+from studio.reference import load_mitsuba, render_reference
+from tests.needs import need
+
+SIZE = 40
+
+
+def _scene(lighting: Lighting, roughness: float = 1.0, metallic: float = 0.0) -> Scene:
+    """A ball, so that nothing throws a shadow on anything."""
+    ball = icosphere(4)
+    ball.material = Material(base_color=(0.7, 0.5, 0.3), perceptual_roughness=roughness, metallic=metallic)
+    pose = look_at(np.array((0.4, 0.7, 4.0)), np.zeros(3))
+    camera = Camera(SIZE, SIZE, 1.4 * SIZE, 1.4 * SIZE, 0.42 * SIZE, 0.56 * SIZE, pose, near=0.5, far=12.0)
+    return Scene([ball], lighting, (0.1, 0.2, 0.3), cameras=[camera])
+
+
+def _both(scene: Scene, samples: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    from studio.core.effects import get
+
+    camera = scene.cameras[0]
+    effects = {"pbr": ParamSet("pbr", get("pbr").params)}
+    ours = render_image(scene, camera, effects, torch.device("cpu"))
+    return ours, render_reference(scene, camera, samples, bounces=1)
+
+
+def _lobe() -> np.ndarray:
+    """[25, 3] bright above, to the right and before; all that depends on x is in the fourth row."""
+    sh = ambient_sh((0.5, 0.45, 0.4))
+    sh[1:4] = [[0.2], [0.1], [0.35]]
+    return sh
+
+
+LIGHTINGS = {
+    "directional": Lighting([Light(direction=(0.4, 0.6, 0.9), intensity=0.9)], sh=ambient_sh((0, 0, 0))),
+    "point": Lighting(
+        [Light(kind="point", position=(1.0, 2.0, 2.5), color=(1, 0.8, 0.6), intensity=6.0)],
+        sh=ambient_sh((0, 0, 0)),
+    ),
+    "environment": Lighting([], sh=_lobe()),
+    "on the camera": Lighting(
+        [Light(direction=(0.7, 0.2, 0.6), intensity=0.9)], sh=_lobe(), fixed_to="camera"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(LIGHTINGS))
+def test_reference_agrees_on_a_rough_ball(name: str) -> None:
+    need("mitsuba")
+    ours, reference = _both(_scene(LIGHTINGS[name]))
+    assert np.abs(ours[..., 3] - reference[..., 3]).mean() < 0.008
+    covered = (ours[..., 3] > 0.99) & (reference[..., 3] > 0.99)
+    # Disney's diffuse lobe is brighter towards the rim of rough surfaces, ours is Lambert's.
+    error = np.abs(ours - reference)[covered][:, :3]
+    assert error.mean() < 0.06 * reference[covered][:, :3].max()
+    # Light from the other side would give another picture.
+    other = Lighting(
+        [replace(light, direction=_opposite(light.direction)) for light in LIGHTINGS[name].lights],
+        LIGHTINGS[name].sh * np.where(np.arange(25) == 3, -1, 1)[:, None].astype(np.float32),
+        LIGHTINGS[name].fixed_to,
+    )
+    for light in other.lights:
+        light.position = _opposite(light.position)
+    turned, _ = _both(_scene(other), 1)
+    assert np.abs(turned - reference)[covered][:, :3].mean() > 2 * error.mean()
+
+
+def _opposite(v: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Mirrored left to right."""
+    return (-v[0], v[1], v[2])
+
+
+def test_reference_agrees_on_a_metal() -> None:
+    need("mitsuba")
+    ours, reference = _both(_scene(LIGHTINGS["directional"], roughness=0.5, metallic=1.0))
+    covered = (ours[..., 3] > 0.99) & (reference[..., 3] > 0.99)
+    assert np.abs(ours - reference)[covered][:, :3].mean() < 0.03 * reference[covered][:, :3].max()
+
+
+def test_more_bounces_bring_more_light_into_a_ring() -> None:
+    need("mitsuba")
+    scene = _scene(Lighting([], sh=ambient_sh((0.8, 0.8, 0.8))))
+    scene.meshes = [torus(0.7, 0.4, 24)]
+    direct, bounced = (render_reference(scene, scene.cameras[0], 32, bounces=n) for n in (1, 6))
+    assert (bounced - direct)[..., :3].max() > 0.02
+
+
+def test_same_seed_same_picture_and_it_can_be_stopped() -> None:
+    need("mitsuba")
+    scene = _scene(LIGHTINGS["point"])
+    camera = scene.cameras[0]
+    one, two, other = (render_reference(scene, camera, 4, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+    with pytest.raises(Cancelled):
+        render_reference(scene, camera, 64, cancelled=lambda: True)
+
+
+def test_pixels_must_be_square() -> None:
+    scene = _scene(LIGHTINGS["point"])
+    camera = Camera(SIZE, SIZE, 50, 55, SIZE / 2, SIZE / 2, np.eye(4))
+    with pytest.raises(InputError, match="focal lengths 50 and 55, expected equal ones"):
+        render_reference(scene, camera)
+
+
+def test_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mitsuba", None)
+    with pytest.raises(WorkError, match="pip install"):
+        load_mitsuba()
