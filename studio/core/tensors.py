@@ -24,12 +24,16 @@ class Part:
         base_color_texture: [1, h, w, 3] linear or None.
         orm_texture: [1, h, w, 3] occlusion, perceptual roughness, metallic, or None.
         occlusion_texture: [1, h, w, 1] or None.
+        emissive_texture: [1, h, w, 3] linear or None.
+        normal_texture: [1, h, w, 3] tangent space, encoded as 0..1, or None.
     """
 
     name: str
     base_color_texture: Tensor | None = None
     orm_texture: Tensor | None = None
     occlusion_texture: Tensor | None = None
+    emissive_texture: Tensor | None = None
+    normal_texture: Tensor | None = None
 
     @property
     def textured(self) -> bool:
@@ -65,6 +69,10 @@ class SceneTensors:
         face_part: [T] int64, which of `parts` a triangle belongs to.
         topology: edges, for antialiasing.
         incidence: triangles around vertices, for normals.
+        bounds: (low, high) corners of the meshes it was made from, [3] each; `moved` keeps
+            them, so that what is sized by them (shadow maps) stays put while vertices move.
+        emissive: [V, 3] linear factor, or None where nothing shines.
+        subsurface: [V, 1], or None where nothing scatters below its surface.
     """
 
     vertices: Tensor
@@ -78,6 +86,9 @@ class SceneTensors:
     parts: tuple[Part, ...]
     topology: Topology
     incidence: Incidence
+    bounds: tuple[np.ndarray, np.ndarray]
+    emissive: Tensor | None = None
+    subsurface: Tensor | None = None
 
     @classmethod
     def from_scene(cls, scene: Scene, device: torch.device | str = "cpu") -> SceneTensors:
@@ -105,6 +116,11 @@ class SceneTensors:
         part_of_vertex = [np.full((len(m.vertices), 1), i) for i, m in enumerate(meshes)]
         places = torch.cat([vertices, tensor(part_of_vertex)], dim=1)
         stored = any(m.normals is not None for m in meshes)
+        shines = any(max(m.material.emissive) > 0 for m in meshes)
+        scatters = any(m.material.subsurface > 0 for m in meshes)
+        boxes = [m.bounds() for m in meshes]
+        emissive = [_factor(m, None, m.material.emissive) for m in meshes]
+        subsurface = [_factor(m, None, m.material.subsurface) for m in meshes]
         return cls(
             vertices=vertices,
             faces=faces,
@@ -119,6 +135,9 @@ class SceneTensors:
             parts=tuple(_part(m, device) for m in meshes),
             topology=Topology.build(faces, places),
             incidence=Incidence.build(faces, places),
+            bounds=(np.min([low for low, _ in boxes], axis=0), np.max([high for _, high in boxes], axis=0)),
+            emissive=tensor(emissive) if shines else None,
+            subsurface=tensor(subsurface) if scatters else None,
         )
 
     def moved(
@@ -127,6 +146,8 @@ class SceneTensors:
         colors: Tensor | None = None,
         perceptual_roughness: Tensor | None = None,
         metallic: Tensor | None = None,
+        emissive: Tensor | None = None,
+        subsurface: Tensor | None = None,
     ) -> SceneTensors:
         """The same triangles with other values; moved vertices drop the stored normals."""
         changes = {
@@ -134,6 +155,8 @@ class SceneTensors:
             "colors": colors,
             "perceptual_roughness": perceptual_roughness,
             "metallic": metallic,
+            "emissive": emissive,
+            "subsurface": subsurface,
         }
         given = {name: value for name, value in changes.items() if value is not None}
         normals = self.normals if vertices is None else None
@@ -143,6 +166,16 @@ class SceneTensors:
     def textured(self) -> bool:
         return any(part.textured for part in self.parts)
 
+    @property
+    def lacks(self) -> frozenset[str]:
+        """Surface channels that say nothing here, as Scene.lacks."""
+        there = {
+            "occlusion": any(part.occlusion_texture is not None for part in self.parts),
+            "emissive": self.emissive is not None,
+            "subsurface": self.subsurface is not None,
+        }
+        return frozenset(name for name, found in there.items() if not found)
+
 
 def _colors(mesh: Mesh) -> np.ndarray:
     factor = np.asarray(mesh.material.base_color, np.float32)
@@ -150,8 +183,10 @@ def _colors(mesh: Mesh) -> np.ndarray:
     return colors * factor
 
 
-def _factor(mesh: Mesh, per_vertex: np.ndarray | None, factor: float) -> np.ndarray:
-    return per_vertex if per_vertex is not None else np.full((len(mesh.vertices), 1), factor)
+def _factor(
+    mesh: Mesh, per_vertex: np.ndarray | None, factor: float | tuple[float, float, float]
+) -> np.ndarray:
+    return per_vertex if per_vertex is not None else np.tile(factor, (len(mesh.vertices), 1))
 
 
 def _part(mesh: Mesh, device: torch.device | str) -> Part:
@@ -169,4 +204,6 @@ def _part(mesh: Mesh, device: torch.device | str) -> Part:
         image(material.base_color_texture, 3),
         image(material.orm_texture, 3),
         image(material.occlusion_texture, 1),
+        image(material.emissive_texture, 3),
+        image(material.normal_texture, 3),
     )

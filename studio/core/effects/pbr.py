@@ -14,7 +14,6 @@ Effects know the G-buffer, not one another and not the scene.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from studio.core.effects.effect import Effect
@@ -40,8 +39,8 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
         See studio.core.ops.shading and studio.core.kernels.brdf, term by term.
     """
     lights = frame.lights
-    direct = 2.0 ** _tensor(params, "light_exposure", lights.sh)
-    environment = 2.0 ** _tensor(params, "environment_exposure", lights.sh)
+    direct = 2.0 ** frame.value(params, "light_exposure")
+    environment = 2.0 ** frame.value(params, "environment_exposure")
     color = shade_metallic_roughness(
         frame["rast"],
         frame["albedo"],
@@ -55,14 +54,9 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
         lights.vector,
         lights.radiance * direct,
         lights.sh * environment,
-        _tensor(params, "specular_f0", lights.sh),
+        frame.value(params, "specular_f0"),
     )
     return {"color": color}
-
-
-def _tensor(params: ParamSet, name: str, like: Tensor) -> Tensor:
-    """[1] tensor of a parameter, with its gradient if an optimizer attached one."""
-    return torch.as_tensor(params[name], dtype=like.dtype, device=like.device).reshape(1)
 
 
 EFFECT = Effect(

@@ -34,6 +34,7 @@ class Variables:
         shade: [V, 3] square root of the linear base colour, which spreads dark tones like
             sRGB does.
         roughness, metallic: [V, 1].
+        start: the light that the fit began with; what does not move stays as there.
         sh: [25, 3] environment; light_vector, light_radiance: [L, 3].
         background: [3] linear.
         exposure: [views] stops of each training photo; their mean is held at 0, which leaves
@@ -49,13 +50,14 @@ class Variables:
     roughness: Tensor
     metallic: Tensor
     sh: Tensor
-    light_kind: Tensor
+    start: LightTensors
     light_vector: Tensor
     light_radiance: Tensor
     background: Tensor
     exposure: Tensor
     fixed_to: str = "world"
     lights: list[Light] = field(default_factory=list)
+    environment: np.ndarray | None = None
 
     @classmethod
     def create(
@@ -82,13 +84,14 @@ class Variables:
             roughness=torch.empty(0, 1, device=device),
             metallic=torch.empty(0, 1, device=device),
             sh=light.sh,
-            light_kind=light.kind,
+            start=light,
             light_vector=light.vector,
             light_radiance=light.radiance,
             background=torch.tensor(background, dtype=torch.float32, device=device),
             exposure=torch.zeros(views, device=device),
             fixed_to=fixed_to,
             lights=list(lighting.lights),
+            environment=lighting.environment,
         )
         return shared.on_mesh(mesh, smoothness)
 
@@ -155,8 +158,12 @@ class Variables:
         return self.exposure - self.exposure.mean()
 
     def lighting(self) -> LightTensors:
-        return LightTensors(
-            self.light_kind, self.light_vector, self.light_radiance, self.sh, self.fixed_to == "camera"
+        return replace(
+            self.start,
+            vector=self.light_vector,
+            radiance=self.light_radiance,
+            sh=self.sh,
+            fixed_to_camera=self.fixed_to == "camera",
         )
 
     @torch.no_grad()
@@ -201,8 +208,15 @@ class Variables:
             else:
                 change["position"] = _triple(vector)
             lights.append(replace(light, **change))
-        sh = self.sh.detach().cpu().numpy().copy()
-        return Lighting(lights, sh, "camera" if self.fixed_to == "camera" else "world")
+        sh = self.sh.detach()
+        # The map is what was fitted only as long as its coefficients have not moved.
+        environment = self.environment if torch.equal(sh, self.start.sh) else None
+        return Lighting(
+            lights,
+            sh.cpu().numpy().copy(),
+            "camera" if self.fixed_to == "camera" else "world",
+            environment,
+        )
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:

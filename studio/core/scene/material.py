@@ -21,6 +21,7 @@ class Material:
         metallic: 0..1.
         emissive: linear RGB.
         alpha: opacity factor, kept for export.
+        subsurface: 0..1, share of the diffuse light that scatters below the surface.
         base_color_texture: [H, W, 3] or [H, W, 4].
         orm_texture: [H, W, 3], R occlusion, G perceptual roughness, B metallic.
         normal_texture: [H, W, 3], tangent space +Y, still encoded as 0..1.
@@ -35,6 +36,7 @@ class Material:
     metallic: float = 0.0
     emissive: tuple[float, float, float] = (0.0, 0.0, 0.0)
     alpha: float = 1.0
+    subsurface: float = 0.0
     base_color_texture: np.ndarray | None = field(default=None, repr=False)
     orm_texture: np.ndarray | None = field(default=None, repr=False)
     normal_texture: np.ndarray | None = field(default=None, repr=False)

@@ -68,5 +68,15 @@ class Scene:
         boxes = [mesh.bounds() for mesh in self.meshes]
         return np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
 
+    def lacks(self) -> frozenset[str]:
+        """Surface channels that say nothing here: occlusion, emissive, subsurface."""
+        materials = [mesh.material for mesh in self.meshes]
+        there = {
+            "occlusion": any(m.occlusion_texture is not None for m in materials),
+            "emissive": any(max(m.emissive) > 0 for m in materials),
+            "subsurface": any(m.subsurface > 0 for m in materials),
+        }
+        return frozenset(name for name, found in there.items() if not found)
+
     def triangle_count(self) -> int:
         return sum(len(mesh.faces) for mesh in self.meshes)
