@@ -61,6 +61,8 @@ def measure_for(
 
 def spread(values: list[float]) -> float:
     """Half the distance between the quartiles."""
+    if len(values) < 2:
+        return 0.0
     low, _, high = statistics.quantiles(values, n=4)
     return (high - low) / 2
 

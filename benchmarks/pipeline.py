@@ -91,7 +91,7 @@ def main() -> None:
     configure_threads()
     case = Case(options.views, options.size, options.subdivisions)
     pbr: Effects = {"pbr": ParamSet("pbr", get("pbr").params)}
-    covered = float((case.render({})["rast"][..., 3] > 0).float().mean())
+    covered = float((case.render({})["alpha"] > 0.5).float().mean())
 
     def picture(effects: Effects) -> Callable[[], None]:
         rgba = case.render(effects)["rgba"]
