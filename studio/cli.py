@@ -33,9 +33,9 @@ from studio.options import (
     chosen_effects,
     chosen_rasterizer,
     open_scene,
-    orbit_camera,
     parse_size,
     render_flags,
+    scene_camera,
 )
 
 if TYPE_CHECKING:
@@ -172,9 +172,7 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     "--camera",
     "camera_text",
     metavar="AZIMUTH,ELEVATION[,DISTANCE[,FOV]]",
-    default="30,20",
-    show_default=True,
-    help="Degrees around the object; distance in its radii.",
+    help="Degrees around the object; distance in its radii. [the scene's own camera, else 30,20]",
 )
 @click.option("--size", "size_text", metavar="WxH", default="800x600", show_default=True)
 @click.option("--transparent", is_flag=True, help="Leave the background out.")
@@ -184,19 +182,19 @@ def render(
     out: Path,
     renderer: str,
     effect_names: str | None,
-    camera_text: str,
+    camera_text: str | None,
     size_text: str,
     transparent: bool,
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Draw SCENE (a mesh file, or "demo") into a picture."""
+    """Draw SCENE (a mesh file, or demo, cornell, teaset, bust, balls) into a picture."""
     from studio.core.io.images import save_exr, save_png
 
     if out.suffix.lower() not in (".png", ".exr"):
         raise InputError(f"--out {out}: expected a file ending in .png or .exr")
     loaded = open_scene(scene)
-    camera = orbit_camera(loaded, camera_text, *parse_size(size_text))
+    camera = scene_camera(loaded, camera_text, *parse_size(size_text))
     effects = chosen_effects(effect_names, generated)
     how = chosen_rasterizer(generated, renderer)
     if renderer == "diff":

@@ -18,9 +18,9 @@ from studio.options import (
     Progress,
     chosen_effects,
     open_scene,
-    orbit_camera,
     parse_size,
     render_flags,
+    scene_camera,
 )
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def path_traced(
 @click.option("--reference", "with_reference", is_flag=True, help="Also path-trace the scene with Mitsuba.")
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="Paths per pixel.")
 @click.option("--bounces", type=click.IntRange(1), default=8, show_default=True, help="1: direct light only.")
-@click.option("--camera", "camera_text", default="30,20", show_default=True, help="As for `render`.")
+@click.option("--camera", "camera_text", help="As for `render`.")
 @click.option("--size", "size_text", metavar="WxH", default="480x360", show_default=True)
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
 def compare(
@@ -148,7 +148,7 @@ def compare(
     with_reference: bool,
     samples: int,
     bounces: int,
-    camera_text: str,
+    camera_text: str | None,
     size_text: str,
     device: str,
     generated: dict[str, Any],
@@ -167,7 +167,7 @@ def compare(
 
         load_mitsuba()  # before any work is done
     loaded = open_scene(scene)
-    camera = orbit_camera(loaded, camera_text, *parse_size(size_text))
+    camera = scene_camera(loaded, camera_text, *parse_size(size_text))
     a, b = (
         picture(loaded, camera, chosen_effects(names, generated), renderer, device)
         for names in (names_a, names_b)

@@ -87,11 +87,11 @@ def render_flags() -> dict[str, Param]:
 
 
 def open_scene(path: Path) -> Scene:
-    """The scene in a mesh file, or the built-in one."""
-    if str(path) == "demo" and not path.exists():
-        from studio.core.demo import demo_truth
+    """The scene in a mesh file, or a built-in one by its name."""
+    from studio.core.scenes import NAMES, built_in
 
-        return demo_truth()
+    if str(path) in NAMES and not path.exists():
+        return built_in(str(path))
     from studio.core.io.meshes import load_scene
 
     return load_scene(path)
@@ -151,6 +151,14 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (1 <= width <= 16384 and 1 <= height <= 16384):  # the common limit of GL targets
         raise InputError(f"--size {text}: expected 1 to 16384 pixels each way")
     return width, height
+
+
+def scene_camera(scene: Scene, text: str | None, width: int, height: int) -> Camera:
+    """The camera of the --camera option; without it the scene's first, for want of one an orbit."""
+    if text is not None or not scene.cameras:
+        return orbit_camera(scene, text or "30,20", width, height)
+    own = scene.cameras[0]
+    return own.resized(round(own.width * height / own.height), height).cropped(width)
 
 
 def orbit_camera(scene: Scene, text: str, width: int, height: int) -> Camera:

@@ -79,6 +79,10 @@ class Camera:
             cy=self.cy * sy,
         )
 
+    def cropped(self, width: int) -> Camera:
+        """The same view with columns cut off or added at both sides."""
+        return replace(self, width=width, cx=self.cx + (width - self.width) / 2)
+
     def moved(self, view_to_world: np.ndarray) -> Camera:
         return replace(self, view_to_world=view_to_world)
 
