@@ -5,9 +5,11 @@ closely as Mitsuba allows:
 
 - materials become its `principled` BSDF (Burley 2012): GGX with f0 0.04 like ours, but with
   Disney's diffuse lobe and without energy compensation;
-- a light with a size becomes a sphere that the camera does not see; a directional one stays sharp;
+- a point light with a size becomes a sphere that the camera does not see; spots and directional
+  lights stay sharp, and a spot fades linearly with the angle;
 - a texture wins over vertex values, for Mitsuba does not multiply the two;
-- spherical harmonics become a map of 256 x 128 directions, negative radiance cut.
+- spherical harmonics become a map of 256 x 128 directions, negative radiance cut;
+- nothing scatters below a surface.
 """
 
 from __future__ import annotations
@@ -18,11 +20,10 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from scipy.special import sph_harm_y
 
 from studio.core.errors import Cancelled, InputError, WorkError
-from studio.core.scene import SH_COUNT, Camera, Light, Lighting, Material, Mesh, Scene
-from studio.core.scene.light import sh_band
+from studio.core.scene import Camera, Light, Lighting, Material, Mesh, Scene
+from studio.core.scene.environment import equirect_directions, sh_basis
 
 _PASS = 16
 """Samples per pixel between two looks at whether to go on."""
@@ -206,42 +207,54 @@ def _lights(mi: Any, lighting: Lighting, camera: Camera) -> dict[str, Any]:
     """Emitters; irradiance is pi times what our lights call intensity."""
     to_world = camera.view_to_world if lighting.fixed_to == "camera" else np.eye(4)
     out = {f"light_{i}": _light(mi, light, to_world) for i, light in enumerate(lighting.lights)}
-    radiance = _environment(lighting, to_world[:3, :3])
+    radiance = lighting.environment
+    if radiance is None:
+        radiance = np.maximum(sh_basis(equirect_directions(*_MAP_SIZE)) @ lighting.sh, 0)
     if radiance.max() > 0:
-        out["environment"] = {"type": "envmap", "bitmap": mi.Bitmap(radiance)}
+        # Mitsuba's maps begin looking along -Z, where ours have their middle, and at the top.
+        turned = np.roll(radiance, radiance.shape[1] // 2, axis=1)[::-1]
+        rotation = np.eye(4)
+        rotation[:3, :3] = to_world[:3, :3]
+        out["environment"] = {
+            "type": "envmap",
+            "bitmap": mi.Bitmap(np.ascontiguousarray(turned, np.float32)),
+            "to_world": mi.ScalarTransform4f(rotation.tolist()),
+        }
     return out
 
 
 def _light(mi: Any, light: Light, to_world: np.ndarray) -> dict[str, Any]:
     radiance = np.asarray(light.color, np.float64) * light.intensity
-    direction = to_world[:3, :3] @ np.asarray(light.direction, np.float64)
-    direction /= max(float(np.linalg.norm(direction)), 1e-12)
+    axis, right = (to_world[:3, :3] @ side for side in light.frame())
     position = to_world[:3, :3] @ np.asarray(light.position, np.float64) + to_world[:3, 3]
     strength = {"type": "rgb", "value": (math.pi * radiance).tolist()}
     if light.kind == "directional":
-        return {"type": "directional", "direction": (-direction).tolist(), "irradiance": strength}
+        return {"type": "directional", "direction": (-axis).tolist(), "irradiance": strength}
+    pose = np.eye(4)
+    pose[:3, 3] = position
+    if light.kind == "area":
+        columns = (0.5 * light.width * right, 0.5 * light.height * np.cross(right, axis), -axis)
+        pose[:3, :3] = np.stack(columns, axis=1)
+        return {"type": "rectangle", "to_world": mi.ScalarTransform4f(pose.tolist()), **_shining(radiance)}
+    if light.kind == "spot":
+        pose[:3, :3] = np.stack([right, np.cross(-axis, right), -axis], axis=1)
+        return {
+            "type": "spot",
+            "to_world": mi.ScalarTransform4f(pose.tolist()),
+            "intensity": strength,
+            "cutoff_angle": light.outer_angle,
+            "beam_width": light.inner_angle,
+        }
+    if light.size > 0:
+        # As bright from afar as the point: pi r^2 of radiance L make the intensity pi L r^2.
+        sphere = {"type": "sphere", "center": position.tolist(), "radius": light.size}
+        return sphere | _shining(radiance / light.size**2)
     return {"type": "point", "position": position.tolist(), "intensity": strength}
 
 
-def _environment(lighting: Lighting, rotation: np.ndarray) -> np.ndarray:
-    """[H, W, 3] radiance in Mitsuba's directions: u = atan2(x, -z) / 2 pi, v = acos(y) / pi."""
-    height, width = _MAP_SIZE
-    phi = (np.arange(width) + 0.5) * (2 * math.pi / width)
-    theta = ((np.arange(height) + 0.5) * (math.pi / height))[:, None]
-    x, y, z = np.sin(phi) * np.sin(theta), np.cos(theta) + 0 * phi, -np.cos(phi) * np.sin(theta)
-    directions = np.stack([x, y, z], axis=2) @ rotation  # world to the light's frame
-    radiance: np.ndarray = np.maximum(_sh_basis(directions) @ lighting.sh, 0).astype(np.float32)
-    return radiance
-
-
-def _sh_basis(directions: np.ndarray) -> np.ndarray:
-    """[..., SH_COUNT] real spherical harmonics of unit directions, without the Condon-Shortley phase."""
-    polar = np.arccos(np.clip(directions[..., 2], -1, 1))
-    around = np.arctan2(directions[..., 1], directions[..., 0])
-    out = []
-    for k in range(SH_COUNT):
-        band = sh_band(k)
-        order = k - band * band - band
-        value = sph_harm_y(band, abs(order), polar, around) * (-1.0) ** order
-        out.append(value.real if order == 0 else math.sqrt(2) * (value.real if order > 0 else value.imag))
-    return np.stack(out, axis=-1)
+def _shining(radiance: np.ndarray) -> dict[str, Any]:
+    """The emitter of a shape that does nothing but shine."""
+    return {
+        "emitter": {"type": "area", "radiance": {"type": "rgb", "value": radiance.tolist()}},
+        "bsdf": {"type": "diffuse", "reflectance": {"type": "rgb", "value": 0.0}},
+    }

@@ -12,7 +12,8 @@ import torch
 from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.params import ParamSet
 from studio.core.pipeline import render_image
-from studio.core.scene import Camera, Light, Lighting, Material, Scene, look_at
+from studio.core.scene import Camera, Light, Lighting, Material, Mesh, Scene, look_at
+from studio.core.scene.environment import equirect_directions
 from studio.core.scene.light import ambient_sh
 from studio.core.scene.shapes import icosphere, torus
 from studio.reference import load_mitsuba, render_reference
@@ -49,8 +50,11 @@ def _lobe() -> np.ndarray:
 LIGHTINGS = {
     "directional": Lighting([Light(direction=(0.4, 0.6, 0.9), intensity=0.9)], sh=ambient_sh((0, 0, 0))),
     "point": Lighting(
-        [Light(kind="point", position=(1.0, 2.0, 2.5), color=(1, 0.8, 0.6), intensity=6.0)],
+        [Light(kind="point", position=(1.0, 2.0, 2.5), color=(1, 0.8, 0.6), intensity=6.0, size=0)],
         sh=ambient_sh((0, 0, 0)),
+    ),
+    "lamp": Lighting(
+        [Light(kind="point", position=(1.0, 2.0, 2.5), intensity=6.0, size=0.02)], sh=ambient_sh((0, 0, 0))
     ),
     "environment": Lighting([], sh=_lobe()),
     "on the camera": Lighting(
@@ -83,6 +87,49 @@ def test_reference_agrees_on_a_rough_ball(name: str) -> None:
 def _opposite(v: tuple[float, float, float]) -> tuple[float, float, float]:
     """Mirrored left to right."""
     return (-v[0], v[1], v[2])
+
+
+def _irradiance(light: Light) -> float:
+    """What the reference says of light that falls on a white floor below the lamp."""
+    floor = Mesh(
+        np.array([(-9, 0, 9), (9, 0, 9), (9, 0, -9), (-9, 0, -9)], np.float32),
+        np.array([(0, 1, 2), (0, 2, 3)], np.int32),
+        material=Material(base_color=(1, 1, 1), perceptual_roughness=1.0),
+    )
+    pose = look_at(np.array((0.0, 5.0, 0.0)), np.zeros(3), up=(0, 0, -1))
+    camera = Camera(8, 8, 160, 160, 4, 4, pose, near=0.1, far=20.0)
+    scene = Scene([floor], Lighting([light], sh=ambient_sh((0, 0, 0))))
+    return float(render_reference(scene, camera, 256, bounces=1)[..., :3].mean())
+
+
+def test_every_kind_of_light_is_as_strong_as_ours_says() -> None:
+    need("mitsuba")
+    down = {"direction": (0.0, 1.0, 0.0), "position": (0.0, 2.0, 0.0)}
+    sun = _irradiance(Light(intensity=1.0, direction=(0.0, 1.0, 0.0)))
+    assert sun == pytest.approx(1.0, rel=0.12)  # Disney's lobe instead of Lambert's
+    for light in (
+        Light(kind="point", intensity=4.0, size=0.0, **down),
+        Light(kind="point", intensity=4.0, size=0.05, **down),
+        Light(kind="spot", intensity=4.0, size=0.0, **down),
+        # Far smaller than its distance: area / distance^2 of its radiance, over pi.
+        Light(kind="area", intensity=4 * np.pi / 0.01, width=0.1, height=0.1, **down),
+    ):
+        assert _irradiance(light) == pytest.approx(sun, rel=0.03), light.kind
+    turned = down | {"direction": (0.0, -1.0, 0.0)}
+    assert _irradiance(Light(kind="area", intensity=100.0, **turned)) == 0.0
+
+
+def test_environment_map_is_seen_where_ours_has_it() -> None:
+    need("mitsuba")
+    image = np.zeros((16, 32, 3), np.float32)
+    image[9:13, 22:26] = 5.0  # above the horizon, to the right of -Z
+    towards = equirect_directions(16, 32)[9:13, 22:26].mean((0, 1))
+    scene = _scene(Lighting([]).with_environment(image), roughness=1.0)
+    pose = look_at(4 * towards / np.linalg.norm(towards), np.zeros(3))
+    facing = scene.cameras[0].moved(pose)
+    away = scene.cameras[0].moved(look_at(-4 * towards / np.linalg.norm(towards), np.zeros(3)))
+    bright, dark = (render_reference(scene, c, 16, bounces=1)[..., 0].mean() for c in (facing, away))
+    assert bright > 1.5 * dark
 
 
 def test_reference_agrees_on_a_metal() -> None:
