@@ -39,8 +39,6 @@ void main() {
     float alpha = rough * rough;
     float raw_NoV = dot(n, v);
     float NoV = clamp(raw_NoV, MIN_NOV, 1.0);
-    vec3 diffuse_color = albedo.rgb * (1.0 - metallic);
-    vec3 f0 = mix(vec3(u_specular_f0), albedo.rgb, metallic);
 
     vec3 diffuse = vec3(0.0), s0 = vec3(0.0), s1 = vec3(0.0);
     for (int i = 0; i < u_light_count; i++) {
@@ -66,9 +64,7 @@ void main() {
     vec3 mirrored = environment * soft_clamp(sh_specular(2.0 * raw_NoV * n - v, alpha), mean);
 
     vec2 ab = dfg(NoV, alpha);
-    vec3 comp = compensation(f0, ab);
-    vec3 reflectance = (f0 * ab.x + ab.y) * comp;
-    float rest = 1.0 - dielectric_reflectance(u_specular_f0, ab);
-    vec3 color = rest * diffuse_color * diffuse + comp * (f0 * s0 + s1) + mirrored * reflectance;
-    f_color = vec4(color, 1.0);
+    vec3 base = (1.0 - metallic) * entering(u_specular_f0, ab) * albedo.rgb;
+    vec3 shine = specular(u_specular_f0, albedo.rgb, metallic, ab, s0 + ab.x * mirrored, s1 + ab.y * mirrored);
+    f_color = vec4(base * diffuse + shine, 1.0);
 }

@@ -33,9 +33,9 @@ from studio.core.kernels.shade import (
     Incoming,
     Surface,
     attenuation,
-    compensation,
     diffuse_environment,
     direct,
+    lost,
     mul3,
     reflected,
     specular_basis,
@@ -66,11 +66,45 @@ class MaterialAdjoint:
     env_s: wp.vec3
     s0: wp.vec3
     s1: wp.vec3
-    color: wp.vec3
-    f0: wp.vec3
-    dielectric_f0: float
+    albedo: wp.vec3
+    metallic: float
+    f0: float
     nov: float
     alpha: float
+
+
+@wp.struct
+class SpecularAdjoint:
+    """Gradients of what `specular` takes."""
+
+    p: wp.vec3
+    q: wp.vec3
+    albedo: wp.vec3
+    metallic: float
+    f0: float
+    more: float
+
+
+@wp.func
+def specular_adjoint(s: Surface, more: float, p: wp.vec3, q: wp.vec3, g: wp.vec3) -> SpecularAdjoint:
+    """Adjoint of `specular` for gradient g at its value."""
+    comp = wp.vec3(1.0, 1.0, 1.0) + s.albedo * more
+    comp_d = 1.0 + s.f0 * more
+    lobe_m = mul3(s.albedo, p) + q
+    lobe_d = s.f0 * p + q
+    plain = 1.0 - s.metallic
+    g_comp = s.metallic * mul3(g, lobe_m)
+    g_comp_d = plain * wp.dot(g, lobe_d)
+    g_m = s.metallic * mul3(g, comp)
+    g_d = (plain * comp_d) * g
+    out = SpecularAdjoint()
+    out.p = mul3(g_m, s.albedo) + s.f0 * g_d
+    out.q = g_m + g_d
+    out.albedo = mul3(g_m, p) + more * g_comp
+    out.f0 = wp.dot(g_d, p) + more * g_comp_d
+    out.metallic = wp.dot(g, mul3(comp, lobe_m) - comp_d * lobe_d)
+    out.more = wp.dot(g_comp, s.albedo) + g_comp_d * s.f0
+    return out
 
 
 @wp.func
@@ -79,31 +113,28 @@ def material_adjoint(
 ) -> MaterialAdjoint:
     """Adjoint of the last lines of shade_forward for gradient g at the colour."""
     ab = dfg(s.nov, s.alpha)
-    e = ab[0] + ab[1]
-    more = 1.0 / e - 1.0
-    comp = compensation(s.f0, ab)
-    lobe_sum = s.f0 * ab[0] + wp.vec3(ab[1], ab[1], ab[1])
-    es = mul3(lobe_sum, comp)
-    fd = s.dielectric_f0
-    comp_d = 1.0 + fd * more
-    lobe_d = fd * ab[0] + ab[1]
-    rest = 1.0 - lobe_d * comp_d
+    more = lost(ab)
+    plain = 1.0 - s.metallic
     total = light.diffuse + env_d
+    g_base = mul3(g, total)
+    back = specular_adjoint(s, more, light.s0 + ab[0] * env_s, light.s1 + ab[1] * env_s, g)
+    # Through `entering`: 1 - once * twice.
+    once = s.f0 * ab[0] + ab[1]
+    twice = 1.0 + s.f0 * more
+    rest = 1.0 - once * twice
+    g_rest = plain * wp.dot(s.albedo, g_base)
     out = MaterialAdjoint()
-    out.diffuse = rest * mul3(g, s.color)
-    out.color = rest * mul3(g, total)
-    out.env_s = mul3(g, es)
-    g_es = mul3(g, env_s)
-    g_comp = mul3(g, mul3(s.f0, light.s0) + light.s1) + mul3(g_es, lobe_sum)
-    out.s1 = mul3(g, comp)
-    out.s0 = mul3(out.s1, s.f0)
-    g_sum = mul3(g_es, comp)
-    out.f0 = mul3(out.s1, light.s0) + g_sum * ab[0] + g_comp * more
-    g_d = -wp.dot(mul3(g, s.color), total)
-    out.dielectric_f0 = g_d * (ab[0] * comp_d + lobe_d * more)
-    g_e = -(wp.dot(g_comp, s.f0) + g_d * lobe_d * fd) / (e * e)
-    g_a = wp.dot(g_sum, s.f0) + g_d * comp_d * fd + g_e
-    g_b = g_sum[0] + g_sum[1] + g_sum[2] + g_d * comp_d + g_e
+    out.diffuse = (plain * rest) * mul3(g, s.albedo)
+    out.env_s = ab[0] * back.p + ab[1] * back.q
+    out.s0 = back.p
+    out.s1 = back.q
+    out.albedo = back.albedo + (plain * rest) * g_base
+    out.metallic = back.metallic - rest * wp.dot(s.albedo, g_base)
+    out.f0 = back.f0 - g_rest * (ab[0] * twice + once * more)
+    e = ab[0] + ab[1]
+    g_e = (g_rest * once * s.f0 - back.more) / (e * e)
+    g_a = wp.dot(back.p, env_s) - g_rest * twice * s.f0 + g_e
+    g_b = wp.dot(back.q, env_s) - g_rest * twice + g_e
     slopes = dfg_slopes(s.nov, s.alpha)
     out.nov = g_a * slopes[0] + g_b * slopes[1]
     out.alpha = g_a * slopes[2] + g_b * slopes[3]
@@ -326,9 +357,8 @@ def shade_backward(
             g_position[i] = back * (a.p - (a.v - wp.dot(s.v, a.v) * s.v) / s.distance)
             if roughness[i] > MIN_PERCEPTUAL_ROUGHNESS:
                 g_roughness[i] = 2.0 * roughness[i] * a.alpha
-            c = albedo[i]
-            g_albedo[i] = m.color * (1.0 - metallic[i]) + m.f0 * metallic[i]
-            g_metallic[i] = wp.dot(m.f0, c - wp.vec3(f0, f0, f0)) - wp.dot(m.color, c)
-            g_f0 += (m.f0[0] + m.f0[1] + m.f0[2]) * (1.0 - metallic[i]) + m.dielectric_f0
+            g_albedo[i] = m.albedo
+            g_metallic[i] = m.metallic
+            g_f0 += m.f0
     add_environment(g_red, g_green, g_blue, g_nine, g_mean, g_sh)
     wp.atomic_add(g_specular_f0, 0, g_f0)

@@ -28,25 +28,48 @@ float F_Schlick_weight(float LoH) {
     return u2 * u2 * u;
 }
 
-// Split-sum terms (A, B): the lobe's directional albedo is f0 * A + B.
-// Rational fit of MaterialX 1.38, mx_ggx_dir_albedo_analytic.
+// Split-sum terms (A, B): the lobe's directional albedo is f0 * A + B. The fit is described in brdf.py.
 vec2 dfg(float NoV, float alpha) {
-    float x = NoV, y = alpha, x2 = x * x, y2 = y * y;
-    vec4 r = vec4(0.1003, 0.9345, 1.0, 1.0) + vec4(-0.6303, -2.323, -1.765, 0.2281) * x +
-             vec4(9.748, 2.229, 8.263, 15.94) * y + vec4(-2.038, -3.748, 11.53, -55.83) * (x * y) +
-             vec4(29.34, 1.424, 28.96, 13.08) * x2 + vec4(-8.245, -0.7684, -7.507, 41.26) * y2 +
-             vec4(-26.44, 1.436, -36.11, 54.9) * (x2 * y) + vec4(19.99, 0.2913, 15.86, 300.2) * (x * y2) +
-             vec4(-5.448, 0.6286, 33.37, -285.1) * (x2 * y2);
-    return r.xy / r.zw;
+    float x = NoV, y = alpha, a2 = alpha * alpha;
+    float g = 2.0 * x / (x + sqrt(x * x * (1.0 - a2) + a2));  // Smith's masking
+    vec3 r = vec3(0.0532134, 0.939816, 1.0) +
+             vec3(23.9215, -0.750637, 56.4013) * x +
+             vec3(11.2644, -1.36556, 9.64118) * y +
+             vec3(-0.116597, 1.19298, 1.25593) * g +
+             vec3(15.4453, -13.5522, 1.86652) * (x * x) +
+             vec3(-60.0, 7.46351, 2.13129) * (x * y) +
+             vec3(1.89238, 2.2136, 4.52841) * (y * y) +
+             vec3(-23.9153, 12.9799, -55.5436) * (x * g) +
+             vec3(5.53989, -1.33376, -13.6725) * (y * g) +
+             vec3(0.142235, -2.28699, -1.88999) * (g * g) +
+             vec3(-0.0074846, 0.160448, 0.0) * (x * x * x) +
+             vec3(6.28986, -6.99106, 0.0) * (x * x * y) +
+             vec3(-25.0476, 10.0886, 0.0) * (x * y * y) +
+             vec3(0.828822, -1.06549, 0.0) * (y * y * y) +
+             vec3(-14.1103, 13.9466, 0.0) * (x * x * g) +
+             vec3(52.6672, 1.71691, 0.0) * (x * y * g) +
+             vec3(22.72, -10.789, 0.0) * (y * y * g) +
+             vec3(1.75263, -13.1143, 0.0) * (x * g * g) +
+             vec3(-17.4393, -0.0165225, 0.0) * (y * g * g) +
+             vec3(-0.0755501, 0.512701, 0.0) * (g * g * g);
+    return r.xy / r.z;
 }
 
-// Factor for light scattered more than once between microfacets.
-// Lagarde and Golubev 2018 after Kulla and Conty 2017: 1 + f0 (1 / E - 1).
-vec3 compensation(vec3 f0, vec2 ab) {
-    return 1.0 + f0 * (1.0 / (ab.x + ab.y) - 1.0);
+// What scatters more than once between microfacets, as a part of what scatters once: a lobe of
+// reflectance f0 is compensated by 1 + f0 * lost. Lagarde and Golubev 2018 after Kulla and Conty 2017.
+float lost(vec2 ab) {
+    return 1.0 / (ab.x + ab.y) - 1.0;
 }
 
-// What a dielectric reflects without entering; the rest feeds the diffuse part.
-float dielectric_reflectance(float f0, vec2 ab) {
-    return (f0 * ab.x + ab.y) * (1.0 + f0 * (1.0 / (ab.x + ab.y) - 1.0));
+// f0 * p + q, compensated, mixed from a dielectric's f0 and a metal's, each with its own compensation.
+vec3 specular(float f0, vec3 albedo, float metallic, vec2 ab, vec3 p, vec3 q) {
+    float more = lost(ab);
+    vec3 dielectric = (1.0 + f0 * more) * (f0 * p + q);
+    vec3 metal = (1.0 + albedo * more) * (albedo * p + q);
+    return mix(dielectric, metal, metallic);
+}
+
+// Part of the light that a dielectric does not reflect; it feeds the diffuse part.
+float entering(float f0, vec2 ab) {
+    return 1.0 - (f0 * ab.x + ab.y) * (1.0 + f0 * lost(ab));
 }
