@@ -39,20 +39,18 @@ class Plan:
     Attributes:
         steps: in the order in which they run.
         surface: channels that the geometry pass has to make.
+        wanted: channels that a step reads or takes, and those asked for.
         skipped: effects that cannot run, and why: "needs irradiance, which pbr makes".
     """
 
     steps: tuple[Step, ...] = ()
     surface: frozenset[str] = frozenset()
+    wanted: frozenset[str] = frozenset()
     skipped: Mapping[str, str] = field(default_factory=dict)
 
     def stage(self, *stages: str) -> tuple[Step, ...]:
         """The steps of these stages."""
         return tuple(step for step in self.steps if step.effect.stage in stages)
-
-    def reads(self, name: str) -> bool:
-        """Whether any step reads a channel."""
-        return any(name in step.effect.reads or name in step.present for step in self.steps)
 
 
 def plan(effects: Effects, asked: Iterable[str] = (), lacks: Container[str] = ()) -> Plan:
@@ -68,22 +66,22 @@ def plan(effects: Effects, asked: Iterable[str] = (), lacks: Container[str] = ()
     """
     for name in effects:
         get(name)
-    wanted = [channel(name).name for name in asked]
+    named = [channel(name).name for name in asked]
     chosen, skipped = _runnable([e for e in registry().values() if e.name in effects])
     made: set[str] = set()
     steps: list[Step] = []
     for i, effect in enumerate(chosen):
         later = {name for e in chosen[i + 1 :] for name in (*e.reads, *e.takes)}
-        offers = tuple(name for name in effect.offers if name in later or name in wanted)
+        offers = tuple(name for name in effect.offers if name in later or name in named)
         there = [n for n in effect.takes if n in made or not (CHANNELS[n].effect or n in lacks)]
         steps.append(Step(effect, effects[effect.name], frozenset(there), (*effect.writes, *offers)))
         made |= {*effect.writes, *offers}
-    for name in wanted:
+    for name in named:
         if CHANNELS[name].effect and name not in made:
             raise InputError(f"render: channel {name} is made by {_maker(name)}, which is off")
-    needed = {name for step in steps for name in (*step.effect.reads, *step.present)} | set(wanted)
-    surface = frozenset(name for name in needed - PICTURE if not CHANNELS[name].effect)
-    return Plan(tuple(steps), surface, skipped)
+    wanted = frozenset(named).union(*((*step.effect.reads, *step.present) for step in steps))
+    surface = frozenset(name for name in wanted - PICTURE if not CHANNELS[name].effect)
+    return Plan(tuple(steps), surface, wanted, skipped)
 
 
 def _runnable(chosen: list[Effect]) -> tuple[list[Effect], dict[str, str]]:

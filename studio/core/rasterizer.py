@@ -136,4 +136,6 @@ def _layers(tensors: SceneTensors, starts: dict[str, int]) -> Sequence[Layer]:
             layers.append(Layer(part.orm_texture[0, ..., 1:3], i, starts["perceptual_roughness"]))
         if part.occlusion_texture is not None and "occlusion" in starts:
             layers.append(Layer(part.occlusion_texture[0], i, starts["occlusion"]))
+        if part.emissive_texture is not None and "emissive" in starts:
+            layers.append(Layer(part.emissive_texture[0], i, starts["emissive"]))
     return layers

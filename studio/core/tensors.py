@@ -37,7 +37,7 @@ class Part:
 
     @property
     def textured(self) -> bool:
-        maps = (self.base_color_texture, self.orm_texture, self.occlusion_texture)
+        maps = (self.base_color_texture, self.orm_texture, self.occlusion_texture, self.emissive_texture)
         return any(m is not None for m in maps)
 
     @cached_property

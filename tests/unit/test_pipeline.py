@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from studio.core.channels import CHANNELS
 from studio.core.errors import InputError, ShapeError
 from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.ops.normals import vertex_normals
@@ -109,8 +110,11 @@ def test_depth_and_position() -> None:
 
 @pytest.mark.parametrize("channel", AOVS)
 def test_every_channel_can_be_asked_for(channel: str) -> None:
-    image = render_image(textured_cube(), camera(24, (1.2, 1.5, 2.6)), channel=channel)
-    assert image.shape[:2] == (24, 24)
+    scene = textured_cube()
+    for mesh in scene.meshes:
+        mesh.material = replace(mesh.material, emissive=(0.2, 0.1, 0.0), subsurface=0.5)
+    image = render_image(scene, camera(24, (1.2, 1.5, 2.6)), channel=channel)
+    assert image.shape == (24, 24, CHANNELS[channel].size)
     assert np.isfinite(image).all()
     assert image.max() > 0
 
@@ -147,6 +151,9 @@ def test_textures_multiply_factors_and_vertex_colours() -> None:
             base_color_texture=np.full((4, 4, 4), 0.6, np.float32),
             orm_texture=np.tile(np.float32((0.9, 0.5, 0.4)), (4, 4, 1)),
             occlusion_texture=np.full((4, 4, 3), 0.7, np.float32),
+            emissive=(2.0, 1.0, 0.0),
+            emissive_texture=np.full((4, 4, 3), 0.5, np.float32),
+            subsurface=0.25,
         ),
     )
     scene = Scene(meshes=[mesh])
@@ -158,9 +165,12 @@ def test_textures_multiply_factors_and_vertex_colours() -> None:
     np.testing.assert_allclose(value("perceptual_roughness"), 0.4, atol=1e-6)
     np.testing.assert_allclose(value("metallic"), 0.2, atol=1e-6)
     np.testing.assert_allclose(value("occlusion"), 0.7, atol=1e-6)
+    np.testing.assert_allclose(value("emissive"), (1.0, 0.5, 0.0), atol=1e-6)
+    np.testing.assert_allclose(value("subsurface"), 0.25, atol=1e-6)
     np.testing.assert_allclose(value("uv"), 0.5, atol=1e-5)
     mesh.uvs = None  # nothing to look the textures up with: factors alone
     np.testing.assert_allclose(value("albedo"), (0.5, 0.25, 0.5), atol=1e-6)
+    np.testing.assert_allclose(value("emissive"), (2.0, 1.0, 0.0), atol=1e-6)
 
 
 def test_a_texture_has_an_orientation() -> None:

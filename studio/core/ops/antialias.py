@@ -193,25 +193,34 @@ def over_records(kernel: Any, records: Records, *inputs: Any) -> None:
     launcher.launch(kernel, -(-count // run), [run, *records, *inputs], device, limit=1)
 
 
+def differences(records: Records, color: Tensor) -> Tensor:
+    """[R, C] what a unit of each amount changes in `color` [P, C]."""
+    out = torch.empty(len(records.pixels), color.shape[-1], device=color.device)
+    over_records(outline.take_differences, records, color, out)
+    return out
+
+
 def blend(records: Records, color: Tensor, out: Tensor) -> Tensor:
     """Blend `out` [P, C] by the colours of `color` [P, C], which may be the same.
 
     Returns:
         [R, C] what a unit of each amount changes.
     """
-    difference = torch.empty(len(records.pixels), color.shape[-1], device=color.device)
-    over_records(outline.take_differences, records, color, difference)
+    difference = differences(records, color)
     over_records(outline.blend_in_place, records, difference, out)
     return difference
 
 
 class _Antialias(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, color: Tensor, pos: Tensor, boost: float, *found: Tensor) -> Tensor:
+    def forward(ctx: Any, color: Tensor, pos: Tensor, boost: float, plain: bool, *found: Tensor) -> Tensor:
         records = Records(*found)
         channels = color.shape[-1]
         out = launcher.copied(color)
-        difference = blend(records, color.view(-1, channels), out.view(-1, channels))
+        if plain:
+            difference = differences(records, color.view(-1, channels))
+        else:
+            difference = blend(records, color.view(-1, channels), out.view(-1, channels))
         ctx.save_for_backward(difference, *records)
         ctx.pos_shape = pos.shape
         ctx.boost = boost
@@ -232,7 +241,50 @@ class _Antialias(torch.autograd.Function):
             grad_pos = torch.zeros(ctx.pos_shape, device=grad_out.device)
             inputs = [difference, height * width, ctx.boost, flat, grad_pos]
             over_records(outline.pull_positions, records, *inputs)
-        return grad_color, grad_pos, None, None, None, None
+        return grad_color, grad_pos, None, None, None, None, None
+
+
+def find_outline(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:
+    """The silhouettes of a batch of images, to blend several images along; see `antialias`.
+
+    Args:
+        rast: [N, H, W, 4] from `rasterize`.
+        pos: [N, V, 4] clip space.
+        tri: [T, 3] int32.
+        topology: of tri.
+    """
+    if len(topology.edges) == 0 or rast.numel() == 0:
+        none = torch.empty(0, 4, device=rast.device)
+        return Records(none.int(), none, none)
+    return find_records(rast.detach(), pos.detach(), tri, topology.edges)
+
+
+def antialias_along(color: Tensor, pos: Tensor, records: Records, boost: float = 1.0) -> Tensor:
+    """[N, H, W, C] `color` blended along silhouettes from `find_outline`; see `antialias`."""
+    out: Tensor = _Antialias.apply(color.contiguous(), pos, boost, False, *records)
+    return out
+
+
+def pull_along(image: Tensor, pos: Tensor, records: Records) -> Tensor:
+    """[N, H, W, C] `image` as it is, with the gradient that `antialias_along` of it has."""
+    out: Tensor = _Antialias.apply(image.contiguous(), pos, 1.0, True, *records)
+    return out
+
+
+def edge_values(image: Tensor, records: Records) -> Tensor:
+    """[N, H, W, 1] for each pixel the value that most of it is blended with; else its own.
+
+    Args:
+        image: [N, H, W, 1].
+        records: silhouettes of `find_outline`.
+    """
+    source, target = records.pixels[:, 0].long(), records.pixels[:, 1].long()
+    amount, flat = records.amount_a[:, 0], image.reshape(-1)
+    most = torch.zeros_like(flat).scatter_reduce(0, target, amount, "amax")
+    strongest = (amount > 0) & (amount == most[target])
+    out = flat.clone()
+    out[target[strongest]] = flat[source[strongest]]
+    return out.view(image.shape)
 
 
 def antialias_construct_topology_hash(tri: Tensor) -> Topology:
@@ -302,14 +354,14 @@ def antialias(
     topology = topology_hash.to(color.device)
     if len(topology.edges) == 0 or color.numel() == 0:
         return color.clone()
-    rast, points = rast.detach(), pos.detach()
     if ranged:
-        records = _find_in_ranges(rast, points, tri, topology)
+        records = _find_in_ranges(rast.detach(), pos.detach(), tri, topology)
     else:
-        records = find_records(rast, points, tri, topology.edges)
+        records = find_outline(rast, pos, tri, topology)
     boost = float(pos_gradient_boost)
-    out = _Antialias.apply(color, pos, boost, *records)
+    out = antialias_along(color, pos, records, boost)
     if intersections:
+        rast, points = rast.detach(), pos.detach()
         pairs = candidate_pairs(rast, records.pixels[records.amount_a[:, 0] != 0, :2])
         screen = project(points, *rast.shape[1:3])
         out = Crossings.apply(out, pos, pairs, rast, screen, tri, topology.surfaces, boost)
