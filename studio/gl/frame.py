@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import moderngl
 import numpy as np
 
+from studio.core.channels import CHANNELS, SHOWS
+from studio.core.effects.effect import Surroundings
+from studio.core.errors import InputError
 from studio.core.scene import Camera
+from studio.core.tensors import SceneTensors
 from studio.gl.colormap import COLORMAPS, DEPTH_MAP
+from studio.gl.graph import EMISSION
 from studio.gl.meshes import SceneMeshes
-from studio.gl.options import AOVS, Aov
 from studio.gl.program import ProgramCache
-from studio.gl.shading import COLOR_UNIT, EffectChain, LightUniforms, View
+from studio.gl.shading import COLOR_UNIT, EffectChain, Shot
 from studio.gl.targets import Targets
+from studio.gl.uniforms import Color, LightUniforms, View
 
-Color = tuple[float, float, float]
 ALPHA_BLENDING = (moderngl.SRC_ALPHA, moderngl.ONE_MINUS_SRC_ALPHA)
 
 
@@ -43,21 +48,53 @@ def jittered_view(camera: Camera, offset: tuple[float, float]) -> View:
     # clip.w = -z, so an addition to the z column moves ndc by its negative.
     projection[0, 2] -= 2 * offset[0] / camera.width
     projection[1, 2] -= 2 * offset[1] / camera.height
-    return View(camera.world_to_view, projection, camera.position)
+    return View(camera.world_to_view, projection, camera.position, camera.far, camera.view_to_clip)
 
 
 @dataclass(frozen=True)
 class FrameSettings:
-    """What a linear frame depends on besides camera and scene."""
+    """What a linear frame depends on besides camera and scene.
 
-    aov: Aov
+    Attributes:
+        aov: name of the channel that is shown; color is the picture.
+        scenery: an effect may draw the background.
+        low, high: what a depth or a position is shown between.
+    """
+
+    aov: str
     background: Color
     normal_maps: bool
     wireframe: bool = False
     triangle_ids: bool = False
     cull: bool = False
+    scenery: bool = False
     low: Color = (0.0, 0.0, 0.0)
     high: Color = (1.0, 1.0, 1.0)
+
+
+@dataclass(eq=False)
+class World:
+    """What effects are told of the scene when they prepare (see Surroundings)."""
+
+    bounds: tuple[np.ndarray, np.ndarray] = field(default_factory=lambda: (np.zeros(3), np.ones(3)))
+    version: int = 0
+    surfaces: Callable[[], SceneTensors] | None = None
+
+
+# Where the G-buffer holds a channel: image, first component.
+_PLACES = {
+    "albedo": ("albedo", 0),
+    "uv": ("albedo", 0),  # the geometry pass writes it there for this view
+    "alpha": ("albedo", 3),
+    "normal": ("normal", 0),
+    "perceptual_roughness": ("normal", 3),
+    "position": ("position", 0),
+    "depth": ("position", 3),
+    "metallic": ("material", 0),
+    "occlusion": ("material", 1),
+    "part": ("material", 2),
+    "id": ("material", 3),
+}
 
 
 class FrameRenderer:
@@ -69,33 +106,65 @@ class FrameRenderer:
         self._meshes = meshes
         self._chain = chain
         self.lights = LightUniforms()
+        self.world = World()
 
-    def draw_gbuffer(self, targets: Targets, view: View, settings: FrameSettings) -> None:
-        """Geometry into the four G-buffer targets."""
-        targets.gbuffer_fbo.use()
-        targets.gbuffer_fbo.clear(depth=1.0)
-        extra = ("SHOW_UV",) * (settings.aov == "uv") + ("TRIANGLE_ID",) * settings.triangle_ids
+    def draw_gbuffer(
+        self, targets: Targets, view: View, settings: FrameSettings, asked: tuple[str, ...] = ()
+    ) -> None:
+        """Geometry into the G-buffer targets: four, or five where emission is asked for."""
+        emission = self._chain.wants_emission((*asked, *_asked(settings)))
+        fbo = targets.geometry_fbo(emission)
+        fbo.use()
+        fbo.clear(depth=1.0)
+        triangles = settings.triangle_ids or settings.aov == "id"
+        extra = ("SHOW_UV",) * (settings.aov == "uv") + ("TRIANGLE_ID",) * triangles
+        extra += ("EMISSION",) * emission
         self._meshes.draw_gbuffer(
             view.world_to_clip, settings.normal_maps, extra, view.position if settings.cull else None
         )
         self._ctx.enable_only(moderngl.NOTHING)
 
+    def _shot(self, targets: Targets, view: View, settings: FrameSettings) -> Shot:
+        surroundings = Surroundings(
+            lighting=self.lights.lighting,
+            bounds=self.world.bounds,
+            version=self.world.version,
+            world_to_view=view.world_to_view,
+            view_to_clip=view.still,
+            size=targets.size,
+            surfaces=self.world.surfaces or _no_surfaces,
+        )
+        return Shot(targets, view, self.lights, settings.background, settings.scenery, surroundings)
+
     def shade(self, targets: Targets, view: View, settings: FrameSettings) -> moderngl.Texture:
         """Colour of the G-buffer: effects, or a channel of it; then wires over it."""
-        if settings.aov == "shaded":
-            color = self._chain.shade(targets, view, self.lights, settings.background)
-        else:
-            color = self._shade_channel(targets, settings)
+        if settings.aov == "color" or CHANNELS[settings.aov].effect:
+            color = self._chain.shade(self._shot(targets, view, settings), _asked(settings))
+        if settings.aov != "color":
+            color = self._show_channel(targets, settings)
         if settings.wireframe:
             self._draw_wires(targets, color, view)
         return color
 
-    def _shade_channel(self, targets: Targets, settings: FrameSettings) -> moderngl.Texture:
+    def _show_channel(self, targets: Targets, settings: FrameSettings) -> moderngl.Texture:
         program = self._programs.get("fullscreen.vert", "aov.frag")
+        channel = CHANNELS[settings.aov]
+        name, first = _PLACES.get(channel.name, ("emission", 3 * (channel.name == "subsurface")))
+        emission = not channel.effect and name == "emission"
+        if channel.effect:
+            texture, first = self._chain.texture(targets, channel.name), 0
+        else:
+            texture = targets.emission if emission else targets.gbuffer[name]
         targets.color_fbo[0].use()
-        for name, unit in targets.bind_gbuffer().items():
-            program.set(name, unit)
-        program.set("u_channel", AOVS.index(settings.aov))
+        for sampler, unit in targets.bind_gbuffer().items():
+            program.set(sampler, unit)
+        texture.use(COLOR_UNIT)
+        program.set("u_aov", COLOR_UNIT)
+        program.set("u_show", SHOWS.index(channel.show))
+        program.set("u_first", first)
+        # A component for every light: the mean over those that there are.
+        program.set("u_count", max(1, self.lights.count) if channel.size == 4 else 1)
+        program.set("u_where_empty", int(channel.name == "background"))
         program.set("u_low", settings.low)
         program.set("u_high", settings.high)
         program.set("u_background", settings.background)
@@ -113,6 +182,45 @@ class FrameRenderer:
         self._meshes.draw_plain(program)
         self._ctx.wireframe = False
         self._ctx.enable_only(moderngl.NOTHING)
+
+    def channels(
+        self, targets: Targets, view: View, settings: FrameSettings, names: tuple[str, ...]
+    ) -> dict[str, np.ndarray]:
+        """[H, W, C] float32 by name: one frame's channels, as Viewport.channels gives them."""
+        out = {}
+        self.draw_gbuffer(targets, view, settings, names)
+        covered = read_channel(targets, targets.gbuffer["albedo"], 3, 1)
+        for name in names:
+            if name in _PLACES and name != "uv":
+                image, first = _PLACES[name]
+                out[name] = read_channel(targets, targets.gbuffer[image], first, CHANNELS[name].size)
+            elif name in EMISSION:
+                first = 3 * (name == "subsurface")
+                out[name] = read_channel(targets, targets.emission, first, CHANNELS[name].size)
+        if "part" in out:
+            out["part"] = (out["part"] + 1) * covered
+        if "id" in out:
+            out["id"] = self._global_triangles(out["id"], targets) * covered
+        if any(CHANNELS[name].effect for name in names):
+            self._chain.shade(self._shot(targets, view, settings), names)
+            for name in names:
+                if CHANNELS[name].effect:
+                    texture = self._chain.texture(targets, name)
+                    out[name] = read_channel(targets, texture, 0, CHANNELS[name].size)
+        if "uv" in names:
+            self.draw_gbuffer(targets, view, replace(settings, aov="uv"))
+            out["uv"] = read_channel(targets, targets.gbuffer["albedo"], 0, 2)
+        missing = [name for name in names if name not in out]
+        if missing:
+            raise InputError(f"viewport: channel {missing[0]} is not kept by the OpenGL renderer")
+        return {name: out[name] for name in names}
+
+    def _global_triangles(self, triangle: np.ndarray, targets: Targets) -> np.ndarray:
+        """Triangle numbers within parts -> within the whole scene, from 1."""
+        part = read_channel(targets, targets.gbuffer["material"], 2, 1).astype(np.int64)
+        counts = [len(part.mesh.faces) for part in self._meshes.parts]
+        first = np.cumsum([0, *counts], dtype=np.float32)
+        return np.asarray(triangle + 1 + first[part])
 
     def accumulate(self, targets: Targets, color: moderngl.Texture, first: bool) -> None:
         """Add a frame to the sum."""
@@ -145,7 +253,7 @@ class FrameRenderer:
         self, targets: Targets, source: moderngl.Texture, view: View, settings: FrameSettings, exposure: float
     ) -> moderngl.Texture:
         """Exposure and the "post" effects; data channels stay as they are."""
-        if settings.aov != "shaded":
+        if settings.aov != "color":
             return source
         if exposure != 0.0:
             target = 1 if source is targets.color[0] else 0
@@ -156,7 +264,7 @@ class FrameRenderer:
             program.set("u_gain", float(2.0**exposure))
             self._programs.draw_fullscreen(program)
             source = targets.color[target]
-        return self._chain.post(source, targets, view, self.lights, settings.background)
+        return self._chain.post(self._shot(targets, view, settings), source)
 
     def finished(
         self,
@@ -178,6 +286,21 @@ class FrameRenderer:
         image = read_texture(targets, self.post(targets, linear, still, settings, exposure))
         image[..., 3] = read_texture(targets, linear)[..., 3]
         return image
+
+
+def _asked(settings: FrameSettings) -> tuple[str, ...]:
+    return () if settings.aov == "color" else (settings.aov,)
+
+
+def _no_surfaces() -> SceneTensors:
+    raise InputError("viewport: there is no scene yet")
+
+
+def read_channel(targets: Targets, texture: moderngl.Texture, first: int, size: int) -> np.ndarray:
+    """[H, W, size] float32 of some components of an image of full size, row 0 at the bottom."""
+    width, height = targets.size
+    data = np.frombuffer(texture.read(alignment=1), np.float32)
+    return data.reshape(height, width, -1)[..., first : first + size].copy()
 
 
 def read_texture(targets: Targets, texture: moderngl.Texture) -> np.ndarray:

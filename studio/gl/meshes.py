@@ -14,7 +14,7 @@ from studio.core.scene.mesh import weld
 from studio.gl.program import Program, ProgramCache
 from studio.gl.resources import Resources
 
-_TEXTURES = ("base_color", "orm", "occlusion", "normal")
+_TEXTURES = ("base_color", "orm", "occlusion", "normal", "emissive")
 MATERIAL_UNIT = 0
 """First texture unit of material textures; nothing else is bound while geometry is drawn."""
 
@@ -168,6 +168,8 @@ class GpuMesh:
         program.set("u_base_color", tuple(float(c) for c in material.base_color))
         program.set("u_perceptual_roughness", float(material.perceptual_roughness))
         program.set("u_metallic", float(material.metallic))
+        program.set("u_emissive", tuple(float(c) for c in material.emissive))
+        program.set("u_subsurface", float(material.subsurface))
         program.set("u_part", float(part))
         for offset, (name, texture) in enumerate(self._bound.items()):
             texture.use(MATERIAL_UNIT + offset)
@@ -234,7 +236,8 @@ class SceneMeshes:
             eye: if given, the back faces of closed parts that it is outside of are left
                 out: nearly half the time of this pass on software GL.
             extra: SHOW_UV writes uv as albedo; TRIANGLE_ID the face's index, which costs
-                half as much again on software GL (vertices are no longer shared).
+                half as much again on software GL (vertices are no longer shared);
+                EMISSION fills the fifth image.
         """
         for number, part in enumerate(self.parts):
             defines = part.defines(normal_maps) + extra

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Scene
 from studio.gl.context import headless_context
+from studio.gl.options import PARITY
 from studio.gl.viewport import Viewport
 
 
@@ -34,5 +37,24 @@ def render_scene(
             viewport.set_scene(scene)
             viewport.set_effects(effects)
             return viewport.render_offline(camera, samples=samples, transparent=transparent)
+        finally:
+            viewport.release()
+
+
+def render_channels(
+    scene: Scene, camera: Camera, effects: dict[str, ParamSet], names: Iterable[str]
+) -> dict[str, np.ndarray]:
+    """Channels of one frame as numbers, through a headless context of their own.
+
+    Args, Returns, Raises:
+        See Viewport.channels; normal maps as in `render_scene`. WorkError: no OpenGL, or a
+        shader does not compile.
+    """
+    with headless_context() as ctx:
+        viewport = Viewport(ctx)
+        try:
+            viewport.set_scene(scene)
+            viewport.set_effects(effects)
+            return viewport.channels(camera, names, normal_maps=PARITY.normal_maps)
         finally:
             viewport.release()

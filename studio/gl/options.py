@@ -7,22 +7,14 @@ from typing import Literal
 
 import numpy as np
 
+from studio.core.channels import aovs
+
 Mode = Literal["render", "target", "wipe", "split", "difference", "flicker"]
-Aov = Literal["shaded", "albedo", "normal", "depth", "position", "roughness", "metallic", "uv", "id"]
 Background = Literal["studio", "scene", "photo"]
 
 MODES: tuple[Mode, ...] = ("render", "target", "wipe", "split", "difference", "flicker")
-AOVS: tuple[Aov, ...] = (
-    "shaded",
-    "albedo",
-    "normal",
-    "depth",
-    "position",
-    "roughness",
-    "metallic",
-    "uv",
-    "id",
-)
+AOVS = aovs()
+"""Channels that the viewport shows, in menu order; keys 1 to 8 show the first eight."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +23,7 @@ class ViewOptions:
 
     Attributes:
         mode: what is compared with the photo, and how; "render" alone without a photo.
-        aov: the channel shown instead of the shaded picture.
+        aov: the channel shown, or an alias of one (see studio.core.channels); color is the picture.
         photo: index of the target photo, or None.
         wipe: where the divider stands, 0..1 from the left: render left, photo right.
         flicker: phase 0..1; the photo shows in the second half.
@@ -54,7 +46,7 @@ class ViewOptions:
     """
 
     mode: Mode = "render"
-    aov: Aov = "shaded"
+    aov: str = "color"
     photo: int | None = None
     wipe: float = 0.5
     flicker: float = 0.0

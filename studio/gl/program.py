@@ -106,6 +106,26 @@ class Program:
         if member is not None:
             member.write(np.ascontiguousarray(values[: member.array_length]))
 
+    def set_any(self, name: str, value: Any) -> None:
+        """Set a uniform of any kind from a number, a [c] vector, [n, c] rows, or [4, 4] or
+        [n, 4, 4] matrices; missing rows of an array become zero, extra ones are dropped.
+
+        Raises:
+            WorkError: the numbers do not fit the uniform's type.
+        """
+        member = self._members.get(name)
+        if member is None:
+            return
+        values = np.asarray(value, np.int32 if member.fmt.endswith("i") else np.float32)
+        if member.matrix:
+            values = np.swapaxes(values.reshape(-1, *values.shape[-2:]), 1, 2)
+        rows = values.reshape(-1, member.dimension) if values.size % member.dimension == 0 else None
+        if rows is None or (member.array_length == 1 and len(rows) != 1):
+            raise WorkError(f"shader: {name} holds {member.fmt}, and got an array {np.shape(value)}")
+        whole = np.zeros((member.array_length, member.dimension), values.dtype)
+        whole[: len(rows)] = rows[: member.array_length]
+        member.write(whole)
+
     def release(self) -> None:
         self.glo.release()
 

@@ -2,77 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import moderngl
-import numpy as np
 
+from studio.core.channels import CHANNELS
+from studio.core.effects.effect import Prepared, Surroundings
 from studio.core.params import ParamSet
-from studio.core.scene import Lighting
-from studio.core.scene.light import MAX_LIGHTS
+from studio.core.plan import Plan, plan
+from studio.gl.graph import DEPTHS, EMISSION, Draw, draws
+from studio.gl.images import PreparedImages
 from studio.gl.program import Program, ProgramCache
+from studio.gl.resources import Resources
 from studio.gl.targets import Targets
-
-if TYPE_CHECKING:
-    from studio.core.effects.effect import Effect
+from studio.gl.uniforms import Color, LightUniforms, View, set_frame_uniforms
 
 _FAR = ("FAR",)
 
 COLOR_UNIT = 4
-"""Texture unit of u_color, after the four of the G-buffer."""
+"""Texture unit of u_color, after the four of the G-buffer; all others follow."""
 
 
 @dataclass(eq=False)
-class View:
-    """Matrices of the frame being drawn; the projection may be jittered.
+class Shot:
+    """What effects can see of a frame besides the images.
 
     Attributes:
-        world_to_view, view_to_clip: [4, 4] float64.
-        position: [3] of the camera.
+        background: linear colour where nothing is.
+        scenery: an effect may put its own background there.
+        surroundings: for `prepare`.
     """
 
-    world_to_view: np.ndarray
-    view_to_clip: np.ndarray
-    position: np.ndarray
-
-    @property
-    def world_to_clip(self) -> np.ndarray:
-        return np.asarray(self.view_to_clip @ self.world_to_view)
-
-
-@dataclass(eq=False)
-class LightUniforms:
-    """Lighting in the shapes that the uniforms have."""
-
-    count: int = 0
-    kind: np.ndarray = field(default_factory=lambda: np.zeros((MAX_LIGHTS, 1), np.int32))
-    vector: np.ndarray = field(default_factory=lambda: np.zeros((MAX_LIGHTS, 3), np.float32))
-    radiance: np.ndarray = field(default_factory=lambda: np.zeros((MAX_LIGHTS, 3), np.float32))
-    sh: np.ndarray = field(default_factory=lambda: np.zeros((25, 3), np.float32))
-    fixed_to_camera: bool = False
-
-    @classmethod
-    def from_lighting(cls, lighting: Lighting) -> LightUniforms:
-        """The first MAX_LIGHTS lights and the environment."""
-        lights = lighting.lights[:MAX_LIGHTS]
-        out = cls(
-            count=len(lights),
-            sh=np.asarray(lighting.sh, np.float32),
-            fixed_to_camera=lighting.fixed_to == "camera",
-        )
-        for row, light in enumerate(lights):
-            point = light.kind == "point"
-            out.kind[row] = int(point)
-            out.vector[row] = light.position if point else light.direction
-            out.radiance[row] = np.asarray(light.color) * light.intensity
-        return out
-
-    def same(self, other: LightUniforms) -> bool:
-        return (self.count, self.fixed_to_camera) == (other.count, other.fixed_to_camera) and all(
-            np.array_equal(getattr(self, name), getattr(other, name))
-            for name in ("kind", "vector", "radiance", "sh")
-        )
+    targets: Targets
+    view: View
+    lights: LightUniforms
+    background: Color
+    scenery: bool
+    surroundings: Surroundings
 
 
 def _uniform_value(params: ParamSet, name: str, kind: str, choices: tuple[str, ...]) -> Any:
@@ -85,112 +53,266 @@ def _uniform_value(params: ParamSet, name: str, kind: str, choices: tuple[str, .
 
 
 class EffectChain:
-    """Runs the enabled effects' shaders over a set of targets."""
+    """Runs the enabled effects' shaders over a set of targets.
 
-    def __init__(self, programs: ProgramCache):
+    Attributes:
+        lacks: surface channels that say nothing in the scene; effects do not take them.
+        waiting: an enabled effect was not ready for the last frame and was left out.
+    """
+
+    def __init__(self, programs: ProgramCache, resources: Resources):
         self._programs = programs
-        self._effects: list[tuple[Effect, ParamSet]] = []
+        self._images = PreparedImages(resources)
+        self._effects: dict[str, ParamSet] = {}
+        self._plans: dict[tuple[Any, ...], Plan] = {}
+        self.lacks: frozenset[str] = frozenset()
+        self.waiting = False
 
-    def set_effects(self, effects: dict[str, ParamSet]) -> bool:
+    def set_effects(self, effects: Mapping[str, ParamSet]) -> bool:
         """Take the enabled effects and their parameters; True if anything is different now.
 
-        They run in the order of the registry, whatever the order of `effects`.
+        They run in the order of the registry, whatever the order of `effects`; one that needs
+        what a disabled effect makes is left out.
+
+        Raises:
+            InputError: an unknown effect.
         """
-        from studio.core.effects import get, registry  # brings torch: not before it is needed
+        if effects:
+            plan(effects)
+        before = {name: params.as_dict() for name, params in self._effects.items()}
+        after = {name: params.as_dict() for name, params in effects.items()}
+        if before == after:
+            return False
+        self._effects = {name: params.copy() for name, params in effects.items()}
+        self._plans.clear()
+        return True
 
-        for name in effects:
-            get(name)
-        chosen = [(e, effects[e.name].copy()) for e in registry().values() if e.name in effects]
-        before = [(e.name, params.as_dict()) for e, params in self._effects]
-        self._effects = chosen
-        return before != [(e.name, params.as_dict()) for e, params in chosen]
+    def plan(self, asked: tuple[str, ...] = (), without: frozenset[str] = frozenset()) -> Plan:
+        """The effects that run when these channels are wanted.
 
-    def shade(
-        self, targets: Targets, view: View, lights: LightUniforms, background: tuple[float, float, float]
-    ) -> moderngl.Texture:
-        """Linear colour from the G-buffer: the "shade" and "screen" stages.
-
-        Without a shade effect the colour is the albedo. Returns the texture it is in.
+        Raises:
+            InputError: a channel whose effect is off.
         """
-        common = (targets, view, lights, background)
-        shaders = [(e, p) for e, p in self._effects if e.stage == "shade"]
-        target = 0
-        for fbo in targets.color_fbo[: max(1, len(shaders))]:
-            fbo.clear(*background, 1.0)
-        # Only where geometry is: that is what shading costs, and most of a picture is background.
-        ctx = self._programs.ctx
-        ctx.enable_only(moderngl.DEPTH_TEST)
-        ctx.depth_func = ">"
-        if not shaders:
-            program = self._programs.get("fullscreen.vert", "unshaded.frag", _FAR)
-            self._pass(target, None, program, None, *common)
-        for index, (effect, params) in enumerate(shaders):
-            target = index % 2
-            source = targets.color[1 - target] if index else None
-            self._pass(target, source, self._program(effect, _FAR), params, *common)
-        ctx.depth_func = "<"
-        ctx.enable_only(moderngl.NOTHING)
-        for effect, params in self._effects:
-            if effect.stage == "screen":
-                self._pass(1 - target, targets.color[target], self._program(effect), params, *common)
-                target = 1 - target
-        return targets.color[target]
+        key = (asked, without, self.lacks)
+        if key not in self._plans:
+            effects = {name: params for name, params in self._effects.items() if name not in without}
+            known = bool(effects) or any(CHANNELS[name].effect for name in asked)
+            # Without effects nothing needs the registry, which takes seconds to load.
+            made = plan(effects, asked, self.lacks) if known else Plan(surface=frozenset(asked))
+            self._plans[key] = made
+        return self._plans[key]
 
-    def post(
-        self,
-        source: moderngl.Texture,
-        targets: Targets,
-        view: View,
-        lights: LightUniforms,
-        background: tuple[float, float, float],
-    ) -> moderngl.Texture:
+    def makes(self, name: str) -> bool:
+        """Whether a channel can be asked for: the surface has it, or an effect that runs makes it."""
+        if not CHANNELS[name].effect:
+            return True
+        return any(name in (*step.writes, *step.effect.offers) for step in self.plan().steps)
+
+    def wants_emission(self, asked: tuple[str, ...] = ()) -> bool:
+        """Whether the geometry pass has to fill the fifth image."""
+        return bool(self.plan(asked).surface & EMISSION)
+
+    def _ready(self, shot: Shot, asked: tuple[str, ...]) -> tuple[Plan, dict[str, Prepared]]:
+        """The plan without the effects that are not ready, and what the others prepared."""
+        todo = self.plan(asked)
+        prepared: dict[str, Prepared] = {}
+        late = set()
+        for step in todo.steps:
+            if step.effect.prepare is not None:
+                made = step.effect.prepare(shot.surroundings, step.params)
+                if made is None:
+                    late.add(step.effect.name)
+                else:
+                    prepared[step.effect.name] = made
+        self.waiting = bool(late)
+        if late:
+            makes = {n for s in todo.steps if s.effect.name in late for n in (*s.writes, *s.effect.offers)}
+            todo = self.plan(tuple(name for name in asked if name not in makes), frozenset(late))
+        return todo, prepared
+
+    def shade(self, shot: Shot, asked: tuple[str, ...] = ()) -> moderngl.Texture:
+        """Linear colour from the G-buffer: the "light", "shade" and "screen" stages.
+
+        Without a shade effect the colour is the albedo. Returns the texture it is in; the
+        channels asked for are in `texture`.
+        """
+        todo, prepared = self._ready(shot, asked)
+        run = _Run(self._programs, self._images, shot, prepared)
+        if todo.surface & DEPTHS:
+            run.depth()
+        # Screen effects find 0 where nothing is, as in the differentiable renderer.
+        late = bool(todo.stage("screen"))
+        run.clear_color((0.0, 0.0, 0.0) if late else shot.background)
+        for draw in draws(todo, "light"):
+            run.draw(draw)
+        shades = draws(todo, "shade")
+        if not shades:
+            run.unshaded()
+        for draw in (*shades, *draws(todo, "screen")):
+            run.draw(draw)
+        scenery = shot.scenery and "background" in run.made
+        if scenery or (late and any(shot.background)):
+            run.background(scenery)
+        return run.finish()
+
+    def post(self, shot: Shot, source: moderngl.Texture) -> moderngl.Texture:
         """The "post" stage on antialiased linear colour. Returns the texture it ends in."""
-        for effect, params in self._effects:
-            if effect.stage == "post":
-                target = 1 if source is targets.color[0] else 0
-                self._pass(target, source, self._program(effect), params, targets, view, lights, background)
-                source = targets.color[target]
-        return source
+        todo, prepared = self._ready(shot, ())
+        run = _Run(self._programs, self._images, shot, prepared, source)
+        for draw in draws(todo, "post"):
+            run.draw(draw)
+        return run.finish()
 
-    def _program(self, effect: Effect, defines: tuple[str, ...] = ()) -> Program:
-        return self._programs.get("fullscreen.vert", f"{effect.name}.frag", defines)
+    def texture(self, targets: Targets, name: str) -> moderngl.Texture:
+        """An effect's channel after `shade` with it among the asked ones, for aov.frag and reading back."""
+        size = CHANNELS[name].size
+        return targets.image(name, 4 if size == 3 else size)
 
-    def _pass(
+
+class _Run:
+    """The effects of one frame on their way through one set of targets.
+
+    Attributes:
+        color: where the newest colour is, or None before there is one.
+        made: channels and buffers drawn so far.
+    """
+
+    def __init__(
         self,
-        target: int,
-        source: moderngl.Texture | None,
-        program: Program,
-        params: ParamSet | None,
-        targets: Targets,
-        view: View,
-        lights: LightUniforms,
-        background: tuple[float, float, float],
+        programs: ProgramCache,
+        images: PreparedImages,
+        shot: Shot,
+        prepared: dict[str, Prepared],
+        color: moderngl.Texture | None = None,
+    ):
+        self._programs = programs
+        self._images = images
+        self._shot = shot
+        self._targets = shot.targets
+        self._prepared = prepared
+        self.color = color
+        self.made: set[str] = set()
+
+    def clear_color(self, color: Color) -> None:
+        for fbo in self._targets.color_fbo:
+            fbo.clear(*color, 1.0)
+
+    def finish(self) -> moderngl.Texture:
+        """The newest colour; leaves the tests of OpenGL as whoever draws next expects them."""
+        self._test("")
+        assert self.color is not None
+        return self.color
+
+    def depth(self) -> None:
+        """u_depth from the G-buffer: the distance along -Z, `far` where nothing is."""
+        texture = self._targets.image("depth", 1)
+        fbo = self._targets.framebuffer((texture,))
+        fbo.clear(self._shot.view.far, 0.0, 0.0, 0.0)
+        self._test(">")
+        self._simple(fbo, "depth.frag", _FAR, {})
+
+    def unshaded(self) -> None:
+        """The albedo as colour."""
+        self._test(">")
+        target = self._next_color()
+        self._simple(self._targets.fbo_of(target), "unshaded.frag", _FAR, {})
+        self.color = target
+
+    def background(self, scenery: bool) -> None:
+        """What is seen where nothing is, into the colour."""
+        assert self.color is not None
+        self._test("<=")
+        images = {"u_scenery": self._targets.image("background", 4)} if scenery else {}
+        defines = (*_FAR, *(("SCENERY",) if scenery else ()))
+        self._simple(self._targets.fbo_of(self.color), "background.frag", defines, images)
+
+    def draw(self, draw: Draw) -> None:
+        """One pass of an effect."""
+        targets = self._targets
+        textures = {}
+        for name in draw.writes:
+            if name == "color":
+                textures[name] = self._next_color()
+                continue
+            key = draw.image(name)
+            textures[name] = targets.image(key, draw.components(name), draw.halvings)
+            if key not in self.made:
+                empty = CHANNELS[name].empty if name in CHANNELS else 0.0
+                targets.framebuffer((textures[name],), tested=False).clear(empty, empty, empty, empty)
+                self.made.add(key)
+        self._test(("<=" if draw.run.empty else ">") if draw.tested else "")
+        targets.framebuffer(tuple(textures.values()), draw.tested).use()
+        program = self._programs.get("fullscreen.vert", draw.shader, draw.defines)
+        self._set_uniforms(program, 1 << draw.halvings)
+        for param in draw.step.params.params():
+            value = _uniform_value(draw.step.params, param.name, param.kind, param.choices)
+            program.set(f"u_{param.name}", value)
+        self._bind(program, self._inputs(draw))
+        self._programs.draw_fullscreen(program)
+        self.color = textures.get("color", self.color)
+
+    def _inputs(self, draw: Draw) -> dict[str, moderngl.Texture]:
+        """Sampler -> texture of everything a pass reads besides the G-buffer and the colour."""
+        out = {f"u_{name}": self._image_of(draw, name) for name in draw.reads}
+        name = draw.step.effect.name
+        prepared = self._prepared.get(name)
+        if prepared is not None:
+            program = self._programs.get("fullscreen.vert", draw.shader, draw.defines)
+            for uniform, value in prepared.uniforms.items():
+                program.set_any(f"u_{uniform}", value)
+            for key, image in prepared.images.items():
+                out[f"u_{key}"] = self._images.texture(f"{name}.{key}", image)
+        return out
+
+    def _image_of(self, draw: Draw, name: str) -> moderngl.Texture:
+        """The texture of a channel, or of a buffer of an earlier pass of the same effect."""
+        if name in CHANNELS:
+            return self._targets.image(name, draw.components(name))
+        params = draw.step.params
+        run = next(p for p in draw.step.effect.passes if name in p.writes and p.runs(params))
+        return self._targets.image(draw.image(name), 4 if run.size == 3 else run.size, run.halvings(params))
+
+    def _next_color(self) -> moderngl.Texture:
+        """The one of the two colour images that is not being read."""
+        first, second = self._targets.color
+        return second if self.color is first else first
+
+    def _simple(
+        self,
+        fbo: moderngl.Framebuffer,
+        shader: str,
+        defines: tuple[str, ...],
+        images: dict[str, moderngl.Texture],
     ) -> None:
-        targets.color_fbo[target].use()
-        for name, unit in targets.bind_gbuffer().items():
-            program.set(name, unit)
-        if source is not None:
-            source.use(COLOR_UNIT)
-            program.set("u_color", COLOR_UNIT)
-        set_frame_uniforms(program, view, lights, background)
-        if params is not None:
-            for param in params.params():
-                value = _uniform_value(params, param.name, param.kind, param.choices)
-                program.set(f"u_{param.name}", value)
+        program = self._programs.get("fullscreen.vert", shader, defines)
+        fbo.use()
+        self._set_uniforms(program, 1)
+        self._bind(program, images)
         self._programs.draw_fullscreen(program)
 
+    def _set_uniforms(self, program: Program, step: int) -> None:
+        shot = self._shot
+        set_frame_uniforms(program, shot.view, shot.lights, shot.background, self._targets.size, step)
 
-def set_frame_uniforms(
-    program: Program, view: View, lights: LightUniforms, background: tuple[float, float, float]
-) -> None:
-    """Camera, lights and background, as every effect shader may declare them."""
-    program.set("u_camera_position", tuple(float(v) for v in view.position))
-    program.set_matrix("u_world_to_view", view.world_to_view)
-    program.set_matrix("u_view_to_clip", view.view_to_clip)
-    program.set("u_light_count", lights.count)
-    program.set_array("u_light_kind", lights.kind)
-    program.set_array("u_light_vector", lights.vector)
-    program.set_array("u_light_radiance", lights.radiance)
-    program.set_array("u_sh", lights.sh)
-    program.set_matrix("u_world_to_light", view.world_to_view if lights.fixed_to_camera else np.eye(4))
-    program.set("u_background", tuple(float(v) for v in background))
+    def _bind(self, program: Program, images: Mapping[str, moderngl.Texture]) -> None:
+        """G-buffer and colour on their units, the rest of what the program samples on those after."""
+        for name, unit in self._targets.bind_gbuffer().items():
+            program.set(name, unit)
+        if self.color is not None:
+            self.color.use(COLOR_UNIT)
+            program.set("u_color", COLOR_UNIT)
+        shared: dict[str, Callable[[], moderngl.Texture]] = {
+            "u_depth": lambda: self._targets.image("depth", 1),
+            "u_gbuffer_emission": lambda: self._targets.emission,
+        }
+        sources = {name: make() for name, make in shared.items() if name in program}
+        sources |= {name: texture for name, texture in images.items() if name in program}
+        for unit, (name, texture) in enumerate(sources.items(), start=COLOR_UNIT + 1):
+            texture.use(unit)
+            program.set(name, unit)
+
+    def _test(self, func: str) -> None:
+        """Depth test: ">" covered pixels, "<=" the empty ones, "" all."""
+        ctx = self._programs.ctx
+        ctx.depth_func = func or "<"
+        ctx.enable_only(moderngl.DEPTH_TEST if func else moderngl.NOTHING)

@@ -1,10 +1,11 @@
-"""The images a frame is drawn into: G-buffer, linear colour, accumulation, display.
+"""The images a frame is drawn into: G-buffer, linear colour, channels, accumulation, display.
 
 The G-buffer contract for effect shaders (samplers, nearest, one texel per pixel):
     u_gbuffer_albedo    rgb linear albedo, a covered (0 or 1)
     u_gbuffer_normal    xyz world normal, unit; w perceptual roughness
     u_gbuffer_position  xyz world position; w distance along the camera's -Z
     u_gbuffer_material  r metallic, g occlusion, b part id (0, 1, ...)
+    u_gbuffer_emission  rgb emitted radiance, a subsurface; made only when asked for
 All zero where nothing is.
 """
 
@@ -34,6 +35,8 @@ class Targets:
     def __init__(self, resources: Resources, size: tuple[int, int]):
         self._resources = resources
         self.size = size
+        self._images: dict[tuple[str, int, int], moderngl.Texture] = {}
+        self._framebuffers: dict[tuple[int, ...], moderngl.Framebuffer] = {}
         self.depth = resources.depth(size)
         self.gbuffer = {name: resources.texture(size, 4, dtype="f4") for name in GBUFFER}
         self.gbuffer_fbo = resources.framebuffer([self.gbuffer[name] for name in GBUFFER], self.depth)
@@ -47,6 +50,48 @@ class Targets:
         self.resolved_fbo = resources.framebuffer([self.resolved])
         self.display = resources.texture(size, 4, nearest=False)
         self.display_fbo = resources.framebuffer([self.display])
+
+    def geometry_fbo(self, emission: bool) -> moderngl.Framebuffer:
+        """What the geometry pass draws into: the four images, or with `emission` all five."""
+        if not emission:
+            return self.gbuffer_fbo
+        fbo = self.framebuffer((*self.gbuffer.values(), self.emission))
+        fbo.depth_mask = True
+        return fbo
+
+    @property
+    def emission(self) -> moderngl.Texture:
+        """u_gbuffer_emission."""
+        return self.image("emission", 4)
+
+    def image(self, name: str, components: int, halvings: int = 0) -> moderngl.Texture:
+        """A float image of an effect, made when first asked for, with what was last drawn into it.
+
+        Args:
+            name: of a channel, or "<effect>.<buffer>".
+            components: 1, 2 or 4.
+            halvings: it has ceil(size / 2^halvings) pixels each way.
+        """
+        key = (name, components, halvings)
+        if key not in self._images:
+            width, height = (-(-side >> halvings) for side in self.size)  # rounded up
+            self._images[key] = self._resources.texture((width, height), components, dtype="f4")
+        return self._images[key]
+
+    def framebuffer(
+        self, textures: tuple[moderngl.Texture, ...], tested: bool = True
+    ) -> moderngl.Framebuffer:
+        """The framebuffer over some images, kept for the next time.
+
+        Args:
+            tested: with the geometry's depth, for the depth test; images of full size only.
+        """
+        key = (tested, *(texture.glo for texture in textures))
+        if key not in self._framebuffers:
+            depth = self.depth if tested else None
+            self._framebuffers[key] = self._resources.framebuffer(list(textures), depth)
+            self._framebuffers[key].depth_mask = False
+        return self._framebuffers[key]
 
     def bind_gbuffer(self, first_unit: int = 0) -> dict[str, int]:
         """Bind the four textures from `first_unit` on; returns sampler name -> unit."""
@@ -68,6 +113,7 @@ class Targets:
         raise KeyError("not a colour image of these targets")
 
     def release(self) -> None:
+        self._resources.release(*self._framebuffers.values(), *self._images.values())
         self._resources.release(
             self.gbuffer_fbo, *self.color_fbo, self.sum_fbo, self.resolved_fbo, self.display_fbo
         )

@@ -11,20 +11,24 @@ A still picture is refined: each call of `render` adds one jittered frame to the
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import moderngl
 import numpy as np
 
+from studio.core.channels import channel
 from studio.core.errors import InputError
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Lighting, Mesh, PhotoSet, Scene
+from studio.core.tensors import SceneTensors
 from studio.gl.compose import Compositor, Picture, effective_mode
 from studio.gl.frame import (
     FrameRenderer,
     FrameSettings,
+    World,
     depth_range,
     jitter,
     jittered_view,
@@ -35,10 +39,11 @@ from studio.gl.options import PARITY, PixelInfo, ViewOptions
 from studio.gl.overlay import PhotoOverlay
 from studio.gl.photos import PhotoTextures
 from studio.gl.probe import ErrorMeter, read_gbuffer, read_pixel
-from studio.gl.program import ProgramCache
+from studio.gl.program import SHADERS, ProgramCache
 from studio.gl.resources import Resources
-from studio.gl.shading import EffectChain, LightUniforms
+from studio.gl.shading import EffectChain
 from studio.gl.targets import Targets
+from studio.gl.uniforms import LightUniforms
 from studio.gl.view_math import tiles
 
 Key = tuple[Any, ...]
@@ -56,18 +61,21 @@ def _camera_key(camera: Camera) -> Key:
 class Viewport:
     """Renders a scene into a texture for the window, and into arrays for files and tests.
 
+    Args:
+        shaders: folder of the shaders.
+
     Attributes:
         resources: counts the GL objects alive.
         settled: the last `render` changed nothing and the next would not either.
         frames_drawn: how often the geometry was drawn, for tests and the status bar.
     """
 
-    def __init__(self, ctx: moderngl.Context):
+    def __init__(self, ctx: moderngl.Context, shaders: Path = SHADERS):
         self.ctx = ctx
         self.resources = Resources(ctx)
-        self.programs = ProgramCache(self.resources)
+        self.programs = ProgramCache(self.resources, shaders)
         self.meshes = SceneMeshes(self.resources, self.programs)
-        self.chain = EffectChain(self.programs)
+        self.chain = EffectChain(self.programs, self.resources)
         self.frame = FrameRenderer(self.programs, self.meshes, self.chain)
         self.ground = Ground(self.resources, self.programs)
         self.photos = PhotoTextures(self.resources)
@@ -102,7 +110,21 @@ class Viewport:
         self._background = _color(scene.background)
         self._selection = None
         self.set_lighting(scene.lighting)
+        self._surfaces_changed()
+
+    def _surfaces_changed(self) -> None:
+        """Tell the effects of new geometry or materials."""
+        meshes = [part.mesh for part in self.meshes.parts]
+        self.chain.lacks = Scene(meshes=meshes).lacks()
+        made: list[SceneTensors] = []
+
+        def surfaces() -> SceneTensors:
+            if not made:
+                made.append(SceneTensors.from_meshes(meshes))
+            return made[0]
+
         self._version += 1
+        self.frame.world = World(self._bounds, self._version, surfaces)
 
     def update_mesh(self, index: int, mesh: Mesh) -> None:
         """Show a new state of one mesh, e.g. a snapshot of the optimizer.
@@ -116,7 +138,7 @@ class Viewport:
         boxes = [part.bounds for part in self.meshes.parts]
         self._bounds = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
         self.ground.invalidate(*self._bounds)
-        self._version += 1
+        self._surfaces_changed()
 
     def set_lighting(self, lighting: Lighting) -> None:
         lights = LightUniforms.from_lighting(lighting)
@@ -167,7 +189,7 @@ class Viewport:
         """
         scaled = self._scaled(camera, options)
         frame_key, display_key = self._keys(scaled, options)
-        if frame_key != self._frame_key:
+        if frame_key != self._frame_key or self.chain.waiting:
             self._samples = 0
         elif self._samples >= options.samples and display_key == self._display_key:
             self.settled = True
@@ -178,7 +200,7 @@ class Viewport:
             self._present(scaled, options)
         self._frame_key, self._display_key = frame_key, self._keys(scaled, options)[1]
         self._camera, self._options = scaled, options
-        self.settled = self._samples >= options.samples
+        self.settled = self._samples >= options.samples and not self.chain.waiting
         return self._targets_for(scaled).display
 
     def _scaled(self, camera: Camera, options: ViewOptions) -> Camera:
@@ -189,7 +211,8 @@ class Viewport:
     def _background_of(self, options: ViewOptions) -> str:
         """A difference is taken over the scene's own background; a photo needs to be there."""
         mode = effective_mode(options, self._photo(options) is not None)
-        return "scene" if mode == "difference" else options.background
+        own = mode == "difference" or options.aov == "background"
+        return "scene" if own else options.background
 
     def _photo(self, options: ViewOptions) -> int | None:
         index = options.photo
@@ -197,13 +220,15 @@ class Viewport:
 
     def _settings(self, camera: Camera, options: ViewOptions) -> FrameSettings:
         low, high = (_color(corner) for corner in self._bounds)
-        if options.aov == "depth":
+        aov = channel(options.aov).name
+        if aov == "depth":
             near, far = depth_range(camera, *self._bounds)
             low, high = (near, 0.0, 0.0), (far, 0.0, 0.0)
         own = self._background_of(options) == "scene"
         return FrameSettings(
-            aov=options.aov,
+            aov=aov,
             background=self._background if own else (0.0, 0.0, 0.0),
+            scenery=own,
             normal_maps=options.normal_maps,
             cull=True,
             wireframe=options.wireframe,
@@ -383,6 +408,7 @@ class Viewport:
         settings = replace(
             self._settings(camera, options),
             background=(0.0, 0.0, 0.0) if transparent else self._background,
+            scenery=not transparent,
             cull=False,
         )
         image = np.empty((camera.height, camera.width, 4), np.float32)
@@ -401,6 +427,24 @@ class Viewport:
         with self._scratch(camera) as targets:
             self.frame.draw_gbuffer(targets, jittered_view(camera, (0.0, 0.0)), settings)
             return read_gbuffer(targets)
+
+    def channels(
+        self, camera: Camera, names: Iterable[str], normal_maps: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Channels of a frame as numbers: one sample at the pixel centres, no post effects.
+
+        Args:
+            names: any but color and rgba, which `render_offline` draws (see studio.core.channels).
+        Returns:
+            [H, W, C] float32 by name, row 0 at the bottom.
+        Raises:
+            InputError: an unknown channel, or one whose effect is off.
+        """
+        wanted = tuple(dict.fromkeys(channel(name).name for name in names))
+        settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, cull=False)
+        with self._scratch(camera) as targets:
+            view = jittered_view(camera, (0.0, 0.0))
+            return self.frame.channels(targets, view, replace(settings, triangle_ids=True), wanted)
 
     def release(self) -> None:
         """Give every GL object back; the viewport is of no use afterwards."""

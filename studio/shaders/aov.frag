@@ -1,16 +1,19 @@
-// One channel of the G-buffer as a picture. Written in linear light such that encoding for the
+// One channel of the frame as a picture. Written in linear light such that encoding for the
 // screen gives back the intended value, so data views share accumulation with shaded ones.
 #include "common/display.glsl"
 in vec2 v_uv;
 out vec4 f_color;
-uniform sampler2D u_gbuffer_albedo;
-uniform sampler2D u_gbuffer_normal;
-uniform sampler2D u_gbuffer_position;
-uniform sampler2D u_gbuffer_material;
-uniform int u_channel;     // index in studio.gl.options.AOVS
+uniform sampler2D u_gbuffer_albedo;  // a covered
+uniform sampler2D u_aov;             // the image that holds the channel
+uniform int u_show;        // index in studio.core.channels.SHOWS
+uniform int u_first;       // component of the image that the channel begins with
+uniform int u_count;       // components of which a single number is the mean
+uniform int u_where_empty; // the channel is of the pixels where nothing is
 uniform vec3 u_low;        // what maps to 0: a corner of the scene's box, or the nearest depth in x
 uniform vec3 u_high;       // what maps to 1
 uniform vec3 u_background;
+
+const int LIGHT = 0, COLOR = 1, UNIT = 2, DIRECTION = 3, POSITION = 4, DEPTH = 5, UV = 6, NUMBER = 7;
 
 // Hues a golden angle apart: neighbours in number differ most in colour.
 vec3 part_color(float id) {
@@ -20,18 +23,19 @@ vec3 part_color(float id) {
 }
 
 void main() {
-    vec4 albedo = texture(u_gbuffer_albedo, v_uv);
-    vec4 normal = texture(u_gbuffer_normal, v_uv);
-    vec4 position = texture(u_gbuffer_position, v_uv);
-    vec4 material = texture(u_gbuffer_material, v_uv);
-    vec3 shown = vec3(0.0);
-    if (u_channel == 2) shown = normal.xyz * 0.5 + 0.5;
-    if (u_channel == 3) shown = colormap(1.0 - (position.w - u_low.x) / max(u_high.x - u_low.x, 1e-6));
-    if (u_channel == 4) shown = (position.xyz - u_low) / max(u_high - u_low, vec3(1e-6));
-    if (u_channel == 5) shown = vec3(normal.w);
-    if (u_channel == 6) shown = vec3(material.r);
-    if (u_channel == 7) shown = albedo.rgb;  // the geometry pass wrote uv there
-    if (u_channel == 8) shown = part_color(material.b);
-    vec3 color = u_channel == 1 ? albedo.rgb : display_decode(clamp(shown, 0.0, 1.0));
-    f_color = vec4(mix(u_background, color, albedo.a), 1.0);
+    float there = texture(u_gbuffer_albedo, v_uv).a;
+    if (u_where_empty != 0) there = 1.0 - there;
+    vec4 value = texture(u_aov, v_uv);
+    float number = 0.0;
+    for (int i = 0; i < u_count; i++) number += value[u_first + i];
+    number /= float(u_count);
+    vec3 shown = vec3(number);
+    if (u_show == DIRECTION) shown = value.xyz * 0.5 + 0.5;
+    if (u_show == POSITION) shown = (value.xyz - u_low) / max(u_high - u_low, vec3(1e-6));
+    if (u_show == DEPTH) shown = colormap(1.0 - (number - u_low.x) / max(u_high.x - u_low.x, 1e-6));
+    if (u_show == UV) shown = vec3(value.xy, 0.0);
+    if (u_show == NUMBER) shown = part_color(number);
+    bool linear = u_show == LIGHT || u_show == COLOR;
+    vec3 color = linear ? value.rgb : display_decode(clamp(shown, 0.0, 1.0));
+    f_color = vec4(mix(u_background, color, there), 1.0);
 }

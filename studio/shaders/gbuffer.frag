@@ -17,6 +17,11 @@ layout(location = 0) out vec4 f_albedo;    // rgb linear albedo, a covered
 layout(location = 1) out vec4 f_normal;    // xyz world normal, w perceptual roughness
 layout(location = 2) out vec4 f_position;  // xyz world position, w linear view depth
 layout(location = 3) out vec4 f_material;  // r metallic, g occlusion, b part id, a triangle id if asked for
+#ifdef EMISSION
+layout(location = 4) out vec4 f_emission;  // rgb emitted radiance, a subsurface
+uniform vec3 u_emissive;
+uniform float u_subsurface;
+#endif
 
 uniform vec3 u_base_color;
 uniform float u_perceptual_roughness;
@@ -33,6 +38,9 @@ uniform sampler2D u_orm_texture;
 #endif
 #ifdef OCCLUSION_TEXTURE
 uniform sampler2D u_occlusion_texture;
+#endif
+#if defined(EMISSION) && defined(EMISSIVE_TEXTURE)
+uniform sampler2D u_emissive_texture;
 #endif
 #ifdef NORMAL_TEXTURE
 uniform sampler2D u_normal_texture;
@@ -93,6 +101,12 @@ void main() {
     f_albedo = vec4(albedo, 1.0);
     f_normal = vec4(normal, roughness);
     f_position = vec4(v_position, 1.0 / gl_FragCoord.w);  // clip w is the distance along -Z
+#ifdef EMISSION
+    f_emission = vec4(u_emissive, u_subsurface);
+#ifdef EMISSIVE_TEXTURE
+    f_emission.rgb *= sample_texture(u_emissive_texture, v_uv, uv_da).rgb;
+#endif
+#endif
 #ifdef TRIANGLE_ID
     f_material = vec4(metallic, occlusion, u_part, float(gl_PrimitiveID));
 #else

@@ -48,7 +48,7 @@ class View:
 
     Attributes:
         mode: one of MODES.
-        aov: the G-buffer channel shown instead of the shaded picture, "shaded" for that.
+        aov: the channel shown, "color" for the picture.
         wipe: where the divider stands, 0..1 of the picture's width.
         photo: index of the photo looked through, or None for the free camera.
         selected: what the scene tree has selected, e.g. "mesh:0", "light:0", "sky".
@@ -58,7 +58,7 @@ class View:
     """
 
     mode: str = "render"
-    aov: str = "shaded"
+    aov: str = "color"
     wipe: float = 0.5
     photo: int | None = None
     selected: str = "mesh:0"
@@ -135,6 +135,7 @@ class AppState:
         ready: the heavy libraries are loaded, so fits and files can be opened.
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
+        channels: names of those that can be shown: the surface's, and what the effects that run make.
         gesture: grows between drags; edits of one gesture are undone together.
     """
 
@@ -156,6 +157,7 @@ class AppState:
         self.notices: list[Notice] = []
         self.commands: list[Command] = []
         self.hovered: dict[str, Any] | None = None
+        self.channels: tuple[str, ...] = ()
         self.fps = 0.0
         self.idle = False
         self.window_open = False

@@ -112,7 +112,7 @@ def test_a_photo_is_aligned_with_the_view_through_its_camera(viewport):
 
 
 @pytest.mark.parametrize(
-    "aov", ["albedo", "normal", "depth", "position", "roughness", "metallic", "uv", "id"]
+    "aov", ["albedo", "normal", "depth", "position", "roughness", "metallic", "uv", "id", "part"]
 )
 def test_channels_show_something_of_their_own(viewport, aov):
     ball = icosphere(3, radius=0.4)
@@ -138,6 +138,9 @@ def test_channels_show_something_of_their_own(viewport, aov):
         assert other == pytest.approx([255] * 3, abs=1)
     elif aov == "depth":
         assert np.ptp(image[H // 2, 25:40].sum(-1)) > 20
+    elif aov == "id":
+        inside = image[H // 2 - 4 : H // 2 + 4, 28:36].reshape(-1, 3)
+        assert len(np.unique(inside, axis=0)) > 5  # many triangles, a colour each
     else:
         assert np.abs(at - other).max() > 30
 

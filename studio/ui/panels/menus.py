@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from imgui_bundle import ImVec2, hello_imgui, imgui
 
+from studio.core.channels import CHANNELS
 from studio.core.optim.settings import PRESETS
-from studio.gl.options import AOVS
 from studio.ui import actions
 from studio.ui import widgets as w
 from studio.ui.actions import Action
@@ -79,9 +79,9 @@ def _item(state: AppState, action: Action) -> None:
 
 def _aov_menu(state: AppState) -> None:
     if imgui.begin_menu(f"{INDENT}Channel###Channel"):
-        for i, aov in enumerate(AOVS):
+        for i, aov in enumerate(state.channels):
             shown = str(i + 1) if i < 8 else ""
-            if imgui.menu_item(aov.capitalize(), shown, state.view.aov == aov)[0]:
+            if imgui.menu_item(CHANNELS[aov].title, shown, state.view.aov == aov)[0]:
                 state.act("aov", aov)
         imgui.end_menu()
 

@@ -10,7 +10,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.core.errors import StudioError
 from studio.gl.navigation import OrbitCamera
-from studio.gl.options import ViewOptions
+from studio.gl.options import AOVS, ViewOptions
 from studio.gl.viewport import Viewport
 from studio.ui.commands import Path
 from studio.ui.panels.hands import Hands
@@ -63,6 +63,7 @@ class ViewportPanel:
         if parts & {"effects", "enabled"} and state.document.effects:
             document = state.document
             self.gl.set_effects({n: v for n, v in document.effects.items() if document.enabled[n]})
+        state.channels = tuple(name for name in AOVS if self.gl.chain.makes(name))
 
     def _sync_scene(self, changes: list[Path]) -> None:
         """Everything after a new scene; only the light after an edit of the light."""
@@ -160,7 +161,7 @@ class ViewportPanel:
         self.tools.draw(camera)
 
     def _options(self, moving: bool) -> ViewOptions:
-        view = self.state.view
+        state, view = self.state, self.state.view
         scale = self.resolution_scale
         if (
             self.state.software
@@ -170,7 +171,7 @@ class ViewportPanel:
             scale = 0.5  # a full picture of 40k triangles takes 30 ms on software OpenGL
         return ViewOptions(
             mode=view.mode,  # type: ignore[arg-type]
-            aov=view.aov,  # type: ignore[arg-type]
+            aov=view.aov if view.aov in state.channels else "color",
             photo=view.photo,
             wipe=view.wipe,
             flicker=(imgui.get_time() * FLICKER_HZ) % 1.0 if view.mode == "flicker" else 0.0,

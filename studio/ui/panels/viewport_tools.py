@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from imgui_bundle import ImVec2, imgui
 
+from studio.core.channels import CHANNELS
 from studio.core.scene import Camera
 from studio.gl.colormap import DIFFERENCE_MAP, colormap
-from studio.gl.options import AOVS, ViewOptions
+from studio.gl.options import ViewOptions
 from studio.ui import widgets as w
 from studio.ui.panels import gizmo
 from studio.ui.theme import Icon, mix, px, roles, u32, vec
@@ -74,8 +75,9 @@ class Tools:
         imgui.same_line(0, px(8))
         imgui.set_next_item_width(px(108))
         imgui.push_style_color(imgui.Col_.frame_bg, vec(roles().panel, 0.92))
-        titles = [aov.capitalize() for aov in AOVS]
-        aov = w.combo("##aov", view.aov, AOVS, titles)
+        aovs = self._state.channels
+        titles = [CHANNELS[aov].title for aov in aovs]
+        aov = w.combo("##aov", view.aov if view.aov in aovs else "color", aovs, titles)
         imgui.pop_style_color()
         w.tooltip("Channel shown  (1 … 8)")
         if aov is not None:
