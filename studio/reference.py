@@ -9,6 +9,7 @@ closely as Mitsuba allows:
   lights stay sharp, and a spot fades linearly with the angle;
 - a texture wins over vertex values, for Mitsuba does not multiply the two;
 - spherical harmonics become a map of 256 x 128 directions, negative radiance cut;
+- a mesh that shines lights the scene, and a light at its place is left out;
 - nothing scatters below a surface.
 """
 
@@ -22,7 +23,8 @@ from typing import Any
 import numpy as np
 
 from studio.core.errors import Cancelled, InputError, WorkError
-from studio.core.scene import Camera, Light, Lighting, Material, Mesh, Scene
+from studio.core.pipeline import render_image
+from studio.core.scene import Camera, Light, Material, Mesh, Scene
 from studio.core.scene.environment import equirect_directions, sh_basis
 
 _PASS = 16
@@ -76,7 +78,7 @@ def render_reference(
             "integrator": {"type": "path", "max_depth": bounces + 1, "hide_emitters": True},
             "sensor": _sensor(mi, camera),
             **{f"mesh_{i}": _mesh(mi, mesh) for i, mesh in enumerate(scene.meshes)},
-            **_lights(mi, scene.lighting, camera),
+            **_lights(mi, scene, camera),
         }
     )
     total = np.zeros((camera.height, camera.width, 4))
@@ -92,6 +94,9 @@ def render_reference(
             progress(done / samples, f"Path tracing: {done}/{samples} samples")
     image = (total / samples)[::-1].astype(np.float32)
     image[..., :3] += (1 - image[..., 3:]) * np.asarray(scene.background, np.float32)
+    if any(max(mesh.material.emissive) > 0 for mesh in scene.meshes):
+        # Hidden with the lamps, but these are to be seen.
+        image[..., :3] += render_image(scene, camera, channel="emissive")
     return np.ascontiguousarray(image)
 
 
@@ -203,10 +208,22 @@ def _bsdf(mi: Any, mesh: Mesh) -> dict[str, Any]:
     return {"type": "twosided", "bsdf": surface}
 
 
-def _lights(mi: Any, lighting: Lighting, camera: Camera) -> dict[str, Any]:
+def _stands_for(light: Light, mesh: Mesh) -> bool:
+    """Whether the light is there because the mesh shines, which our renderers do not let it do."""
+    if max(mesh.material.emissive) <= 0 or light.kind not in ("point", "area"):
+        return False
+    low, high = mesh.bounds()
+    margin = 0.1 * float(np.linalg.norm(high - low))
+    place = np.asarray(light.position)
+    return bool(((place >= low - margin) & (place <= high + margin)).all())
+
+
+def _lights(mi: Any, scene: Scene, camera: Camera) -> dict[str, Any]:
     """Emitters; irradiance is pi times what our lights call intensity."""
+    lighting = scene.lighting
+    kept = [light for light in lighting.lights if not any(_stands_for(light, m) for m in scene.meshes)]
     to_world = camera.view_to_world if lighting.fixed_to == "camera" else np.eye(4)
-    out = {f"light_{i}": _light(mi, light, to_world) for i, light in enumerate(lighting.lights)}
+    out = {f"light_{i}": _light(mi, light, to_world) for i, light in enumerate(kept)}
     radiance = lighting.environment
     if radiance is None:
         radiance = np.maximum(sh_basis(equirect_directions(*_MAP_SIZE)) @ lighting.sh, 0)

@@ -98,6 +98,41 @@ def split_cube(size: float) -> Mesh:
     )
 
 
+def corner() -> Scene:
+    """A ball that light enters and a box in a corner of three walls, under a spot and a panel."""
+    glossy = Material(base_color=(0.6, 0.6, 0.6), perceptual_roughness=0.2)
+    walls = [
+        slab((0.0, -0.6, 0.0), (2.2, 0.1, 2.2), glossy),
+        slab((-1.1, 0.3, 0.0), (0.1, 1.8, 2.2), Material(base_color=(0.7, 0.15, 0.1))),
+        slab((0.0, 0.3, -1.1), (2.2, 1.8, 0.1), Material(base_color=(0.7, 0.7, 0.65))),
+    ]
+    ball = icosphere(3, 0.4)
+    ball.vertices = ball.vertices + np.float32((-0.3, -0.15, 0.1))
+    ball.material = Material(base_color=(0.9, 0.6, 0.5), perceptual_roughness=0.4, subsurface=1.0)
+    box = slab((0.5, -0.3, -0.3), (0.45, 0.5, 0.45), Material(base_color=(0.2, 0.4, 0.7), metallic=0.5))
+    lamp = slab((0.9, 0.0, -0.9), (0.1, 0.1, 0.1), Material(emissive=(0.9, 0.7, 0.3)))
+    spot = Light("spot", direction=(0.4, 0.8, 0.5), position=(0.8, 1.6, 1.2), intensity=4.0, size=0.1)
+    panel = Light("area", (-0.2, 1.0, 0.1), (-0.4, 1.5, 0.3), intensity=2.0, width=0.8, height=0.4)
+    v, u = (np.indices((16, 32), np.float32) + 0.5) / 16
+    sky = np.stack([0.3 + 0.3 * np.sin(3 * u), 0.2 + 0.3 * v, 0.5 * v + 0.2 * np.cos(6 * u) ** 2], axis=-1)
+    lighting = Lighting([spot, panel]).with_environment(sky.astype(np.float32))
+    return Scene(
+        meshes=[*walls, ball, box, lamp],
+        lighting=lighting,
+        background=(0.1, 0.1, 0.12),
+        name="corner",
+        cameras=[camera(64, (1.6, 1.1, 2.4))],
+    )
+
+
+def slab(middle: tuple[float, float, float], sides: tuple[float, float, float], material: Material) -> Mesh:
+    """An axis-aligned box with sharp edges."""
+    mesh = split_cube(1.0)
+    mesh.vertices = mesh.vertices * np.float32(sides) + np.float32(middle)
+    mesh.material = material
+    return mesh
+
+
 SCENES = {scene.__name__: scene for scene in (glossy_sphere, metal_and_clay, textured_cube)}
 
 

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from studio.core.channels import CHANNELS, PICTURE
 from studio.core.effects import get, registry
+from studio.core.effects.effect import Effect
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
 from studio.core.params import ParamSet
 from studio.core.pipeline import render
-from studio.core.scene import Camera, Light, Lighting, Mesh, look_at
+from studio.core.scene import Camera, Light, Lighting, Material, Mesh, look_at
 from studio.core.tensors import SceneTensors
 from tests.scenes import effects_with, environment
 
@@ -27,7 +29,7 @@ TOLERANCE = 0.02
 # Fourth-order differences in float32 with sums in float64: truncation below 1e-4 of the value
 # at this step, rounding of a few thousand pixels about 1e-3.
 STEP = 2e-3
-FIXED = {"rast", "covered", "id", "part", "uv"}
+FIXED = {"rast", "covered", "id", "part", "uv", "edge_depth"}
 """Channels that carry no gradient by design."""
 
 
@@ -47,6 +49,7 @@ def surface() -> Mesh:
         colors=wave.astype(np.float32),
         roughness=(0.1 + wave[:, :1]).astype(np.float32),
         metallic=wave[:, 1:2].astype(np.float32),
+        material=Material(subsurface=0.7, emissive=(0.1, 0.06, 0.03)),
     )
 
 
@@ -83,16 +86,26 @@ def agree(loss: Callable[[Tensor], Tensor], value: Tensor, seed: int, step: floa
     return worst
 
 
-def frame_for(name: str, fixed_to: str = "world") -> tuple[Frame, ParamSet]:
-    """A frame with every channel that the effect reads, and its off-default parameters."""
+def frame_for(name: str, fixed_to: str = "world", takes: bool = False) -> tuple[Frame, ParamSet]:
+    """A frame with every channel that the effect reads, and its off-default parameters.
+
+    With `takes`, also with those it takes: made up, where the surface has none.
+    """
     effect = get(name)
     effects = effects_with(name, changed=True)
     under = {n: p for n, p in effects.items() if n != name}
-    asked = [c for c in effect.reads if c not in ("rast", "rgba")]
     tensors = SceneTensors.from_meshes([surface()])
+    asked = [c for c in effect.reads if c not in PICTURE | {"rast"}]
+    asked += [c for c in effect.takes if takes and not CHANNELS[c].effect]
     with torch.no_grad():
         frame = render(tensors, cameras(), lighting(fixed_to), None, under, asked)
     assert (frame["rast"][..., 3] > 0).all()  # the surface fills the picture
+    generator = torch.Generator().manual_seed(7)
+    for channel in effect.takes if takes else ():
+        size = CHANNELS[channel].size
+        made = 0.2 + 0.6 * torch.rand(*frame["rast"].shape[:3], size, generator=generator)
+        frame.channels.setdefault(channel, made)
+    frame.wanted = frozenset(effect.offers)
     return frame, effects[name]
 
 
@@ -100,30 +113,42 @@ def weighted(outputs: dict[str, Tensor], writes: tuple[str, ...]) -> Tensor:
     """A scalar in float64 that every written value takes part in."""
     total = torch.zeros((), dtype=torch.float64)
     for i, name in enumerate(writes):
+        if name not in outputs:
+            continue
         generator = torch.Generator().manual_seed(100 + i)
         total = total + (outputs[name].double() * torch.randn(outputs[name].shape, generator=generator)).sum()
     return total
 
 
+def written(effect: Effect) -> tuple[str, ...]:
+    return (*effect.writes, *effect.offers)
+
+
 def channel_cases() -> list[tuple[str, str]]:
-    return [(name, channel) for name, e in registry().items() for channel in e.reads if channel not in FIXED]
+    return [
+        (name, channel)
+        for name, e in registry().items()
+        for channel in (*e.reads, *e.takes)
+        if channel not in FIXED
+    ]
 
 
 @pytest.mark.parametrize(("name", "channel"), channel_cases())
 def test_channels(name: str, channel: str) -> None:
-    frame, params = frame_for(name)
     effect = get(name)
+    frame, params = frame_for(name, takes=channel in effect.takes)
 
     def loss(value: Tensor) -> Tensor:
         moved = normalize(value, dim=-1) if channel == "normal" else value
         changed = replace(frame, channels={**frame.channels, channel: moved})
-        return weighted(effect.apply(changed, params), effect.writes)
+        return weighted(effect.apply(changed, params), written(effect))
 
     assert agree(loss, frame[channel].contiguous(), seed=1) <= TOLERANCE
 
 
 def param_cases() -> list[tuple[str, str]]:
-    return [(name, p.name) for name, e in registry().items() for p in e.params if p.differentiable]
+    smooth = [(name, p) for name, e in registry().items() for p in e.params if not p.discontinuous]
+    return [(name, p.name) for name, p in smooth if p.differentiable]
 
 
 @pytest.mark.parametrize(("name", "param"), param_cases())
@@ -135,7 +160,7 @@ def test_parameters(name: str, param: str) -> None:
     def loss(value: Tensor) -> Tensor:
         own = params.copy()
         own.attach(param, value)
-        return weighted(effect.apply(frame, own), effect.writes)
+        return weighted(effect.apply(frame, own), written(effect))
 
     assert agree(loss, start, seed=2) <= TOLERANCE
 

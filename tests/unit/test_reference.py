@@ -169,3 +169,23 @@ def test_missing_package_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mitsuba", None)
     with pytest.raises(WorkError, match="pip install"):
         load_mitsuba()
+
+
+def test_a_mesh_that_shines_takes_the_place_of_its_light() -> None:
+    need("mitsuba")
+    lamp = icosphere(2, 0.1)
+    lamp.vertices = lamp.vertices + np.float32((0, 2, 0))
+    lamp.material = Material(emissive=(30.0, 30.0, 30.0))
+    scene = _scene(
+        Lighting([Light(kind="point", position=(0, 2, 0), intensity=9.0)], sh=ambient_sh((0, 0, 0)))
+    )
+    camera = scene.cameras[0]
+    scene.meshes.append(lamp)
+    both = render_reference(scene, camera, 32)
+    scene.lighting = Lighting([], sh=ambient_sh((0, 0, 0)))
+    alone = render_reference(scene, camera, 32)
+    assert np.array_equal(both, alone)
+    scene.meshes = [lamp]
+    pose = look_at(np.array((0.0, 2.0, 1.5)), np.array((0.0, 2.0, 0.0)))
+    seen = render_reference(scene, Camera(16, 16, 32, 32, 8, 8, pose), 4)
+    assert seen[8, 8, 0] == pytest.approx(30.0, rel=0.01)  # lit by itself, and to be seen

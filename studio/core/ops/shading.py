@@ -9,23 +9,9 @@ from torch import Tensor
 
 from studio.core.kernels import launcher, shade, shade_adjoint
 from studio.core.ops.packing import empty_like_views
+from studio.core.ops.pixels import flat as _flat
+from studio.core.ops.pixels import runs as _runs
 from studio.core.scene.light import SH_COUNT
-
-_CUDA_RUN = 32
-"""Pixels a CUDA thread walks before it adds its sums of 75 numbers for the environment."""
-
-
-def _runs(pixels: int, width: int, device: torch.device) -> tuple[int, int]:
-    run = width if device.type == "cpu" else _CUDA_RUN
-    return (pixels + run - 1) // run, run
-
-
-def _flat(image: Tensor) -> Tensor:
-    """[N, H, W, C] as [P, C] or [P], without a copy where the strides allow."""
-    if image.stride(-1) != 1:  # e.g. the gradient of a plain sum, one number for all pixels
-        image = image.contiguous()
-    flat = image.reshape(-1, image.shape[-1])
-    return flat[:, 0] if flat.shape[1] == 1 else flat
 
 
 class _Shade(torch.autograd.Function):
