@@ -212,14 +212,30 @@ def render(
 
 
 @commands.command("effects")
-def list_effects() -> None:
+@click.option("--sheet", type=click.Path(path_type=Path), help="Write all effects, off and on, to a .png.")
+def list_effects(sheet: Path | None) -> None:
     """List the effects with their parameters."""
+    if sheet is not None:
+        _contact_sheet(sheet)
+        return
     from studio.core.effects import registry
 
     for effect in registry().values():
         click.echo(f"{effect.name} ({effect.stage}): {effect.help}")
         for param in effect.params:
             click.echo(f"    --{effect.name}-{param.name}".replace("_", "-") + f"  {param.help}")
+
+
+def _contact_sheet(out: Path) -> None:
+    from studio.contact import contact_sheet
+    from studio.core.color import srgb_to_linear
+    from studio.core.io.images import save_png
+
+    if out.suffix.lower() != ".png":
+        raise InputError(f"--sheet {out}: expected a file ending in .png")
+    page = contact_sheet()
+    save_png(out, srgb_to_linear(page))
+    click.echo(f"{out}: {page.shape[1]}x{page.shape[0]}")
 
 
 @commands.command("bench", context_settings={"ignore_unknown_options": True})

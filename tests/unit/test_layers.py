@@ -35,11 +35,12 @@ LAYERS = {
     "studio.experiments": 9,
     "studio.gl": 9,
     "studio.compare": 10,
+    "studio.contact": 11,
     "studio.pages": 10,
     "studio.doctor": 10,
     "studio.options": 10,
     "studio.ui": 10,
-    "studio.cli": 11,
+    "studio.cli": 12,
 }
 OWNERS = {
     "imgui_bundle": "studio.ui",
