@@ -1,35 +1,53 @@
 // Metallic-roughness shading; the twin of studio/core/effects/pbr.py and kernels/shade.py.
+#include "common/frame.glsl"
+#include "common/lights.glsl"
 #include "common/brdf.glsl"
 #include "common/sh.glsl"
 
-in vec2 v_uv;
-out vec4 f_color;
-
-uniform sampler2D u_gbuffer_albedo;    // rgb linear albedo, a covered
-uniform sampler2D u_gbuffer_normal;    // xyz world normal, w perceptual roughness
-uniform sampler2D u_gbuffer_position;  // xyz world position, w linear view depth
-uniform sampler2D u_gbuffer_material;  // r metallic
-uniform vec3 u_camera_position;
-uniform mat4 u_world_to_light;
-uniform vec3 u_background;
-uniform int u_light_count;
-uniform int u_light_kind[4];  // 0 directional, 1 point
-uniform vec3 u_light_vector[4];
-uniform vec3 u_light_radiance[4];
+#ifdef WRITE_COLOR
+layout(location = WRITE_COLOR) out vec4 f_color;
+#endif
+#ifdef WRITE_IRRADIANCE
+layout(location = WRITE_IRRADIANCE) out vec4 f_irradiance;
+#endif
+#ifdef WRITE_DIFFUSE_ALBEDO
+layout(location = WRITE_DIFFUSE_ALBEDO) out vec4 f_diffuse_albedo;
+#endif
+#ifdef WRITE_REFLECTANCE
+layout(location = WRITE_REFLECTANCE) out vec4 f_reflectance;
+#endif
+#ifdef WRITE_REFLECTION
+layout(location = WRITE_REFLECTION) out vec4 f_reflection;
+#endif
+#ifdef HAS_ENVIRONMENT_DIFFUSE
+uniform sampler2D u_environment_diffuse, u_environment_specular;
+#endif
+#ifdef HAS_SHADOW
+uniform sampler2D u_shadow;  // component i: how much of light i arrives
+#endif
+#ifdef HAS_AO
+uniform sampler2D u_ao;
+#endif
 
 uniform float u_light_exposure;        // stops
 uniform float u_environment_exposure;  // stops
 uniform float u_specular_f0;
 
+// Share of a spot's light in a direction: smooth between its outer and inner angle.
+float spot(int i, vec3 l) {
+    if (u_light_kind[i] != 2) return 1.0;
+    vec2 cosines = u_light_shape[i].xy;
+    float t = clamp((dot(u_light_axis[i], l) - cosines.x) / max(cosines.y - cosines.x, 1.0e-6), 0.0, 1.0);
+    return t * t * (3.0 - 2.0 * t);
+}
+
 void main() {
-    vec4 albedo = texture(u_gbuffer_albedo, v_uv);
-    if (albedo.a == 0.0) {
-        f_color = vec4(u_background, 1.0);
-        return;
-    }
-    vec4 normal = texture(u_gbuffer_normal, v_uv);
-    vec3 position = texture(u_gbuffer_position, v_uv).xyz;
-    float metallic = texture(u_gbuffer_material, v_uv).r;
+    ivec2 at = pixel();
+    vec3 albedo = texelFetch(u_gbuffer_albedo, at, 0).rgb;
+    vec4 normal = texelFetch(u_gbuffer_normal, at, 0);
+    vec3 position = texelFetch(u_gbuffer_position, at, 0).xyz;
+    vec2 material = texelFetch(u_gbuffer_material, at, 0).rg;
+    float metallic = material.r;
 
     mat3 rotation = mat3(u_world_to_light);
     vec3 n = rotation * normal.xyz;
@@ -39,17 +57,23 @@ void main() {
     float alpha = rough * rough;
     float raw_NoV = dot(n, v);
     float NoV = clamp(raw_NoV, MIN_NOV, 1.0);
+    vec4 seen = vec4(1.0);
+#ifdef HAS_SHADOW
+    seen = texelFetch(u_shadow, at, 0);
+#endif
 
     vec3 diffuse = vec3(0.0), s0 = vec3(0.0), s1 = vec3(0.0);
     for (int i = 0; i < u_light_count; i++) {
-        vec3 to_light = u_light_vector[i] - (u_light_kind[i] == 1 ? p : vec3(0.0));
+        if (u_light_kind[i] == 3) continue;
+        bool placed = u_light_kind[i] != 0;
+        vec3 to_light = u_light_vector[i] - (placed ? p : vec3(0.0));
         float d2 = dot(to_light, to_light);
         vec3 l = to_light * inversesqrt(max(d2, 1.0e-24));
         float NoL = dot(n, l);
         if (NoL <= 0.0) continue;
         // A point light closer than 0.01 units does not get brighter.
-        float attenuation = u_light_kind[i] == 1 ? 1.0 / max(d2, 1.0e-4) : 1.0;
-        vec3 e = u_light_radiance[i] * (attenuation * exp2(u_light_exposure));
+        float attenuation = placed ? 1.0 / max(d2, 1.0e-4) : 1.0;
+        vec3 e = u_light_radiance[i] * (attenuation * spot(i, l) * seen[i] * exp2(u_light_exposure));
         vec3 h = normalize(l + v);
         vec3 nxh = cross(n, h);
         float lobe = D_GGX(max(dot(n, h), 0.0), dot(nxh, nxh), alpha) * V_SmithGGXCorrelated(NoV, NoL, alpha) * NoL;
@@ -58,13 +82,50 @@ void main() {
         s0 += e * (lobe * (1.0 - fresnel));
         s1 += e * (lobe * fresnel);
     }
+
+    float ao = 1.0;
+#ifdef HAS_OCCLUSION
+    ao = material.g;
+#endif
+#ifdef HAS_AO
+    ao *= texelFetch(u_ao, at, 0).r;
+#endif
+    float so = 1.0;
+#if defined(HAS_AO) || defined(HAS_OCCLUSION)
+    so = specular_occlusion(NoV, ao, alpha);
+#endif
     float environment = exp2(u_environment_exposure);
+#ifdef HAS_ENVIRONMENT_DIFFUSE
+    vec3 around = texelFetch(u_environment_diffuse, at, 0).rgb;
+    vec3 mirrored = texelFetch(u_environment_specular, at, 0).rgb;
+#else
     vec3 mean = 0.28209479 * u_sh[0];
-    diffuse += environment * soft_clamp(sh_diffuse(n), mean);
-    vec3 mirrored = environment * soft_clamp(sh_specular(2.0 * raw_NoV * n - v, alpha), mean);
+    vec3 around = soft_clamp(sh_diffuse(n), mean);
+    vec3 mirrored = soft_clamp(sh_specular(2.0 * raw_NoV * n - v, alpha), mean);
+#endif
+    vec3 irradiance = diffuse + around * (environment * ao);
+    vec3 reflection = mirrored * (environment * so);
 
     vec2 ab = dfg(NoV, alpha);
-    vec3 base = (1.0 - metallic) * entering(u_specular_f0, ab) * albedo.rgb;
-    vec3 shine = specular(u_specular_f0, albedo.rgb, metallic, ab, s0 + ab.x * mirrored, s1 + ab.y * mirrored);
-    f_color = vec4(base * diffuse + shine, 1.0);
+    vec3 base = (1.0 - metallic) * entering(u_specular_f0, ab) * albedo;
+    vec3 reflectance = specular(u_specular_f0, albedo, metallic, ab, vec3(ab.x), vec3(ab.y));
+    vec3 color = base * irradiance + specular(u_specular_f0, albedo, metallic, ab, s0, s1) + reflectance * reflection;
+#ifdef HAS_EMISSIVE
+    color += texelFetch(u_gbuffer_emission, at, 0).rgb;
+#endif
+#ifdef WRITE_COLOR
+    f_color = vec4(color, 1.0);
+#endif
+#ifdef WRITE_IRRADIANCE
+    f_irradiance = vec4(irradiance, 1.0);
+#endif
+#ifdef WRITE_DIFFUSE_ALBEDO
+    f_diffuse_albedo = vec4(base, 1.0);
+#endif
+#ifdef WRITE_REFLECTANCE
+    f_reflectance = vec4(reflectance, 1.0);
+#endif
+#ifdef WRITE_REFLECTION
+    f_reflection = vec4(reflection, 1.0);
+#endif
 }

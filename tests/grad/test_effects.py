@@ -56,7 +56,8 @@ def surface() -> Mesh:
 def lighting(fixed_to: str) -> LightTensors:
     lamp = Light(kind="point", position=(0.6, 0.5, 1.5), color=(1.0, 0.8, 0.6), intensity=2.0)
     sun = Light(direction=(-0.4, 0.3, 0.9), intensity=0.6)
-    return LightTensors.from_lighting(Lighting([lamp, sun], environment(4), fixed_to))  # type: ignore[arg-type]
+    spot = Light("spot", (0.3, -0.1, 1.0), (0.5, -0.3, 1.2), intensity=1.5, inner_angle=5, outer_angle=45)
+    return LightTensors.from_lighting(Lighting([lamp, sun, spot], environment(4), fixed_to))  # type: ignore[arg-type]
 
 
 def cameras() -> CameraBatch:
@@ -166,7 +167,7 @@ def test_parameters(name: str, param: str) -> None:
 
 
 @pytest.mark.parametrize("fixed_to", ["world", "camera"])
-@pytest.mark.parametrize("what", ["vector", "radiance", "sh"])
+@pytest.mark.parametrize("what", ["vector", "radiance", "axis", "shape", "sh"])
 @pytest.mark.parametrize("name", [n for n, e in registry().items() if e.stage == "shade"])
 def test_lights(name: str, what: str, fixed_to: str) -> None:
     frame, params = frame_for(name, fixed_to)
@@ -176,7 +177,9 @@ def test_lights(name: str, what: str, fixed_to: str) -> None:
         lights = replace(frame.lights, **{what: value})
         return weighted(effect.apply(replace(frame, lights=lights), params), effect.writes)
 
-    assert agree(loss, getattr(frame.lights, what), seed=3) <= TOLERANCE
+    # A spot's edge bends where its fading begins and ends: small steps.
+    step = 5e-4 if what in ("axis", "shape") else STEP
+    assert agree(loss, getattr(frame.lights, what), seed=3, step=step) <= TOLERANCE
 
 
 def test_attached_parameters_stay_checked() -> None:

@@ -37,7 +37,7 @@ def shade(
         lights[1],
         sh,
         torch.tensor([0.04]),
-    )
+    )["color"]
     return color[:, 0, 0, 1].numpy()
 
 

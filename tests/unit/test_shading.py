@@ -101,7 +101,7 @@ def test_any_gradient_layout_will_do() -> None:
             torch.zeros(0, 3),
             torch.ones(9, 3),  # nine coefficients are bands 0 to 2
             torch.tensor([0.04]),
-        )
+        )["color"]
         (color * torch.ones_like(color)).sum().backward() if dense else color.sum().backward()
         grads.append(albedo.grad)
     torch.testing.assert_close(grads[0], grads[1])

@@ -23,25 +23,30 @@ from studio.core.params import Param, ParamSet
 
 
 def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
-    """Colour of covered pixels: GGX and Lambert under direct lights and an SH environment.
+    """Colour of covered pixels: GGX and Lambert under direct lights and an environment.
 
     All of it happens in the space the lights live in, so that a lamp that stays with the
     camera of a turntable is no special case.
 
     Args:
-        frame: with rast, albedo, normal, position, perceptual_roughness, metallic.
+        frame: with rast, albedo, normal, position, perceptual_roughness, metallic; it takes
+            occlusion, emissive, and what effects of the light stage made.
     Returns:
-        color: [N, H, W, 3] linear, 0 where nothing is.
+        color: [N, H, W, 3] linear, 0 where nothing is; and wanted ones of irradiance,
+        diffuse_albedo, reflectance, reflection, as in studio.core.channels.
     Gradients:
-        To: the channels read, light vectors and radiance, sh, and the parameters.
+        To: the channels read and taken, all of the lights, sh, and the parameters.
         Not to: camera poses. Surfaces seen from behind are lit as their normal says.
     Reference:
         See studio.core.ops.shading and studio.core.kernels.brdf, term by term.
     """
     lights = frame.lights
-    direct = 2.0 ** frame.value(params, "light_exposure")
+    brighter = 2.0 ** frame.value(params, "light_exposure")
     environment = 2.0 ** frame.value(params, "environment_exposure")
-    color = shade_metallic_roughness(
+    around = None
+    if frame.has("environment_diffuse"):
+        around = (frame["environment_diffuse"] * environment, frame["environment_specular"] * environment)
+    out = shade_metallic_roughness(
         frame["rast"],
         frame["albedo"],
         frame["normal"],
@@ -52,11 +57,27 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
         frame.world_to_light(),
         lights.kind,
         lights.vector,
-        lights.radiance * direct,
+        lights.radiance * brighter,
         lights.sh * environment,
         frame.value(params, "specular_f0"),
+        lights.axis,
+        lights.shape,
+        frame["shadow"] if frame.has("shadow") else None,
+        _occlusion(frame),
+        around,
+        tuple(name for name in EFFECT.offers if frame.wants(name)),
     )
-    return {"color": color}
+    if frame.has("emissive"):
+        out["color"] = out["color"] + frame["emissive"]
+    return out
+
+
+def _occlusion(frame: Frame) -> Tensor | None:
+    """[N, H, W, 1] part of the environment that arrives, or None for all of it."""
+    names = [name for name in ("occlusion", "ao") if frame.has(name)]
+    if len(names) == 2:
+        return frame["occlusion"] * frame["ao"]
+    return frame[names[0]] if names else None
 
 
 EFFECT = Effect(
@@ -64,6 +85,8 @@ EFFECT = Effect(
     stage="shade",
     reads=("rast", "albedo", "normal", "position", "perceptual_roughness", "metallic"),
     writes=("color",),
+    takes=("occlusion", "emissive", "environment_diffuse", "environment_specular", "shadow", "ao"),
+    offers=("irradiance", "diffuse_albedo", "reflectance", "reflection"),
     params=(
         Param(
             "light_exposure",
@@ -102,6 +125,8 @@ EFFECT = Effect(
         "Walter et al. 2007, Microfacet Models for Refraction through Rough Surfaces",
         "Heitz 2014, Understanding the Masking-Shadowing Function in Microfacet-Based BRDFs",
         "Schlick 1994, An Inexpensive BRDF Model for Physically-based Rendering",
+        "Kulla and Conty 2017, Revisiting Physically Based Shading at Imageworks",
+        "Lagarde and de Rousiers 2014, Moving Frostbite to Physically Based Rendering",
         "Karis 2013, Real Shading in Unreal Engine 4",
         "Ramamoorthi and Hanrahan 2001, An Efficient Representation for Irradiance Environment Maps",
     ),

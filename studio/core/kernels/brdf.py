@@ -168,3 +168,26 @@ def lobe_blur_slope(alpha: float) -> float:
     """d lobe_blur / d alpha."""
     q = 0.255 + 2.494 * alpha + 1.338 * alpha * alpha
     return alpha * (2.0 * 0.255 + 2.494 * alpha) / (q * q)
+
+
+@wp.func
+def specular_occlusion(nov: float, ao: float, alpha: float) -> float:
+    """Share of the lobe's environment that ambient occlusion leaves.
+
+    Lagarde and de Rousiers 2014, "Moving Frostbite to Physically Based Rendering", section 4.10.
+    """
+    base = wp.max(nov + ao, 1.0e-6)
+    return wp.clamp(wp.pow(base, wp.pow(2.0, -16.0 * alpha - 1.0)) - 1.0 + ao, 0.0, 1.0)
+
+
+@wp.func
+def specular_occlusion_slopes(nov: float, ao: float, alpha: float) -> wp.vec3:
+    """(d/dnov, d/dao, d/dalpha) of specular_occlusion."""
+    base = wp.max(nov + ao, 1.0e-6)
+    t = wp.pow(2.0, -16.0 * alpha - 1.0)
+    power = wp.pow(base, t)
+    value = power - 1.0 + ao
+    if value <= 0.0 or value >= 1.0:
+        return wp.vec3(0.0, 0.0, 0.0)
+    slope = t * power / base
+    return wp.vec3(slope, slope + 1.0, power * wp.log(base) * t * (-16.0 * 0.6931472))

@@ -16,6 +16,7 @@ from studio.core.kernels.brdf import (
     lobe_blur_slope,
     soft_clamp,
     soft_clamp_slopes,
+    specular_occlusion_slopes,
 )
 from studio.core.kernels.ggx import lobe, lobe_adjoint
 from studio.core.kernels.sh import (
@@ -28,8 +29,11 @@ from studio.core.kernels.sh import (
     vec25,
 )
 from studio.core.kernels.shade import (
+    AREA,
+    DIRECTIONAL,
     MIN_DISTANCE2,
-    POINT,
+    SPOT,
+    Around,
     Incoming,
     Surface,
     attenuation,
@@ -37,11 +41,16 @@ from studio.core.kernels.shade import (
     direct,
     lost,
     mul3,
+    occluded,
     reflected,
+    rotation,
+    share,
     specular_basis,
     specular_environment,
+    spot,
     surface,
     towards,
+    visible,
 )
 
 wp.set_module_options({"enable_backward": False})
@@ -51,21 +60,40 @@ mat9x3 = wp.types.matrix(shape=(9, 3), dtype=wp.float32)
 
 @wp.struct
 class SurfaceAdjoint:
+    """Gradients of a surface, and of how much of each light it sees."""
+
     n: wp.vec3
     v: wp.vec3
     p: wp.vec3
     alpha: float
     nov: float
+    seen: wp.vec4
+
+
+@wp.struct
+class Upstream:
+    """Gradients at the outputs of the shading."""
+
+    color: wp.vec3
+    irradiance: wp.vec3
+    diffuse_albedo: wp.vec3
+    reflectance: wp.vec3
+    reflection: wp.vec3
 
 
 @wp.struct
 class MaterialAdjoint:
-    """Gradients of the part of the shading that only sees the incoming light."""
+    """Gradients of the part of the shading that only sees the incoming light.
+
+    diffuse, s0 and s1 belong to Incoming; env_d, env_s and ao to Around.
+    """
 
     diffuse: wp.vec3
-    env_s: wp.vec3
     s0: wp.vec3
     s1: wp.vec3
+    env_d: wp.vec3
+    env_s: wp.vec3
+    ao: float
     albedo: wp.vec3
     metallic: float
     f0: float
@@ -108,84 +136,145 @@ def specular_adjoint(s: Surface, more: float, p: wp.vec3, q: wp.vec3, g: wp.vec3
 
 
 @wp.func
-def material_adjoint(
-    s: Surface, light: Incoming, env_d: wp.vec3, env_s: wp.vec3, g: wp.vec3
-) -> MaterialAdjoint:
-    """Adjoint of the last lines of shade_forward for gradient g at the colour."""
+def add_specular(a: SpecularAdjoint, b: SpecularAdjoint) -> SpecularAdjoint:
+    """What both give the material; p and q stay those of `a`."""
+    out = SpecularAdjoint()
+    out.p = a.p
+    out.q = a.q
+    out.albedo = a.albedo + b.albedo
+    out.metallic = a.metallic + b.metallic
+    out.f0 = a.f0 + b.f0
+    out.more = a.more + b.more
+    return out
+
+
+@wp.func
+def sum3(v: wp.vec3) -> float:
+    return v[0] + v[1] + v[2]
+
+
+@wp.func
+def material_adjoint(s: Surface, light: Incoming, env: Around, offers: int, g: Upstream) -> MaterialAdjoint:
+    """Adjoint of the last lines of shade_forward; `offers`: gradients come to more than colour."""
     ab = dfg(s.nov, s.alpha)
     more = lost(ab)
     plain = 1.0 - s.metallic
-    total = light.diffuse + env_d
-    g_base = mul3(g, total)
-    back = specular_adjoint(s, more, light.s0 + ab[0] * env_s, light.s1 + ab[1] * env_s, g)
+    mirrored = env.so * env.specular
+    total = light.diffuse + env.ao * env.diffuse
+    back = specular_adjoint(s, more, light.s0 + ab[0] * mirrored, light.s1 + ab[1] * mirrored, g.color)
+    g_a = wp.dot(back.p, mirrored)
+    g_b = wp.dot(back.q, mirrored)
+    if offers != 0:
+        one = wp.vec3(1.0, 1.0, 1.0)
+        alone = specular_adjoint(s, more, ab[0] * one, ab[1] * one, g.reflectance)
+        g_a += sum3(alone.p)
+        g_b += sum3(alone.q)
+        back = add_specular(back, alone)
     # Through `entering`: 1 - once * twice.
     once = s.f0 * ab[0] + ab[1]
     twice = 1.0 + s.f0 * more
     rest = 1.0 - once * twice
+    g_base = mul3(g.color, total) + g.diffuse_albedo
     g_rest = plain * wp.dot(s.albedo, g_base)
+    g_total = (plain * rest) * mul3(g.color, s.albedo) + g.irradiance
+    g_mirrored = ab[0] * back.p + ab[1] * back.q + g.reflection
     out = MaterialAdjoint()
-    out.diffuse = (plain * rest) * mul3(g, s.albedo)
-    out.env_s = ab[0] * back.p + ab[1] * back.q
+    out.diffuse = g_total
     out.s0 = back.p
     out.s1 = back.q
+    out.env_d = env.ao * g_total
+    out.env_s = env.so * g_mirrored
     out.albedo = back.albedo + (plain * rest) * g_base
     out.metallic = back.metallic - rest * wp.dot(s.albedo, g_base)
     out.f0 = back.f0 - g_rest * (ab[0] * twice + once * more)
     e = ab[0] + ab[1]
     g_e = (g_rest * once * s.f0 - back.more) / (e * e)
-    g_a = wp.dot(back.p, env_s) - g_rest * twice * s.f0 + g_e
-    g_b = wp.dot(back.q, env_s) - g_rest * twice + g_e
+    g_a += g_e - g_rest * twice * s.f0
+    g_b += g_e - g_rest * twice
     slopes = dfg_slopes(s.nov, s.alpha)
-    out.nov = g_a * slopes[0] + g_b * slopes[1]
-    out.alpha = g_a * slopes[2] + g_b * slopes[3]
+    dark = specular_occlusion_slopes(s.nov, env.ao, s.alpha)
+    g_so = wp.dot(g_mirrored, env.specular)
+    out.ao = wp.dot(g_total, env.diffuse) + g_so * dark[1]
+    out.nov = g_a * slopes[0] + g_b * slopes[1] + g_so * dark[0]
+    out.alpha = g_a * slopes[2] + g_b * slopes[3] + g_so * dark[2]
+    return out
+
+
+@wp.func
+def spot_slopes(kind: int, cosine: float, cosines: wp.vec3) -> wp.vec3:
+    """(d/dcosine, d/douter, d/dinner) of `spot`."""
+    if kind != SPOT:
+        return wp.vec3(0.0, 0.0, 0.0)
+    width = wp.max(cosines[1] - cosines[0], 1.0e-6)
+    t = wp.clamp((cosine - cosines[0]) / width, 0.0, 1.0)
+    slope = 6.0 * t * (1.0 - t) / width
+    return wp.vec3(slope, slope * (t - 1.0), -slope * t)
+
+
+@wp.func
+def light_adjoint(
+    s: Surface,
+    i: int,
+    seen: wp.vec4,
+    kind: wp.array(dtype=int),
+    lights: wp.array2d(dtype=wp.vec3),
+    g: MaterialAdjoint,
+    out: SurfaceAdjoint,
+    g_lights: wp.array2d(dtype=wp.vec3),
+) -> SurfaceAdjoint:
+    """`out` with what light `i` adds; adds to the gradients of the light, too."""
+    lv = towards(kind[i], lights[i, 0], s.p)
+    ldir = wp.vec3(lv[0], lv[1], lv[2])
+    nol = wp.dot(s.n, ldir)
+    if nol > 0.0:
+        cosine = wp.dot(lights[i, 2], ldir)
+        inside = spot(kind[i], cosine, lights[i, 3])
+        near = attenuation(kind[i], lv[3])
+        open = share(seen, i)
+        e = lights[i, 1] * (near * inside * open)
+        spec = lobe(s.n, s.v, ldir, nol, s.nov, s.alpha)
+        weighted = g.s0 * (1.0 - spec.fresnel) + g.s1 * spec.fresnel
+        g_e = g.diffuse * nol + weighted * spec.value
+        g_open = wp.dot(g_e, lights[i, 1])
+        g_value = wp.dot(weighted, e)
+        g_fresnel = wp.dot(g.s1 - g.s0, e) * spec.value
+        back = lobe_adjoint(s.n, s.v, ldir, nol, s.nov, s.alpha, g_value, g_fresnel)
+        g_nol = wp.dot(g.diffuse, e)
+        g_spot = (g_open * near * open) * spot_slopes(kind[i], cosine, lights[i, 3])
+        g_l = back.ldir + g_nol * s.n + g_spot[0] * lights[i, 2]
+        g_d = (g_l - wp.dot(ldir, g_l) * ldir) / lv[3]
+        if kind[i] != DIRECTIONAL:
+            if lv[3] * lv[3] > MIN_DISTANCE2:
+                g_d -= ldir * (2.0 * wp.dot(g_e, e) / lv[3])
+            out.p -= g_d
+        out.n += back.n + g_nol * ldir
+        out.v += back.v
+        out.nov += back.nov
+        out.alpha += back.alpha
+        if i < 4:
+            out.seen[i] = g_open * near * inside
+        wp.atomic_add(g_lights, i, 0, g_d)
+        wp.atomic_add(g_lights, i, 1, g_e * (near * inside * open))
+        if kind[i] == SPOT:
+            wp.atomic_add(g_lights, i, 2, g_spot[0] * ldir)
+            wp.atomic_add(g_lights, i, 3, wp.vec3(g_spot[1], g_spot[2], 0.0))
     return out
 
 
 @wp.func
 def direct_adjoint(
     s: Surface,
+    seen: wp.vec4,
     kind: wp.array(dtype=int),
-    vector: wp.array(dtype=wp.vec3),
-    radiance: wp.array(dtype=wp.vec3),
+    lights: wp.array2d(dtype=wp.vec3),
     g: MaterialAdjoint,
-    g_vector: wp.array(dtype=wp.vec3),
-    g_radiance: wp.array(dtype=wp.vec3),
+    g_lights: wp.array2d(dtype=wp.vec3),
 ) -> SurfaceAdjoint:
     """Adjoint of `direct`; adds to the gradients of the lights."""
     out = SurfaceAdjoint()
     for i in range(kind.shape[0]):
-        lv = towards(kind[i], vector[i], s.p)
-        ldir = wp.vec3(lv[0], lv[1], lv[2])
-        nol = wp.dot(s.n, ldir)
-        if nol > 0.0:
-            fall = attenuation(kind[i], lv[3])
-            spec = lobe(s.n, s.v, ldir, nol, s.nov, s.alpha)
-            weighted = g.s0 * (1.0 - spec.fresnel) + g.s1 * spec.fresnel
-            g_e = g.diffuse * nol + weighted * spec.value
-            e = radiance[i] * fall
-            back = lobe_adjoint(
-                s.n,
-                s.v,
-                ldir,
-                nol,
-                s.nov,
-                s.alpha,
-                wp.dot(weighted, e),
-                wp.dot(g.s1 - g.s0, e) * spec.value,
-            )
-            g_nol = wp.dot(g.diffuse, e)
-            g_l = back.ldir + g_nol * s.n
-            g_d = (g_l - wp.dot(ldir, g_l) * ldir) / lv[3]
-            if kind[i] == POINT:
-                if lv[3] * lv[3] > MIN_DISTANCE2:
-                    g_d -= ldir * (2.0 * wp.dot(g_e, e) / lv[3])
-                out.p -= g_d
-            out.n += back.n + g_nol * ldir
-            out.v += back.v
-            out.nov += back.nov
-            out.alpha += back.alpha
-            wp.atomic_add(g_vector, i, g_d)
-            wp.atomic_add(g_radiance, i, g_e * fall)
+        if kind[i] != AREA:
+            out = light_adjoint(s, i, seen, kind, lights, g, out, g_lights)
     return out
 
 
@@ -274,39 +363,73 @@ def add_environment(
         wp.atomic_add(g_sh, k, row)
 
 
+@wp.struct
+class Lookup:
+    """The environment's spherical harmonics at a pixel, before the soft clamp."""
+
+    basis: vec25
+    diffuse: wp.vec3
+    specular: wp.vec3
+
+
+@wp.func
+def look_up(s: Surface, sh: wp.array(dtype=wp.vec3)) -> Lookup:
+    out = Lookup()
+    out.basis = specular_basis(sh_basis(reflected(s)), s.alpha)
+    out.diffuse = diffuse_environment(s.n, sh)
+    out.specular = specular_environment(out.basis, sh)
+    return out
+
+
+@wp.func
+def given(image: wp.array(dtype=wp.vec3), pixel: int) -> wp.vec3:
+    """A pixel of an image that may not be there."""
+    if image.shape[0] > 0:
+        return image[pixel]
+    return wp.vec3(0.0, 0.0, 0.0)
+
+
 @wp.kernel
 def shade_backward(
     begin: int,
     run: int,
     view_pixels: int,
+    offers: int,
     rast: wp.array(dtype=wp.vec4),
     albedo: wp.array(dtype=wp.vec3),
     normal: wp.array(dtype=wp.vec3),
     position: wp.array(dtype=wp.vec3),
     roughness: wp.array(dtype=float),
     metallic: wp.array(dtype=float),
-    to_light: wp.array(dtype=wp.mat33),
-    camera: wp.array(dtype=wp.vec3),
-    camera_in_light: wp.array(dtype=wp.vec3),
+    visibility: wp.array(dtype=wp.vec4),
+    ao: wp.array(dtype=float),
+    env_diffuse: wp.array(dtype=wp.vec3),
+    env_specular: wp.array(dtype=wp.vec3),
+    views: wp.array2d(dtype=wp.vec3),
     kind: wp.array(dtype=int),
-    vector: wp.array(dtype=wp.vec3),
-    radiance: wp.array(dtype=wp.vec3),
+    lights: wp.array2d(dtype=wp.vec3),
     sh: wp.array(dtype=wp.vec3),
     specular_f0: wp.array(dtype=float),
     g_color: wp.array(dtype=wp.vec3),
+    g_irradiance: wp.array(dtype=wp.vec3),
+    g_base: wp.array(dtype=wp.vec3),
+    g_reflectance: wp.array(dtype=wp.vec3),
+    g_reflection: wp.array(dtype=wp.vec3),
     g_albedo: wp.array(dtype=wp.vec3),
     g_normal: wp.array(dtype=wp.vec3),
     g_position: wp.array(dtype=wp.vec3),
     g_roughness: wp.array(dtype=float),
     g_metallic: wp.array(dtype=float),
-    g_vector: wp.array(dtype=wp.vec3),
-    g_radiance: wp.array(dtype=wp.vec3),
+    g_visibility: wp.array(dtype=wp.vec4),
+    g_ao: wp.array(dtype=float),
+    g_env_diffuse: wp.array(dtype=wp.vec3),
+    g_env_specular: wp.array(dtype=wp.vec3),
+    g_lights: wp.array2d(dtype=wp.vec3),
     g_sh: wp.array(dtype=wp.vec3),
     g_specular_f0: wp.array(dtype=float),
 ):
     first = (begin + wp.tid()) * run
     mean = sh[0] * K0
-    f0 = specular_f0[0]
     # The environment by channel: long vectors are what the CPU's wide registers take.
     red = vec25()
     green = vec25()
@@ -324,35 +447,41 @@ def shade_backward(
     for i in range(first, wp.min(first + run, rast.shape[0])):
         if rast[i][3] > 0.0:
             view = i // view_pixels
-            rotation = to_light[view]
             s = surface(
-                albedo[i],
-                normal[i],
-                position[i],
-                roughness[i],
-                metallic[i],
-                rotation,
-                camera[view],
-                camera_in_light[view],
-                f0,
+                albedo[i], normal[i], position[i], roughness[i], metallic[i], views, view, specular_f0[0]
             )
-            basis_s = specular_basis(sh_basis(reflected(s)), s.alpha)
-            raw_d = diffuse_environment(s.n, sh)
-            raw_s = specular_environment(basis_s, sh)
-            light = direct(s, kind, vector, radiance)
-            m = material_adjoint(s, light, soft_clamp(raw_d, mean), soft_clamp(raw_s, mean), g_color[i])
-            g_d = soft_clamp_adjoint_x(raw_d, mean, m.diffuse)
-            g_s = soft_clamp_adjoint_x(raw_s, mean, m.env_s)
-            g_mean += soft_clamp_adjoint_mean(raw_d, mean, m.diffuse)
-            g_mean += soft_clamp_adjoint_mean(raw_s, mean, m.env_s)
-            g_red += basis_s * g_s[0]
-            g_green += basis_s * g_s[1]
-            g_blue += basis_s * g_s[2]
-            g_nine += wp.outer(irradiance_basis(s.n), g_d)
-            w_s = red * g_s[0] + green * g_s[1] + blue * g_s[2]
-            from_lights = direct_adjoint(s, kind, vector, radiance, m, g_vector, g_radiance)
-            a = sum_adjoints(from_lights, environment_adjoint(s, basis_s, w_s, g_d, sh), m, s)
-            back = wp.transpose(rotation)
+            seen = visible(visibility, i)
+            g = Upstream()
+            g.color = g_color[i]
+            if offers != 0:
+                g.irradiance = given(g_irradiance, i)
+                g.diffuse_albedo = given(g_base, i)
+                g.reflectance = given(g_reflectance, i)
+                g.reflection = given(g_reflection, i)
+            light = direct(s, seen, kind, lights)
+            m = MaterialAdjoint()
+            around = SurfaceAdjoint()
+            if env_diffuse.shape[0] > 0:
+                m = material_adjoint(s, light, occluded(s, env_diffuse[i], env_specular[i], ao, i), offers, g)
+                g_env_diffuse[i] = m.env_d
+                g_env_specular[i] = m.env_s
+            else:
+                raw = look_up(s, sh)
+                env = occluded(s, soft_clamp(raw.diffuse, mean), soft_clamp(raw.specular, mean), ao, i)
+                m = material_adjoint(s, light, env, offers, g)
+                g_d = soft_clamp_adjoint_x(raw.diffuse, mean, m.env_d)
+                g_s = soft_clamp_adjoint_x(raw.specular, mean, m.env_s)
+                g_mean += soft_clamp_adjoint_mean(raw.diffuse, mean, m.env_d)
+                g_mean += soft_clamp_adjoint_mean(raw.specular, mean, m.env_s)
+                g_red += raw.basis * g_s[0]
+                g_green += raw.basis * g_s[1]
+                g_blue += raw.basis * g_s[2]
+                g_nine += wp.outer(irradiance_basis(s.n), g_d)
+                w_s = red * g_s[0] + green * g_s[1] + blue * g_s[2]
+                around = environment_adjoint(s, raw.basis, w_s, g_d, sh)
+            from_lights = direct_adjoint(s, seen, kind, lights, m, g_lights)
+            a = sum_adjoints(from_lights, around, m, s)
+            back = wp.transpose(rotation(views, view))
             g_normal[i] = back * a.n
             g_position[i] = back * (a.p - (a.v - wp.dot(s.v, a.v) * s.v) / s.distance)
             if roughness[i] > MIN_PERCEPTUAL_ROUGHNESS:
@@ -360,5 +489,9 @@ def shade_backward(
             g_albedo[i] = m.albedo
             g_metallic[i] = m.metallic
             g_f0 += m.f0
+            if visibility.shape[0] > 0:
+                g_visibility[i] = from_lights.seen
+            if ao.shape[0] > 0:
+                g_ao[i] = m.ao
     add_environment(g_red, g_green, g_blue, g_nine, g_mean, g_sh)
     wp.atomic_add(g_specular_f0, 0, g_f0)

@@ -7,54 +7,70 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from studio.core.errors import ShapeError
 from studio.core.kernels import launcher, shade, shade_adjoint
 from studio.core.ops.packing import empty_like_views
-from studio.core.ops.pixels import flat as _flat
-from studio.core.ops.pixels import runs as _runs
-from studio.core.scene.light import SH_COUNT
+from studio.core.ops.pixels import flat, runs
+from studio.core.scene.light import MAX_LIGHTS, SH_COUNT
+
+OUTPUTS = ("color", "irradiance", "diffuse_albedo", "reflectance", "reflection")
+"""What the kernel writes; all but the first on request."""
+
+_SURFACE = 5
+"""Images that are always there; those after them may be missing."""
 
 
 class _Shade(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rast: Tensor, *inputs: Tensor) -> Tensor:
-        n, height, width, _ = rast.shape
-        pixels = n * height * width
-        count, run = _runs(pixels, width, rast.device)
-        images = [_flat(t) for t in inputs[:5]]
-        color = torch.zeros(n, height, width, 3, device=rast.device)
-        ctx.head = [launcher.BEGIN, run, height * width]
-        ctx.count = count
-        ctx.save_for_backward(rast, *inputs)
-        launcher.launch(
-            shade.shade_forward,
-            count,
-            [*ctx.head, rast.view(-1, 4), *images, *inputs[5:], color.view(-1, 3)],
-            rast.device,
-        )
-        return color
+    """Images first (9, some of no pixels), then views, kind, lights, sh, f0."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def forward(ctx: Any, rast: Tensor, wanted: tuple[str, ...], *inputs: Tensor) -> tuple[Tensor, ...]:
+        n, height, width, _ = rast.shape
+        pixels = n * height * width
+        ctx.count, run = runs(pixels, width, rast.device)
+        ctx.head = [launcher.BEGIN, run, height * width]
+        ctx.wanted = wanted
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(rast, *inputs)
+        out = [
+            rast.new_zeros((n, height, width, 3) if name == "color" or name in wanted else (0, 0, 0, 3))
+            for name in OUTPUTS
+        ]
+        images = [flat(t) for t in (rast, *inputs[:9])]
+        launcher.launch(
+            shade.shade_forward,
+            ctx.count,
+            [*ctx.head, *images, *inputs[9:], *[t.view(-1, 3) for t in out]],
+            rast.device,
+        )
+        return tuple(out)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         rast, *inputs = ctx.saved_tensors
-        images, shared = inputs[:5], inputs[5:]
-        image_grads = empty_like_views(images)
-        sums = [torch.zeros_like(t) for t in shared[4:]]  # vector, radiance, sh, f0
+        images, shared = inputs[:9], inputs[9:]
+        image_grads = empty_like_views(images[:_SURFACE]) + [torch.zeros_like(t) for t in images[_SURFACE:]]
+        sums = [torch.zeros_like(t) for t in shared[2:]]  # lights, sh, f0
+        none = rast.new_zeros(0, 3)
+        g_color = rast.new_zeros(*rast.shape[:3], 3) if grads[0] is None else grads[0]
+        upstream = [g_color, *(none if g is None else g for g in grads[1:])]
+        offers = int(any(g is not None for g in grads[1:]))
         launcher.launch(
             shade_adjoint.shade_backward,
             ctx.count,
             [
                 *ctx.head,
-                rast.view(-1, 4),
-                *[_flat(t) for t in images],
+                offers,
+                *[flat(t) for t in (rast, *images)],
                 *shared,
-                _flat(grads[0]),
-                *[_flat(t) for t in image_grads],
+                *[flat(t) for t in upstream],
+                *[flat(t) for t in image_grads],
                 *[launcher.Scatter(t) for t in sums],
             ],
             rast.device,
         )
-        g_vector, g_radiance, g_sh, g_f0 = sums
-        return (None, *image_grads, None, None, None, None, g_vector, g_radiance, g_sh, g_f0)
+        present = [g if len(g) else None for g in image_grads]
+        return (None, None, *present, None, None, *sums)
 
 
 def shade_metallic_roughness(
@@ -71,8 +87,14 @@ def shade_metallic_roughness(
     light_radiance: Tensor,
     sh: Tensor,
     specular_f0: Tensor,
-) -> Tensor:
-    """Linear colour of covered pixels under direct lights and an SH environment.
+    light_axis: Tensor | None = None,
+    light_shape: Tensor | None = None,
+    visibility: Tensor | None = None,
+    ao: Tensor | None = None,
+    environment: tuple[Tensor, Tensor] | None = None,
+    wanted: tuple[str, ...] = (),
+) -> dict[str, Tensor]:
+    """Linear colour of covered pixels under direct lights and an environment.
 
     Runs between the G-buffer and antialiasing. Normals count as the mesh says: a surface
     seen from behind is lit from its front, with NoV clamped to a small positive value.
@@ -83,31 +105,44 @@ def shade_metallic_roughness(
         perceptual_roughness, metallic: [N, H, W, 1], 0..1.
         camera_position: [N, 3] world.
         world_to_light: [N, 4, 4] rigid.
-        light_kind: [L] int32, 0 directional, 1 point.
+        light_kind: [L] int32, place in scene.light.KINDS; area lights are left out here.
         light_vector, light_radiance: [L, 3], light space; see scene.light.
-        sh: [25, 3] radiance of the environment, light space.
+        sh: [25, 3] radiance of the environment, light space; unused with `environment`.
         specular_f0: [1] reflectance of dielectrics at normal incidence.
+        light_axis: [L, 3] unit, from a spot's lit side towards it; needed for spots.
+        light_shape: [L, 4] cosines of a spot's outer and inner angle first; needed for spots.
+        visibility: [N, H, W, 4] part of light i that arrives in component i; at most 4 lights.
+        ao: [N, H, W, 1] part of the environment that arrives.
+        environment: irradiance over pi at the normal and radiance in the lobe around the mirror
+            direction, both [N, H, W, 3].
+        wanted: further outputs, any of OUTPUTS.
     Returns:
-        color: [N, H, W, 3].
+        color, and each of `wanted`, [N, H, W, 3]: color is diffuse_albedo * irradiance +
+        reflection * reflectance + the lights' highlights.
     Gradients:
-        To: albedo, normal, position, perceptual_roughness, metallic, light_vector,
-        light_radiance, sh, specular_f0. Not to: camera_position, world_to_light (poses are
-        refined through the vertices). Zero below the smallest roughness and for NoV < 1e-4.
+        To: all images, light_vector, light_radiance, light_axis, light_shape, sh, specular_f0.
+        Not to: camera_position, world_to_light (poses are refined through the vertices). Zero
+        below the smallest roughness and for NoV < 1e-4.
+    Raises:
+        ShapeError: visibility with more than 4 lights.
     Reference:
-        Walter et al. 2007; Heitz 2014; Schlick 1994; Karis 2013; glTF 2.0 Appendix B.
+        Walter et al. 2007; Heitz 2014; Schlick 1994; Karis 2013; glTF 2.0 Appendix B; spots as
+        KHR_lights_punctual with a smoothstep in place of its square.
     """
-    rotation = world_to_light[:, :3, :3].contiguous()
+    if visibility is not None and len(light_kind) > MAX_LIGHTS:
+        raise ShapeError(f"shade: visibility is of {MAX_LIGHTS} lights at most, got {len(light_kind)}")
+    rotation = world_to_light[:, :3, :3]
     in_light = torch.einsum("nij,nj->ni", rotation, camera_position) + world_to_light[:, :3, 3]
+    views = torch.cat([rotation, camera_position[:, None], in_light[:, None]], dim=1).detach()
+    axis = torch.zeros_like(light_vector) if light_axis is None else light_axis
+    shape = light_vector.new_zeros(len(light_kind), 4) if light_shape is None else light_shape
+    lights = torch.stack([light_vector, light_radiance, axis, shape[:, :3]], dim=1)
     if len(sh) != SH_COUNT:
         sh = torch.cat([sh, sh.new_zeros(SH_COUNT - len(sh), 3)])
-    shared = (rotation, camera_position, in_light, light_kind, light_vector, light_radiance, sh, specular_f0)
-    color: Tensor = _Shade.apply(
-        rast,
-        albedo,
-        normal,
-        position,
-        perceptual_roughness,
-        metallic,
-        *[t.contiguous() for t in shared],
-    )
-    return color
+    none = [rast.new_zeros(0, 1, 1, size) for size in (4, 1, 3, 3)]
+    env = (None, None) if environment is None else environment
+    optional = [n if t is None else t for n, t in zip(none, (visibility, ao, *env))]
+    images = (albedo, normal, position, perceptual_roughness, metallic, *optional)
+    shared = (views, light_kind, lights, sh, specular_f0)
+    out = _Shade.apply(rast, wanted, *images, *[t.contiguous() for t in shared])
+    return {name: value for name, value in zip(OUTPUTS, out) if name == "color" or name in wanted}

@@ -73,3 +73,8 @@ vec3 specular(float f0, vec3 albedo, float metallic, vec2 ab, vec3 p, vec3 q) {
 float entering(float f0, vec2 ab) {
     return 1.0 - (f0 * ab.x + ab.y) * (1.0 + f0 * lost(ab));
 }
+
+// Share of the lobe's environment that ambient occlusion leaves: Lagarde and de Rousiers 2014, 4.10.
+float specular_occlusion(float NoV, float ao, float alpha) {
+    return clamp(pow(max(NoV + ao, 1.0e-6), exp2(-16.0 * alpha - 1.0)) - 1.0 + ao, 0.0, 1.0);
+}
