@@ -24,19 +24,8 @@ from studio import __version__
 from studio.compare import compare
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
-from studio.options import (
-    DEVICES,
-    GeneratedOptions,
-    OpenByDefault,
-    Progress,
-    check_writable,
-    chosen_effects,
-    chosen_rasterizer,
-    open_scene,
-    parse_size,
-    render_flags,
-    scene_camera,
-)
+from studio.options import DEVICES, GeneratedOptions, OpenByDefault, Progress, check_writable
+from studio.render import render
 
 if TYPE_CHECKING:
     from studio.core.optim.settings import FitSettings
@@ -163,67 +152,28 @@ def summary(metrics: dict[str, Any]) -> list[str]:
     return lines
 
 
-@commands.command("render", cls=GeneratedOptions, flags=render_flags)
-@click.argument("scene", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png or .exr file.")
-@click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
-@click.option("--effects", "effect_names", metavar="A,B,…", help='Exactly these effects; "" for none.')
-@click.option(
-    "--camera",
-    "camera_text",
-    metavar="AZIMUTH,ELEVATION[,DISTANCE[,FOV]]",
-    help="Degrees around the object; distance in its radii. [the scene's own camera, else 30,20]",
-)
-@click.option("--size", "size_text", metavar="WxH", default="800x600", show_default=True)
-@click.option("--transparent", is_flag=True, help="Leave the background out.")
-@click.option("--device", type=DEVICES, default="auto", show_default=True)
-def render(
-    scene: Path,
-    out: Path,
-    renderer: str,
-    effect_names: str | None,
-    camera_text: str | None,
-    size_text: str,
-    transparent: bool,
-    device: str,
-    generated: dict[str, Any],
-) -> None:
-    """Draw SCENE (a mesh file, or demo, cornell, teaset, bust, balls) into a picture."""
-    from studio.core.io.images import save_exr, save_png
-
-    if out.suffix.lower() not in (".png", ".exr"):
-        raise InputError(f"--out {out}: expected a file ending in .png or .exr")
-    loaded = open_scene(scene)
-    camera = scene_camera(loaded, camera_text, *parse_size(size_text))
-    effects = chosen_effects(effect_names, generated)
-    how = chosen_rasterizer(generated, renderer)
-    if renderer == "diff":
-        from studio.core.device import pick_device
-        from studio.core.pipeline import render_image
-
-        image = render_image(loaded, camera, effects, pick_device(device), rasterizer=how)
-    else:
-        from studio.gl.offline import render_scene
-
-        image = render_scene(loaded, camera, effects, transparent=transparent)
-    save = save_exr if out.suffix.lower() == ".exr" else save_png
-    save(out, image if transparent else image[..., :3])
-    click.echo(f"{out}: {camera.width}x{camera.height}, {loaded.triangle_count():,} triangles, {renderer}")
-
-
 @commands.command("effects")
+@click.argument("name", required=False)
+@click.option("--docs", is_flag=True, help="Rewrite docs/effects from the effects' descriptions.")
 @click.option("--sheet", type=click.Path(path_type=Path), help="Write all effects, off and on, to a .png.")
-def list_effects(sheet: Path | None) -> None:
-    """List the effects with their parameters."""
+def list_effects(name: str | None, docs: bool, sheet: Path | None) -> None:
+    """List the effects with their parameters, or say everything about the one called NAME."""
+    from studio.core.effects import get, registry
+    from studio.pages import page, write_pages
+
     if sheet is not None:
         _contact_sheet(sheet)
         return
-    from studio.core.effects import registry
-
-    for effect in registry().values():
-        click.echo(f"{effect.name} ({effect.stage}): {effect.help}")
-        for param in effect.params:
-            click.echo(f"    --{effect.name}-{param.name}".replace("_", "-") + f"  {param.help}")
+    if docs:
+        changed = write_pages()
+        click.echo("\n".join(map(str, changed)) or "docs/effects is up to date")
+    elif name is not None:
+        click.echo(page(get(name)), nl=False)
+    else:
+        for effect in registry().values():
+            click.echo(f"{effect.name} ({effect.stage}): {effect.help}")
+            for param in effect.params:
+                click.echo(f"    --{effect.name}-{param.name}".replace("_", "-") + f"  {param.help}")
 
 
 def _contact_sheet(out: Path) -> None:
@@ -300,6 +250,7 @@ def _experiment(name: str, out: Path | None, seed: int, device: str, generated: 
     click.echo(f"results in {folder}/: {name}.png, {name}_curve.png, {name}.json")
 
 
+commands.add_command(render)
 commands.add_command(compare)
 
 

@@ -6,6 +6,7 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -278,4 +279,21 @@ def save_exr(path: Path | str, image: np.ndarray) -> None:
     channel = pixels[..., 0].copy() if image.shape[2] == 1 else pixels
     header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
     with atomic_path(path) as temporary, OpenEXR.File(header, {names[image.shape[2]]: channel}) as file:
+        file.write(str(temporary))
+
+
+def save_exr_layers(path: Path | str, image: np.ndarray, layers: Mapping[str, np.ndarray]) -> None:
+    """Write a picture and further layers into one OpenEXR file; raises as `save_png`.
+
+    Args:
+        image: [H, W, 3|4] float32 linear, row 0 at the bottom: the channels R, G, B (and A).
+        layers: "normal.X" and the like, each [H, W].
+    """
+    named = {name: image[..., i] for i, name in enumerate("RGBA"[: image.shape[2]])} | dict(layers)
+    for name, values in named.items():
+        if values.shape != image.shape[:2]:
+            raise InputError(f"{path}: layer {name} has shape {values.shape}, expected {image.shape[:2]}")
+    channels = {name: np.array(v[::-1], np.float32, order="C") for name, v in named.items()}
+    header = {"compression": OpenEXR.ZIP_COMPRESSION, "type": OpenEXR.scanlineimage}
+    with atomic_path(path) as temporary, OpenEXR.File(header, channels) as file:
         file.write(str(temporary))

@@ -1,0 +1,153 @@
+"""The command `render`: a picture of a scene, and channels of its G-buffer and effects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from studio.core.channels import PICTURE, channel
+from studio.core.errors import InputError
+from studio.options import (
+    DEVICES,
+    GeneratedOptions,
+    chosen_effects,
+    chosen_rasterizer,
+    open_scene,
+    parse_size,
+    render_flags,
+    scene_camera,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from studio.core.params import ParamSet
+    from studio.core.rasterizer import Rasterizer
+    from studio.core.scene import Camera, Scene
+
+
+@click.command("render", cls=GeneratedOptions, flags=render_flags)
+@click.argument("scene", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png or .exr file.")
+@click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
+@click.option(
+    "--effects",
+    "effect_names",
+    metavar="A,B,…",
+    help='Exactly these effects, as "pbr,ssao:radius=0.3"; "" for none.',
+)
+@click.option(
+    "--aov",
+    "aov_names",
+    metavar="A,B,…",
+    help="Channels besides: layers of the .exr, or pictures beside the .png.",
+)
+@click.option(
+    "--environment", type=click.Path(path_type=Path), help="An equirectangular .hdr or .exr to light with."
+)
+@click.option(
+    "--camera",
+    "camera_text",
+    metavar="AZIMUTH,ELEVATION[,DISTANCE[,FOV]]",
+    help="Degrees around the object; distance in its radii. [the scene's own camera, else 30,20]",
+)
+@click.option("--size", "size_text", metavar="WxH", default="800x600", show_default=True)
+@click.option("--transparent", is_flag=True, help="Leave the background out.")
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+def render(
+    scene: Path,
+    out: Path,
+    renderer: str,
+    effect_names: str | None,
+    aov_names: str | None,
+    environment: Path | None,
+    camera_text: str | None,
+    size_text: str,
+    transparent: bool,
+    device: str,
+    generated: dict[str, Any],
+) -> None:
+    """Draw SCENE (a mesh file, or demo, cornell, teaset, bust, balls) into a picture."""
+    if out.suffix.lower() not in (".png", ".exr"):
+        raise InputError(f"--out {out}: expected a file ending in .png or .exr")
+    names = chosen_channels(aov_names)
+    loaded = open_scene(scene)
+    if environment is not None:
+        from studio.core.io.images import load_environment
+
+        loaded.lighting = loaded.lighting.with_environment(load_environment(environment))
+    camera = scene_camera(loaded, camera_text, *parse_size(size_text))
+    effects = chosen_effects(effect_names, generated)
+    how = chosen_rasterizer(generated, renderer)
+    if renderer == "diff":
+        made = _differentiable(loaded, camera, effects, names, device, how)
+    else:
+        made = _viewport(loaded, camera, effects, names, transparent)
+    if not transparent:
+        made["rgba"] = made["rgba"][..., :3]
+    files = [out, *_save(out, made, names, loaded, camera)]
+    listed = ", ".join(map(str, files))
+    click.echo(f"{listed}: {camera.width}x{camera.height}, {loaded.triangle_count():,} triangles, {renderer}")
+
+
+def chosen_channels(text: str | None) -> tuple[str, ...]:
+    """The channels of --aov; InputError names one that there is not, or that is no picture."""
+    names = [name.strip() for name in (text or "").split(",") if name.strip()]
+    found = [channel(name) for name in names]
+    for c in found:
+        if c.name in ("rgba", "rast"):
+            raise InputError(f"--aov {c.name}: cannot be saved; expected another channel")
+    return tuple(dict.fromkeys(c.name for c in found))
+
+
+def _differentiable(
+    scene: Scene, camera: Camera, effects: dict[str, ParamSet], names: tuple[str, ...], device: str,
+    how: Rasterizer,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    from studio.core.device import pick_device
+    from studio.core.pipeline import render_channels
+
+    asked = {*names, "depth"} if names else ()
+    return render_channels(scene, camera, effects, asked, pick_device(device), how)
+
+
+def _viewport(
+    scene: Scene, camera: Camera, effects: dict[str, ParamSet], names: tuple[str, ...], transparent: bool
+) -> dict[str, np.ndarray]:
+    from studio.gl.offline import render_channels, render_scene
+
+    image = render_scene(scene, camera, effects, transparent=transparent)
+    asked = {*names, "depth"} - PICTURE if names else set()
+    made = render_channels(scene, camera, effects, asked) if asked else {}
+    return {**made, "color": image[..., :3], "alpha": image[..., 3:], "rgba": image}
+
+
+def _save(
+    out: Path, made: dict[str, np.ndarray], names: tuple[str, ...], scene: Scene, camera: Camera
+) -> list[Path]:
+    """Write the picture and its channels; returns the files besides `out`."""
+    from studio.core.io.images import save_exr, save_exr_layers, save_png
+    from studio.gl.aov import layers, picture
+    from studio.gl.frame import depth_range
+
+    if out.suffix.lower() == ".exr":
+        named = {key: v for name in names for key, v in layers(channel(name), made[name]).items()}
+        if named:
+            save_exr_layers(out, made["rgba"], named)
+        else:
+            save_exr(out, made["rgba"])
+        return []
+    save_png(out, made["rgba"])
+    files = []
+    low, high = scene.bounds()
+    near, far = depth_range(camera, low, high)
+    lights = max(1, len(scene.lighting.lights))
+    for name in names:
+        ends = ([near], [far]) if name == "depth" else (low, high)
+        covered = made["depth"][..., 0] > 0
+        shown = picture(channel(name), made[name], covered, scene.background, *ends, lights)
+        files.append(out.with_suffix(f".{name}.png"))
+        save_png(files[-1], shown)
+    return files
