@@ -7,6 +7,7 @@ markers is written by hand and stays.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from studio.core.channels import CHANNELS
@@ -102,7 +103,7 @@ def _with(effect: Effect) -> str:
     return ",".join(names)
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [head, tuple("---" for _ in head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 

@@ -145,9 +145,9 @@ def _save(
     near, far = depth_range(camera, low, high)
     lights = max(1, len(scene.lighting.lights))
     for name in names:
-        ends = ([near], [far]) if name == "depth" else (low, high)
+        start, end = ([near], [far]) if name == "depth" else (low.tolist(), high.tolist())
         covered = made["depth"][..., 0] > 0
-        shown = picture(channel(name), made[name], covered, scene.background, *ends, lights)
+        shown = picture(channel(name), made[name], covered, scene.background, start, end, lights)
         files.append(out.with_suffix(f".{name}.png"))
         save_png(files[-1], shown)
     return files

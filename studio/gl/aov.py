@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from studio.core.channels import Channel, Show
+from studio.core.channels import PICTURE, Channel, Show
 from studio.core.color import srgb_to_linear
 from studio.gl.colormap import DEPTH_MAP, colormap
 
@@ -19,8 +21,8 @@ def picture(
     value: np.ndarray,
     covered: np.ndarray,
     background: tuple[float, float, float],
-    low: np.ndarray,
-    high: np.ndarray,
+    low: Sequence[float],
+    high: Sequence[float],
     lights: int = 1,
 ) -> np.ndarray:
     """A channel as it is shown.
@@ -41,9 +43,9 @@ def picture(
         if channel.show == "direction":
             shown = value * 0.5 + 0.5
         elif channel.show == "position":
-            shown = (value - low) / np.maximum(high - low, 1e-6)
+            shown = (value - low) / np.maximum(np.subtract(high, low), 1e-6)
         elif channel.show == "depth":
-            shown = colormap(DEPTH_MAP, 1 - (number - low[0]) / max(float(high[0] - low[0]), 1e-6))
+            shown = colormap(DEPTH_MAP, 1 - (number - low[0]) / max(high[0] - low[0], 1e-6))
         elif channel.show == "uv":
             shown = np.concatenate([value, np.zeros_like(value[..., :1])], axis=-1)
         elif channel.show == "number":
@@ -51,8 +53,10 @@ def picture(
         else:
             shown = np.repeat(number[..., None], 3, axis=-1)
         color = srgb_to_linear(np.clip(shown, 0, 1).astype(np.float32))
+    if channel.name in PICTURE:  # which has its background already
+        return color
     there = ~covered if channel.name == "background" else covered
-    out: np.ndarray = np.where(there[..., None], color, np.float32(background)).astype(np.float32)
+    out: np.ndarray = np.where(there[..., None], color, np.array(background)).astype(np.float32)
     return out
 
 
