@@ -133,7 +133,7 @@ def slab(middle: tuple[float, float, float], sides: tuple[float, float, float], 
     return mesh
 
 
-SCENES = {scene.__name__: scene for scene in (glossy_sphere, metal_and_clay, textured_cube)}
+SCENES = {scene.__name__: scene for scene in (glossy_sphere, metal_and_clay, textured_cube, corner)}
 
 
 def off_default(param: Param) -> object:
