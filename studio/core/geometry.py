@@ -6,6 +6,7 @@ from collections.abc import Set
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from studio.core.gbuffer import Frame
 from studio.core.ops import interpolate, rasterize, rasterize_interpolate
@@ -22,7 +23,7 @@ _PACKED = {
 """Interpolated channels in the order in which they lie in the packed G-buffer; occlusion only
 with SoftRas, which looks textures up before it mixes."""
 
-_SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion", "emissive")
+_SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion", "emissive", "normal")
 """Channels that textures take part in."""
 
 _DEPTHS = frozenset({"soft_depth", "edge_depth"})
@@ -134,10 +135,38 @@ def _apply_textures(frame: Frame, tensors: SceneTensors, uv_da: Tensor) -> None:
             _multiply(frame, "occlusion", part.sample("occlusion_texture", uv, uv_da), mask)
         if part.emissive_texture is not None and "emissive" in frame.channels:
             _multiply(frame, "emissive", part.sample("emissive_texture", uv, uv_da), mask)
+        if part.normal_texture is not None and "normal" in frame.channels:
+            bent = bent_normals(frame, tensors, part.sample("normal_texture", uv, uv_da))
+            frame.channels["normal"] = torch.where(mask, bent, frame["normal"])
 
 
 def _multiply(frame: Frame, name: str, factor: Tensor, mask: Tensor) -> None:
     frame.channels[name] = frame[name] * torch.where(mask, factor, 1.0)
+
+
+def bent_normals(frame: Frame, tensors: SceneTensors, texels: Tensor) -> Tensor:
+    """[N, H, W, 3] normals tilted by what a normal texture says.
+
+    The tangent is the direction on the triangle's plane in which u grows, made perpendicular to
+    the interpolated normal, and the bitangent is perpendicular to both, towards growing v: glTF
+    2.0, section 3.7.2.1, but each triangle has its own tangent. Where uv stand still, normals stay.
+
+    Args:
+        texels: [N, H, W, 3], tangent space encoded as 0..1.
+    """
+    corners = tensors.faces.long()
+    side = tensors.vertices[corners[:, 1:]] - tensors.vertices[corners[:, :1]]
+    step = tensors.uvs[corners[:, 1:]] - tensors.uvs[corners[:, :1]]
+    turn = torch.sign(torch.linalg.det(step.detach()))[:, None]
+    along = turn * (side[:, 0] * step[:, 1, 1:] - side[:, 1] * step[:, 0, 1:])
+    triangle = (frame["rast"][..., 3].long() - 1).clamp(min=0)
+    normal = frame["normal"]
+    tangent = along[triangle]
+    tangent = normalize(tangent - normal * (tangent * normal).sum(-1, keepdim=True), dim=-1, eps=1e-20)
+    bitangent = turn[triangle] * torch.linalg.cross(normal, tangent)
+    x, y, z = (2 * texels - 1).split(1, dim=-1)
+    bent = torch.where(turn[triangle] == 0, normal, tangent * x + bitangent * y + normal * z)
+    return normalize(bent, dim=-1)
 
 
 def edge_channels(frame: Frame, pos: Tensor) -> None:

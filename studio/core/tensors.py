@@ -37,8 +37,8 @@ class Part:
 
     @property
     def textured(self) -> bool:
-        maps = (self.base_color_texture, self.orm_texture, self.occlusion_texture, self.emissive_texture)
-        return any(m is not None for m in maps)
+        maps = (self.base_color_texture, self.orm_texture, self.occlusion_texture)
+        return any(m is not None for m in (*maps, self.emissive_texture, self.normal_texture))
 
     @cached_property
     def _mips(self) -> dict[str, Mip]:

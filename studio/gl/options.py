@@ -35,8 +35,7 @@ class ViewOptions:
         thumbnails: the frusta carry their photos.
         wireframe: edges over the surface.
         outline: contour around the selected part.
-        normal_maps: bend normals by the material's normal texture (the differentiable
-            renderer does not).
+        normal_maps: bend normals by the material's normal texture.
         exposure: stops, applied to the linear colour before the tone map.
         theme: dark or light studio background and grid.
         resolution_scale: (0, 1]; the texture has that share of the pixels each way and is
@@ -74,7 +73,6 @@ PARITY = ViewOptions(
     frusta=False,
     thumbnails=False,
     outline=False,
-    normal_maps=False,
     samples=1,
 )
 """The picture that the differentiable renderer also draws."""

@@ -420,7 +420,7 @@ class Viewport:
             image[y : y + part.height, x : x + part.width] = drawn
         return image
 
-    def gbuffer(self, camera: Camera, normal_maps: bool = False) -> dict[str, np.ndarray]:
+    def gbuffer(self, camera: Camera, normal_maps: bool = True) -> dict[str, np.ndarray]:
         """Every channel as float32 [H, W, C], unjittered (see `read_gbuffer` for the names)."""
         settings = replace(self._settings(camera, PARITY), normal_maps=normal_maps, cull=False)
         settings = replace(settings, triangle_ids=True)
@@ -429,7 +429,7 @@ class Viewport:
             return read_gbuffer(targets)
 
     def channels(
-        self, camera: Camera, names: Iterable[str], normal_maps: bool = False
+        self, camera: Camera, names: Iterable[str], normal_maps: bool = True
     ) -> dict[str, np.ndarray]:
         """Channels of a frame as numbers: one sample at the pixel centres, no post effects.
 

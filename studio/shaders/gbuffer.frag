@@ -45,17 +45,18 @@ uniform sampler2D u_emissive_texture;
 #ifdef NORMAL_TEXTURE
 uniform sampler2D u_normal_texture;
 
-// Mikkelsen 2010, "Bump Mapping Unparametrized Surfaces on the GPU": the tangent frame comes
-// from screen derivatives, so the mesh needs no tangents.
+// The tangent is where u grows on the triangle, as in studio/core/geometry.py. Screen differences
+// of position and uv span the triangle's plane whatever they are, so the mesh needs no tangents.
 vec3 mapped_normal(vec3 n, vec4 uv_da) {
     vec3 dp_x = dFdx(v_position), dp_y = dFdy(v_position);
-    vec3 perp_y = cross(dp_y, n), perp_x = cross(n, dp_x);
-    vec3 tangent = perp_y * uv_da.x + perp_x * uv_da.y;
-    vec3 bitangent = perp_y * uv_da.z + perp_x * uv_da.w;
-    float longest = max(dot(tangent, tangent), dot(bitangent, bitangent));
-    if (!(longest > 0.0)) return n;  // no uv gradient: nothing to tilt along
+    vec2 uv_x = dFdx(v_uv), uv_y = dFdy(v_uv);
+    float turn = sign(uv_x.x * uv_y.y - uv_y.x * uv_x.y);
+    if (turn == 0.0) return n;  // uv stand still: nothing to tilt along
+    vec3 along = turn * (dp_x * uv_y.y - dp_y * uv_x.y);
+    vec3 tangent = normalize(along - n * dot(along, n));
+    vec3 bitangent = (gl_FrontFacing ? turn : -turn) * cross(n, tangent);
     vec3 sampled = sample_texture(u_normal_texture, v_uv, uv_da).xyz * 2.0 - 1.0;
-    return normalize((tangent * sampled.x + bitangent * sampled.y) * inversesqrt(longest) + n * sampled.z);
+    return normalize(tangent * sampled.x + bitangent * sampled.y + n * sampled.z);
 }
 #endif
 
