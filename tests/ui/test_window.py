@@ -259,12 +259,13 @@ def _look_around(ctx: Any, app: Any) -> None:
     for layout in ("Compare", "Edit", "Optimize"):
         app.state.act("layout", layout)
         ctx.yield_(4)
-    app.state.act("add_light", "point")
-    ctx.yield_(2)
-    assert len(app.state.scene.lighting.lights) == 2
-    app.state.act("remove_light", 1)
-    ctx.yield_(2)
-    assert len(app.state.scene.lighting.lights) == 1
+    for kind in ("point", "spot", "area"):
+        app.state.act("add_light", kind)
+        ctx.yield_(2)
+        assert app.state.scene.lighting.lights[1].kind == kind
+        app.state.act("remove_light", 1)
+        ctx.yield_(2)
+        assert len(app.state.scene.lighting.lights) == 1
 
 
 def test_any_sequence_of_run_commands_is_safe() -> None:

@@ -78,4 +78,6 @@ def test_lights_as_tensors() -> None:
     assert tensors.right[1].tolist() == [1, 0, 0]
     assert tensors.shape[0].tolist() == pytest.approx([np.cos(np.pi / 6), np.cos(np.pi / 9), 0, 0])
     assert tensors.shape[1].tolist() == [0, 0, 0.25, 1.5]
+    outer, inner, *_ = Light("spot", inner_angle=50.0, outer_angle=30.0).shape()
+    assert outer < inner
     assert tensors.casts == (False, True, True)

@@ -40,7 +40,7 @@ class Light:
             point lights and in the middle of a spot the same at distance 1, falling with the
             square of the distance; for area lights the radiance of the rectangle.
         inner_angle, outer_angle: between a spot's axis and where it begins to fade and is
-            dark, degrees, 0 <= inner < outer < 90.
+            dark, degrees, 0 <= inner < outer < 90; inner gives way to outer.
         width, height: sides of an area light, world units.
         right: the direction of an area light's width; made perpendicular to `direction`.
         size: for soft shadows: radius of point and spot lights in world units, tangent of the
@@ -76,7 +76,8 @@ class Light:
             return 0.0, 0.0, 0.5 * self.width, 0.5 * self.height
         if self.kind != "spot":
             return 0.0, 0.0, 0.0, 0.0
-        outer, inner = (math.cos(math.radians(angle)) for angle in (self.outer_angle, self.inner_angle))
+        inner = min(self.inner_angle, self.outer_angle - 0.1)  # the edge is never quite sharp
+        outer, inner = (math.cos(math.radians(angle)) for angle in (self.outer_angle, inner))
         return outer, inner, 0.0, 0.0
 
 

@@ -9,17 +9,45 @@ from imgui_bundle import imgui
 
 from studio.core.params import Param
 from studio.core.scene import Light, Lighting
-from studio.core.scene.light import MAX_LIGHTS, SH_Y00, ambient_sh
+from studio.core.scene.light import KINDS, MAX_LIGHTS, SH_Y00, ambient_sh
 from studio.ui import autopanel
 from studio.ui import widgets as w
 from studio.ui.state import AppState
 from studio.ui.theme import Icon
 
 COLOR = Param("color", (1.0, 1.0, 1.0), "color", 0.0, 1.0, help="Linear colour of the light")
-INTENSITY = Param("intensity", 1.0, low=0.0, high=10.0, help="Radiance of a white wall that faces the light")
+INTENSITY = Param(
+    "intensity",
+    1.0,
+    low=0.0,
+    high=10.0,
+    help="Radiance of a white wall that faces the light, at distance 1; of an area light, its own",
+)
+KIND = Param(
+    "kind",
+    "directional",
+    "choice",
+    choices=KINDS,
+    titles=("Sun", "Point", "Spot", "Area"),
+    help="Sun is parallel light; an area light is a rectangle that shines from one side",
+)
 POSITION = Param("position", (2.0, 3.0, 2.0), "vec3", -100.0, 100.0, 0.02, help="World units")
 TURN = Param("turn", 0.0, low=-180.0, high=180.0, step=1.0, unit="°", help="Compass direction of the light")
-HEIGHT = Param("height", 45.0, low=-90.0, high=90.0, step=1.0, unit="°", help="Angle above the horizon")
+HEIGHT = Param("elevation", 45.0, low=-90.0, high=90.0, step=1.0, unit="°", help="Angle above the horizon")
+INNER = Param("inner_angle", 20.0, low=0.0, high=89.0, step=1.0, unit="°", help="Full light up to here")
+OUTER = Param("outer_angle", 30.0, low=1.0, high=89.5, step=1.0, unit="°", help="No light from here on")
+WIDTH = Param("width", 1.0, low=0.01, high=10.0, log=True, help="World units")
+TALL = Param("height", 1.0, low=0.01, high=10.0, log=True, help="World units")
+SIZE = Param(
+    "size", 0.05, low=0.0, high=1.0, label="Radius", help="For soft shadows; of a sun, seen at distance 1"
+)
+SHADOW = Param("shadow", True, "bool", label="Casts shadows", help="With the effect Shadows")
+EXTRAS = {
+    "directional": (SIZE, SHADOW),
+    "point": (SIZE, SHADOW),
+    "spot": (INNER, OUTER, SIZE, SHADOW),
+    "area": (WIDTH, TALL, SHADOW),
+}
 SKY = Param("sky", (0.45, 0.45, 0.45), "color", 0.0, 4.0, help="Average radiance from all around")
 FIXED = Param(
     "fixed_to",
@@ -68,9 +96,10 @@ def _light(state: AppState, index: int, light: Light) -> None:
     base = Lighting().lights[0] if index == 0 else Light()
     autopanel.row(state, COLOR, light.color, (*path, "color"), base.color)
     autopanel.row(state, INTENSITY, light.intensity, (*path, "intensity"), base.intensity)
-    if light.kind == "point":
+    autopanel.row(state, KIND, light.kind, (*path, "kind"), base.kind)
+    if light.kind != "directional":
         autopanel.row(state, POSITION, light.position, (*path, "position"), base.position)
-    else:
+    if light.kind != "point":
         turn, height = angles(light.direction)
         for param, value in ((TURN, turn), (HEIGHT, height)):
             w.label(param.title, param.help)
@@ -78,6 +107,8 @@ def _light(state: AppState, index: int, light: Light) -> None:
             if moved is not None:
                 pair = (moved, height) if param is TURN else (turn, moved)
                 state.set((*path, "direction"), direction(*pair), "Turn light")
+    for param in EXTRAS[light.kind]:
+        autopanel.row(state, param, getattr(light, param.name), (*path, param.name), param.default)
     w.label("")
     if imgui.button(f"{Icon.trash}  Remove###remove"):
         state.act("remove_light", index)

@@ -20,6 +20,8 @@ FACTORS = (
           help="0 is a mirror, 1 is chalk; the shading uses its square"),
     Param("metallic", _BASE.metallic, low=0.0, high=1.0, help="0 is plastic or stone, 1 is bare metal"),
     Param("emissive", _BASE.emissive, "color", 0.0, 1.0, help="Light the surface gives off by itself"),
+    Param("subsurface", _BASE.subsurface, low=0.0, high=1.0,
+          help="Share of light that scatters below the surface, as in skin or wax; with the effect SSS"),
 )  # fmt: skip
 SURFACE = (Param("double_sided", False, "bool", help="Exported programs draw both sides"),)
 _MOVED_BY = {"base_color": "albedo", "perceptual_roughness": "roughness", "metallic": "metallic"}
