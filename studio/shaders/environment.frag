@@ -1,0 +1,31 @@
+// Light and background from an environment map; the twin of studio/core/effects/environment.py.
+#include "common/frame.glsl"
+#include "common/environment.glsl"
+
+#ifdef WRITE_ENVIRONMENT_DIFFUSE
+layout(location = WRITE_ENVIRONMENT_DIFFUSE) out vec4 f_diffuse;
+layout(location = WRITE_ENVIRONMENT_SPECULAR) out vec4 f_specular;
+#endif
+#ifdef WRITE_BACKGROUND
+layout(location = WRITE_BACKGROUND) out vec4 f_background;
+#endif
+
+uniform float u_exposure;  // stops
+uniform float u_background_blur;
+
+void main() {
+    mat3 rotation = mat3(u_light_to_map) * mat3(u_world_to_light);
+    float scale = exp2(u_exposure);
+#ifdef PASS_BACKGROUND
+    vec3 d = view_point(gl_FragCoord.xy, 1.0);
+    f_background = vec4(scale * map_lobe(rotation * (mat3(u_view_to_world) * d), u_background_blur), 1.0);
+#else
+    ivec2 p = pixel();
+    vec4 normal = texelFetch(u_gbuffer_normal, p, 0);
+    vec3 position = texelFetch(u_gbuffer_position, p, 0).xyz;
+    vec3 n = rotation * normal.xyz;
+    vec3 v = rotation * normalize(u_camera_position - position);
+    f_diffuse = vec4(scale * map_irradiance(n), 1.0);
+    f_specular = vec4(scale * map_lobe(2.0 * dot(n, v) * n - v, normal.w), 1.0);
+#endif
+}
