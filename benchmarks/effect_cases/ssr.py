@@ -111,7 +111,8 @@ class _Eager:
     def march(self, depth: Tensor, xy: Tensor, p: Tensor, r: Tensor) -> Tensor:
         """[P] length of each ray, 0 without a hit."""
         d, away = -p[:, 2], r[:, 2]
-        end = torch.where(away > 0, 0.95 * d / away.clamp(min=1e-6), (self.far - d) / (-away).clamp(min=1e-6))
+        beyond = (constants.BEFORE_FAR * self.far - d).clamp(min=0)
+        end = torch.where(away > 0, 0.95 * d / away.clamp(min=1e-6), beyond / (-away).clamp(min=1e-6))
         end = torch.minimum(end, 1e3 * d)
         tip = p + end[:, None] * r
         run = self.to_pixel(tip) - xy

@@ -26,6 +26,8 @@ GRAZING = wp.constant(0.1)
 AWAY_FADE = wp.constant(wp.vec2(0.2, 0.8))
 """The ray's cosine to the camera's axis, towards the camera, over which its hits stop to count:
 it would meet the backs of things."""
+BEFORE_FAR = wp.constant(0.98)
+"""Part of the distance that stands for nothing at which rays end: nothing is not to be met."""
 ROUGH_FADE = wp.constant(0.75)
 """Part of the greatest roughness from which reflections fade out."""
 LEAST_SLOPE = wp.constant(0.02)
@@ -232,7 +234,7 @@ def crossing(
 @wp.func
 def march(s: Screen, o: Options, depth: wp.array(dtype=float), ray: Ray) -> float:
     """Length of the ray where it first meets a surface; negative if it meets none."""
-    end = (s.far - ray.d) / wp.max(-ray.r[2], 1.0e-6)
+    end = wp.max(BEFORE_FAR * s.far - ray.d, 0.0) / wp.max(-ray.r[2], 1.0e-6)
     if ray.r[2] > 0.0:
         end = 0.95 * ray.d / wp.max(ray.r[2], 1.0e-6)
     end = wp.min(end, 1.0e3 * ray.d)

@@ -1,0 +1,105 @@
+// Screen-space reflections; the twin of studio/core/effects/ssr.py and kernels/ssr.py.
+#include "common/frame.glsl"
+#include "common/pyramid.glsl"
+#include "common/ssr.glsl"
+#include "common/spread.glsl"
+
+uniform sampler2D u_reflectance, u_reflection;
+uniform sampler2D u_level1, u_level2, u_level3, u_level4, u_level5;
+uniform sampler2D u_trace;  // rgb radiance times weight, a weight
+
+uniform float u_strength;
+uniform int u_steps;
+uniform int u_bisections;
+uniform float u_surface_thickness;        // of the depth
+uniform float u_edge_fade;        // of the picture's side
+uniform float u_roughness_limit;
+uniform float u_firefly_limit;
+
+// Colour and coverage of a full pixel: level 0 of the pyramid.
+vec4 finest(ivec2 p) {
+    p = inside(p);
+    return covered(p) ? vec4(min(texelFetch(u_color, p, 0).rgb, u_firefly_limit), 1.0) : vec4(0.0);
+}
+
+vec4 finest_at(vec2 xy) {
+    vec2 f = fract(xy - 0.5);
+    ivec2 p = ivec2(floor(xy - 0.5));
+    vec4 low = mix(finest(p), finest(p + ivec2(1, 0)), f.x);
+    return mix(low, mix(finest(p + ivec2(0, 1)), finest(p + ivec2(1, 1)), f.x), f.y);
+}
+
+vec4 at_level(int level, vec2 xy) {
+    if (level == 0) return finest_at(xy);
+    if (level == 1) return level_at(u_level1, 1, xy);
+    if (level == 2) return level_at(u_level2, 2, xy);
+    if (level == 3) return level_at(u_level3, 3, xy);
+    if (level == 4) return level_at(u_level4, 4, xy);
+    return level_at(u_level5, 5, xy);
+}
+
+// Radiance times weight, and weight, that pixel p mirrors.
+vec4 trace(ivec2 p) {
+    float d = depth_at(p);
+    float rough = texelFetch(u_gbuffer_normal, p, 0).w;
+    if (d >= u_far || rough >= u_roughness_limit) return vec4(0.0);
+    vec2 own = vec2(p) + 0.5;
+    vec3 from = view_point(own, d);
+    vec3 v = normalize(view_point(own, 1.0));
+    vec3 n = view_normal(p);
+    float cosine = -dot(v, n);
+    vec3 r = v + 2.0 * cosine * n;
+    if (cosine <= 0.0 || r.z >= AWAY_FADE.y) return vec4(0.0);
+    float t = march(own, from, r, u_steps, u_bisections, u_surface_thickness);
+    if (t <= 0.0) return vec4(0.0);
+    vec3 q = from + t * r;
+    float z = -q.z;
+    vec2 xy = to_pixel(q);
+    float weight = agreement(cell_at(xy), z, u_surface_thickness * z);
+    weight *= border_fade(xy.x, u_size.x, u_edge_fade) * border_fade(xy.y, u_size.y, u_edge_fade);
+    weight *= smoothstep(NEAR_FADE.x, NEAR_FADE.y, length(xy - own));
+    weight *= smoothstep(0.0, GRAZING, cosine);
+    weight *= 1.0 - smoothstep(AWAY_FADE.x, AWAY_FADE.y, r.z);
+    weight *= 1.0 - smoothstep(ROUGH_FADE * u_roughness_limit, u_roughness_limit, rough);
+    float level = min(level_of(rough * rough, t, z), 5.0);
+    int fine = min(int(level), 4);
+    return weight * mix(at_level(fine, xy), at_level(fine + 1, xy), level - float(fine));
+}
+
+#if defined(PASS_LEVEL1)
+layout(location = WRITE_LEVEL1) out vec4 f_out;
+void main() {
+    ivec2 p = 2 * ivec2(gl_FragCoord.xy);
+    f_out = 0.25 * (finest(p) + finest(p + ivec2(1, 0)) + finest(p + ivec2(0, 1)) + finest(p + ivec2(1, 1)));
+}
+#elif defined(PASS_LEVEL2)
+layout(location = WRITE_LEVEL2) out vec4 f_out;
+void main() { f_out = halved(u_level1, ivec2(gl_FragCoord.xy)); }
+#elif defined(PASS_LEVEL3)
+layout(location = WRITE_LEVEL3) out vec4 f_out;
+void main() { f_out = halved(u_level2, ivec2(gl_FragCoord.xy)); }
+#elif defined(PASS_LEVEL4)
+layout(location = WRITE_LEVEL4) out vec4 f_out;
+void main() { f_out = halved(u_level3, ivec2(gl_FragCoord.xy)); }
+#elif defined(PASS_LEVEL5)
+layout(location = WRITE_LEVEL5) out vec4 f_out;
+void main() { f_out = halved(u_level4, ivec2(gl_FragCoord.xy)); }
+#elif defined(PASS_TRACE)
+layout(location = WRITE_TRACE) out vec4 f_out;
+void main() {
+    f_out = trace(pixel());
+}
+#else
+layout(location = WRITE_COLOR) out vec4 f_color;
+void main() {
+    ivec2 p = pixel();
+#ifdef HALF
+    vec4 seen = spread(u_trace, p);
+#else
+    vec4 seen = texelFetch(u_trace, p, 0);
+#endif
+    vec3 added = seen.rgb - seen.a * texelFetch(u_reflection, p, 0).rgb;
+    vec3 color = texelFetch(u_color, p, 0).rgb;
+    f_color = vec4(color + u_strength * texelFetch(u_reflectance, p, 0).rgb * added, 1.0);
+}
+#endif
