@@ -36,6 +36,7 @@ class Picture:
     Attributes:
         color: linear, not premultiplied. coverage: texture whose alpha is coverage.
         photo: texture and camera of the target, or None.
+        other: the photo is a render of the same geometry with other effects.
         cutout: the photo has no background of its own.
         selected: part with an outline, or None.
     """
@@ -46,14 +47,16 @@ class Picture:
     options: ViewOptions
     background: str = "studio"
     photo: tuple[moderngl.Texture, Camera] | None = None
+    other: bool = False
     cutout: bool = False
     selected: int | None = None
     ground: Ground | None = field(default=None)
 
 
-def effective_mode(options: ViewOptions, has_photo: bool) -> str:
-    """The mode that is really drawn: flicker is render or target in turn, and all need a photo."""
-    if not has_photo:
+def effective_mode(options: ViewOptions, compares: bool) -> str:
+    """The mode that is really drawn: flicker is render or target in turn, and all but render
+    need something to compare with."""
+    if not compares:
         return "render"
     if options.mode == "flicker":
         return "target" if options.flicker >= 0.5 else "render"
@@ -72,9 +75,10 @@ class Compositor:
         mode = effective_mode(options, picture.photo is not None)
         needs_photo = mode != "render" or options.overlay > 0 or picture.background == "photo"
         photo = picture.photo if needs_photo else None
-        ground = picture.ground if mode not in ("target", "difference") else None
-        outlined = picture.selected is not None and options.outline and mode not in ("target", "difference")
-        defines = ["PHOTO"] if photo else []
+        hidden = ("difference",) if picture.other else ("target", "difference")
+        ground = picture.ground if mode not in hidden else None
+        outlined = picture.selected is not None and options.outline and mode not in hidden
+        defines = ["PHOTO", *(["OTHER"] if picture.other else [])] if photo else []
         defines += ["GROUND"] if ground else []
         defines += ["OUTLINE"] if outlined else []
         program = self._programs.get("fullscreen.vert", "compose.frag", tuple(defines))
@@ -83,7 +87,8 @@ class Compositor:
         picture.coverage.use(COVERAGE_UNIT)
         program.set("u_color", COLOR_UNIT)
         program.set("u_coverage", COVERAGE_UNIT)
-        known = "studio" if picture.background == "photo" and photo is None else picture.background
+        photographed = photo is not None and not picture.other
+        known = "studio" if picture.background == "photo" and not photographed else picture.background
         program.set("u_background_kind", _BACKGROUND_NUMBER[known])
         middle, edge = GRADIENT[options.theme]
         program.set("u_gradient_middle", middle)

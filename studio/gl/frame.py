@@ -109,10 +109,21 @@ class FrameRenderer:
         self.world = World()
 
     def draw_gbuffer(
-        self, targets: Targets, view: View, settings: FrameSettings, asked: tuple[str, ...] = ()
+        self,
+        targets: Targets,
+        view: View,
+        settings: FrameSettings,
+        asked: tuple[str, ...] = (),
+        also: EffectChain | None = None,
     ) -> None:
-        """Geometry into the G-buffer targets: four, or five where emission is asked for."""
-        emission = self._chain.wants_emission((*asked, *_asked(settings)))
+        """Geometry into the G-buffer targets: four, or five where emission is asked for.
+
+        Args:
+            asked: channels that are wanted besides the shown one.
+            also: effects that will read the G-buffer besides the renderer's own.
+        """
+        surface = (name for name in (*asked, *_asked(settings)) if not CHANNELS[name].effect)
+        emission = self._chain.wants_emission(tuple(surface)) or (also is not None and also.wants_emission())
         fbo = targets.geometry_fbo(emission)
         fbo.use()
         fbo.clear(depth=1.0)
@@ -136,10 +147,12 @@ class FrameRenderer:
         )
         return Shot(targets, view, self.lights, settings.background, settings.scenery, surroundings)
 
-    def shade(self, targets: Targets, view: View, settings: FrameSettings) -> moderngl.Texture:
-        """Colour of the G-buffer: effects, or a channel of it; then wires over it."""
+    def shade(
+        self, targets: Targets, view: View, settings: FrameSettings, chain: EffectChain | None = None
+    ) -> moderngl.Texture:
+        """Colour of the G-buffer: effects (others in `chain`), or a channel; then wires over it."""
         if settings.aov == "color" or CHANNELS[settings.aov].effect:
-            color = self._chain.shade(self._shot(targets, view, settings), _asked(settings))
+            color = (chain or self._chain).shade(self._shot(targets, view, settings), _asked(settings))
         if settings.aov != "color":
             color = self._show_channel(targets, settings)
         if settings.wireframe:
@@ -250,9 +263,15 @@ class FrameRenderer:
         return targets.resolved
 
     def post(
-        self, targets: Targets, source: moderngl.Texture, view: View, settings: FrameSettings, exposure: float
+        self,
+        targets: Targets,
+        source: moderngl.Texture,
+        view: View,
+        settings: FrameSettings,
+        exposure: float,
+        chain: EffectChain | None = None,
     ) -> moderngl.Texture:
-        """Exposure and the "post" effects; data channels stay as they are."""
+        """Exposure and the "post" effects (others in `chain`); data channels stay as they are."""
         if settings.aov != "color":
             return source
         if exposure != 0.0:
@@ -264,7 +283,7 @@ class FrameRenderer:
             program.set("u_gain", float(2.0**exposure))
             self._programs.draw_fullscreen(program)
             source = targets.color[target]
-        return self._chain.post(self._shot(targets, view, settings), source)
+        return (chain or self._chain).post(self._shot(targets, view, settings), source)
 
     def finished(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 from studio.core.channels import aovs
 
 Mode = Literal["render", "target", "wipe", "split", "difference", "flicker"]
+Against = Literal["photo", "effects"]
 Background = Literal["studio", "scene", "photo"]
 
 MODES: tuple[Mode, ...] = ("render", "target", "wipe", "split", "difference", "flicker")
@@ -23,6 +24,8 @@ class ViewOptions:
 
     Attributes:
         mode: what is compared with the photo, and how; "render" alone without a photo.
+        against: "effects" compares with the render of set B (Viewport.set_other_effects) instead
+            of the photo, which "target" and the photo's side then stand for.
         aov: the channel shown, or an alias of one (see studio.core.channels); color is the picture.
         photo: index of the target photo, or None.
         wipe: where the divider stands, 0..1 from the left: render left, photo right.
@@ -45,6 +48,7 @@ class ViewOptions:
     """
 
     mode: Mode = "render"
+    against: Against = "photo"
     aov: str = "color"
     photo: int | None = None
     wipe: float = 0.5

@@ -74,15 +74,19 @@ class ErrorMeter:
         coverage: moderngl.Texture,
         camera: Camera,
         photo: tuple[moderngl.Texture, Camera],
+        render: bool = False,
     ) -> float:
         """Mean |render - photo| of sRGB values over object and mask; NaN if neither is in view.
+
+        Args:
+            render: the photo is another render of the same geometry.
 
         Pixels outside the photo, ignored ones, and those that are neither covered by the
         scene nor by the photo's mask do not count. Waits for the GPU.
         """
         texture = self._resources.texture(targets.size, 2, dtype="f4")
         fbo = self._resources.framebuffer([texture])
-        program = self._programs.get("fullscreen.vert", "error.frag")
+        program = self._programs.get("fullscreen.vert", "error.frag", ("OTHER",) if render else ())
         fbo.use()
         for offset, (name, source) in enumerate(
             (("color", color), ("coverage", coverage), ("photo", photo[0]))

@@ -24,6 +24,9 @@ class Targets:
     Every one is 32-bit float but the display: on software GL that is the fastest format
     (nothing is converted), and positions and ids need the bits anyway.
 
+    Args:
+        geometry: share its G-buffer and depth.
+
     Attributes:
         size: (width, height).
         gbuffer: the four textures by name.
@@ -32,14 +35,20 @@ class Targets:
         display: [H, W] RGBA8, sRGB encoded, alpha 1.
     """
 
-    def __init__(self, resources: Resources, size: tuple[int, int]):
+    def __init__(self, resources: Resources, size: tuple[int, int], geometry: Targets | None = None):
         self._resources = resources
+        self._geometry = geometry
+        self._other: Targets | None = None
         self.size = size
         self._images: dict[tuple[str, int, int], moderngl.Texture] = {}
         self._framebuffers: dict[tuple[int, ...], moderngl.Framebuffer] = {}
-        self.depth = resources.depth(size)
-        self.gbuffer = {name: resources.texture(size, 4, dtype="f4") for name in GBUFFER}
-        self.gbuffer_fbo = resources.framebuffer([self.gbuffer[name] for name in GBUFFER], self.depth)
+        if geometry is None:
+            self.depth = resources.depth(size)
+            self.gbuffer = {name: resources.texture(size, 4, dtype="f4") for name in GBUFFER}
+            self.gbuffer_fbo = resources.framebuffer([self.gbuffer[name] for name in GBUFFER], self.depth)
+        else:
+            self.depth, self.gbuffer = geometry.depth, geometry.gbuffer
+            self.gbuffer_fbo = geometry.gbuffer_fbo
         self.color = [resources.texture(size, 4, dtype="f4") for _ in range(2)]
         self.color_fbo = [resources.framebuffer([texture], self.depth) for texture in self.color]
         for fbo in self.color_fbo:
@@ -62,7 +71,14 @@ class Targets:
     @property
     def emission(self) -> moderngl.Texture:
         """u_gbuffer_emission."""
-        return self.image("emission", 4)
+        return (self._geometry or self).image("emission", 4)
+
+    @property
+    def other(self) -> Targets:
+        """Images for other effects over the same geometry; released with these."""
+        if self._other is None:
+            self._other = Targets(self._resources, self.size, geometry=self)
+        return self._other
 
     def image(self, name: str, components: int, halvings: int = 0) -> moderngl.Texture:
         """A float image of an effect, made when first asked for, with what was last drawn into it.
@@ -113,10 +129,11 @@ class Targets:
         raise KeyError("not a colour image of these targets")
 
     def release(self) -> None:
-        self._resources.release(*self._framebuffers.values(), *self._images.values())
-        self._resources.release(
-            self.gbuffer_fbo, *self.color_fbo, self.sum_fbo, self.resolved_fbo, self.display_fbo
-        )
-        self._resources.release(
-            self.depth, *self.gbuffer.values(), *self.color, self.sum, self.resolved, self.display
-        )
+        if self._other is not None:
+            self._other.release()
+        release = self._resources.release
+        release(*self._framebuffers.values(), *self._images.values())
+        release(*self.color_fbo, self.sum_fbo, self.resolved_fbo, self.display_fbo)
+        release(*self.color, self.sum, self.resolved, self.display)
+        if self._geometry is None:
+            release(self.gbuffer_fbo, self.depth, *self.gbuffer.values())

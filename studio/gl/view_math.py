@@ -46,3 +46,22 @@ def tiles(camera: Camera, size: int) -> Iterator[tuple[int, int, Camera]]:
             width, height = min(size, camera.width - x), min(size, camera.height - y)
             top = camera.height - y - height
             yield x, y, replace(camera, width=width, height=height, cx=camera.cx - x, cy=camera.cy - top)
+
+
+def widened(camera: Camera, x: int, y: int, part: Camera, margin: int) -> tuple[Camera, int, int]:
+    """A tile of `tiles` with up to `margin` pixels more on every side, as far as the picture goes.
+
+    Returns:
+        the camera that sees it; pixels added on the left and below.
+    """
+    left, low = min(margin, x), min(margin, y)
+    right = min(margin, camera.width - x - part.width)
+    high = min(margin, camera.height - y - part.height)
+    wide = replace(
+        part,
+        width=part.width + left + right,
+        height=part.height + low + high,
+        cx=part.cx + left,
+        cy=part.cy + high,
+    )
+    return wide, left, low

@@ -12,7 +12,8 @@ uniform int u_background_kind; // 0 studio gradient, 1 already in u_color, 2 pho
 
 #ifdef PHOTO
 #include "common/difference.glsl"
-uniform sampler2D u_photo;      // linear rgb; a mask, -1 where the photo says nothing
+uniform sampler2D u_photo;      // linear rgb; a mask, -1 where the photo says nothing; or with
+                                // OTHER a render of the same geometry, like u_color
 uniform vec4 u_photo_placement; // photo uv = uv * xy + zw
 uniform int u_photo_cutout;     // the photo has no background of its own
 uniform int u_mode;             // 0 render, 1 target, 2 wipe, 3 split, 4 difference
@@ -53,7 +54,7 @@ vec3 studio_gradient(vec2 uv) {
     return mix(u_gradient_middle, u_gradient_edge, smoothstep(0.05, 0.85, length(d)));
 }
 
-#ifdef PHOTO
+#if defined(PHOTO) && !defined(OTHER)
 vec4 photo_at(vec2 uv) {
     vec2 at = uv * u_photo_placement.xy + u_photo_placement.zw;
     bool inside = all(greaterThanEqual(at, vec2(0.0))) && all(lessThanEqual(at, vec2(1.0)));
@@ -69,12 +70,12 @@ vec4 photo_layer(vec2 uv) {
 }
 #endif
 
-vec3 render_at(vec2 uv) {
-    vec3 color = texture(u_color, uv).rgb;
+// A render with what lies behind and around it.
+vec3 completed(vec3 color, vec2 uv) {
     float coverage = texture(u_coverage, uv).a;
     vec3 base = color;
     if (u_background_kind == 0) base = mix(studio_gradient(uv), color, coverage);
-#ifdef PHOTO
+#if defined(PHOTO) && !defined(OTHER)
     if (u_background_kind == 2) base = mix(photo_layer(uv).rgb, color, coverage);
 #endif
 #ifdef GROUND
@@ -86,6 +87,20 @@ vec3 render_at(vec2 uv) {
 #endif
     return base;
 }
+
+vec3 render_at(vec2 uv) {
+    return completed(texture(u_color, uv).rgb, uv);
+}
+
+#ifdef OTHER
+vec4 photo_at(vec2 uv) {
+    return vec4(texture(u_photo, uv).rgb, texture(u_coverage, uv).a);
+}
+
+vec4 photo_layer(vec2 uv) {
+    return vec4(completed(texture(u_photo, uv).rgb, uv), 1.0);
+}
+#endif
 
 void main() {
     vec2 uv = v_uv;

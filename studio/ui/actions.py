@@ -35,6 +35,14 @@ def _has_photos(state: AppState) -> bool:
     return state.photos is not None
 
 
+def _can_compare(state: AppState) -> bool:
+    return bool(state.against)
+
+
+def _has_other(state: AppState) -> bool:
+    return state.document.other is not None
+
+
 def _under_way(state: AppState) -> bool:
     return state.run.active
 
@@ -154,11 +162,16 @@ OPTIMIZE = (
 )
 COMPARE = (
     Action("mode", "Render", "", args=("render",), checked=_mode("render")),
-    Action("mode", "Target", "", "T", (_key(_K.t),), ("target",), _has_photos, _mode("target")),
-    Action("mode", "Wipe", "", "W", (_key(_K.w),), ("wipe",), _has_photos, _mode("wipe")),
-    Action("mode", "Split", "", args=("split",), possible=_has_photos, checked=_mode("split")),
-    Action("mode", "Difference", "", "O", (_key(_K.o),), ("difference",), _has_photos, _mode("difference")),
-    Action("mode", "Flicker", "", args=("flicker",), possible=_has_photos, checked=_mode("flicker")),
+    Action("mode", "Target", "", "T", (_key(_K.t),), ("target",), _can_compare, _mode("target")),
+    Action("mode", "Wipe", "", "W", (_key(_K.w),), ("wipe",), _can_compare, _mode("wipe")),
+    Action("mode", "Split", "", args=("split",), possible=_can_compare, checked=_mode("split")),
+    Action("mode", "Difference", "", "O", (_key(_K.o),), ("difference",), _can_compare, _mode("difference")),
+    Action("mode", "Flicker", "", args=("flicker",), possible=_can_compare, checked=_mode("flicker")),
+)
+SETS = (
+    Action("toggle_other", "Effects A or B", Icon.effects, "B", (_key(_K.b),), possible=_ready),
+    Action("swap_sets", "Swap A and B", Icon.swap, possible=_has_other),
+    Action("drop_other", "Remove set B", Icon.close, possible=_has_other),
 )
 PHOTOS = (
     Action(
@@ -196,7 +209,7 @@ GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
     ("View", VIEW + VIEW_TOGGLES),
     ("Scene", SCENE),
     ("Optimize", OPTIMIZE),
-    ("Compare", COMPARE + PHOTOS),
+    ("Compare", COMPARE + SETS + PHOTOS),
     ("Help", HELP),
 )
 

@@ -23,7 +23,7 @@ from studio.ui.files import ADVICE, Files
 from studio.ui.jobs import Job
 from studio.ui.panels.optimize import message_for
 from studio.ui.run import Run
-from studio.ui.state import AppState
+from studio.ui.state import AppState, EffectSet
 
 if TYPE_CHECKING:
     from studio.core.effects.effect import Effect
@@ -226,8 +226,48 @@ class Controller:
     def _act_mode(self, mode: str) -> None:
         view = self.state.view
         view.mode = "render" if view.mode == mode else mode
-        if view.mode != "render" and view.photo is None and self.state.photos is not None:
+        if view.mode != "render" and view.photo is None and self.state.against == "photo":
             self._act_look_through(0)
+
+    def _act_against(self, what: str) -> None:
+        self.state.view.against = what
+        if what == "photo" and self.state.view.mode != "render" and self.state.view.photo is None:
+            self._act_look_through(0)
+
+    def _act_make_other(self) -> None:
+        """Set B begins as what A is now."""
+        own = self.state.document.own
+        copy = EffectSet({name: values.copy() for name, values in own.effects.items()}, dict(own.enabled))
+        self._apply(Set(("other",), copy, "Make set B"))
+        self.state.view.against = "effects"
+
+    def _act_toggle_other(self) -> None:
+        """Show set B instead of A, and back; there is a set B from the first time on."""
+        view = self.state.view
+        if self.state.document.other is None:
+            self._act_make_other()
+            self.state.notify("Set B is a copy of these effects. Change one and press B to compare.", "info")
+            return
+        view.against = "effects"
+        view.mode = "render" if view.mode == "target" else "target"
+
+    def _act_swap_sets(self) -> None:
+        document = self.state.document
+        other = document.other
+        if other is not None:
+            sets = (
+                Set(("effects",), other.effects, ""),
+                Set(("enabled",), other.enabled, ""),
+                Set(("other",), document.own, ""),
+            )
+            self._apply(Edits(sets, "Swap sets A and B"))
+
+    def _act_drop_other(self) -> None:
+        self._apply(Set(("other",), None, "Remove set B"))
+        view = self.state.view
+        view.against, view.editing = "photo", "a"
+        if view.photo is None:
+            view.mode = "render"
 
     def _act_aov(self, aov: str) -> None:
         self.state.view.aov = aov
@@ -275,7 +315,7 @@ class Controller:
 
     def _act_leave_photo(self) -> None:
         self.state.view.photo = None
-        if self.state.view.mode != "render":
+        if self.state.against != "effects":
             self.state.view.mode = "render"
         self.state.view.truth = False
 

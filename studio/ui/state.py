@@ -25,12 +25,25 @@ NOTICE_SECONDS = 8.0
 
 
 @dataclass(eq=False)
+class EffectSet:
+    """Values of every effect by name, and which are on."""
+
+    effects: dict[str, ParamSet]
+    enabled: dict[str, bool]
+
+    def on(self) -> dict[str, ParamSet]:
+        """The enabled effects."""
+        return {name: values for name, values in self.effects.items() if self.enabled[name]}
+
+
+@dataclass(eq=False)
 class Document:
     """What is edited, undone and (one day) saved.
 
     Attributes:
         effects: values of every effect, by name.
         enabled: which effects are on.
+        other: set B, to compare these effects with, or None.
         settings: of the next fit; some act on the running one at once.
     """
 
@@ -39,7 +52,13 @@ class Document:
     settings: FitSettings = field(default_factory=FitSettings)
     effects: dict[str, ParamSet] = field(default_factory=dict)
     enabled: dict[str, bool] = field(default_factory=dict)
+    other: EffectSet | None = None
     name: str = "untitled"
+
+    @property
+    def own(self) -> EffectSet:
+        """Set A."""
+        return EffectSet(self.effects, self.enabled)
 
 
 @dataclass(eq=False)
@@ -48,6 +67,8 @@ class View:
 
     Attributes:
         mode: one of MODES.
+        against: what the modes compare with: "photo", or "effects" for set B.
+        editing: the set of effects that the panel shows, "a" or "b".
         aov: the channel shown, "color" for the picture.
         wipe: where the divider stands, 0..1 of the picture's width.
         photo: index of the photo looked through, or None for the free camera.
@@ -58,6 +79,8 @@ class View:
     """
 
     mode: str = "render"
+    against: str = "photo"
+    editing: str = "a"
     aov: str = "color"
     wipe: float = 0.5
     photo: int | None = None
@@ -135,6 +158,7 @@ class AppState:
         ready: the heavy libraries are loaded, so fits and files can be opened.
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
+        skipped: set ("a", "b") -> effect -> why it cannot run, e.g. "needs irradiance, which pbr makes".
         channels: names of those that can be shown: the surface's, and what the effects that run make.
         gesture: grows between drags; edits of one gesture are undone together.
     """
@@ -158,6 +182,7 @@ class AppState:
         self.commands: list[Command] = []
         self.hovered: dict[str, Any] | None = None
         self.channels: tuple[str, ...] = ()
+        self.skipped: dict[str, dict[str, str]] = {}
         self.fps = 0.0
         self.idle = False
         self.window_open = False
@@ -204,6 +229,17 @@ class AppState:
     @property
     def photos(self) -> PhotoSet | None:
         return self.document.photos
+
+    @property
+    def against(self) -> str:
+        """What the modes compare with now: "photo", "effects", or "" if there is neither."""
+        if self.document.other is not None and (self.view.against == "effects" or self.photos is None):
+            return "effects"
+        return "photo" if self.photos is not None else ""
+
+    def comparing(self) -> bool:
+        """Whether the present mode has something to compare with."""
+        return self.against == "effects" or (self.against == "photo" and self.view.photo is not None)
 
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""

@@ -327,6 +327,7 @@ class Icon:
     compare = icons_fontawesome_6.ICON_FA_CIRCLE_HALF_STROKE
     sort = icons_fontawesome_6.ICON_FA_ARROW_DOWN_WIDE_SHORT
     log = icons_fontawesome_6.ICON_FA_TABLE_CELLS
+    swap = icons_fontawesome_6.ICON_FA_RIGHT_LEFT
     copy = icons_fontawesome_6.ICON_FA_COPY
     optimize = icons_fontawesome_6.ICON_FA_BOLT
     sliders = icons_fontawesome_6.ICON_FA_SLIDERS

@@ -272,7 +272,7 @@ def test_the_triangle_under_a_pixel(viewport):
 
 
 def test_large_pictures_are_drawn_in_tiles_without_seams(viewport, monkeypatch):
-    from studio.gl import viewport as module
+    from studio.gl import renderer as module
 
     viewport.set_scene(Scene(meshes=[icosphere(3)]))
     for channel in ("shaded", "depth"):

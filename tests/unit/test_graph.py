@@ -242,7 +242,7 @@ def test_an_effect_that_is_not_ready_is_left_out_until_it_is(
 
     from tests.unit.gl_common import PLAIN, settle
 
-    ready = []
+    ready: list[bool] = []
     late = replace(registry["dust"], prepare=lambda s, p: prepare(s, p) if ready else None)
     registry["dust"] = late
     viewport.set_effects(on(registry, "dust", "paint"))

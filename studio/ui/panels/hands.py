@@ -98,11 +98,12 @@ class Hands:
             self._panel.camera.orbit(dx, dy)
 
     def _leave_photo_view(self) -> None:
-        """Moving the camera leaves the photo; a comparison needs its photo, so that ends too."""
+        """Moving the camera leaves the photo; a comparison with it ends then, too."""
         view = self._state.view
         if view.photo is not None:
             view.photo, view.truth, self._panel.lens = None, False, None
-            view.mode = "render"
+            if self._state.against != "effects":
+                view.mode = "render"
 
     def _cursor(self) -> tuple[float, float]:
         mouse = imgui.get_mouse_pos()
@@ -123,7 +124,7 @@ class Hands:
     def _wipe_drag(self, hovered: bool, active: bool) -> bool:
         """Drag the divider; True while it has the mouse."""
         view = self._state.view
-        if view.mode != "wipe":
+        if view.mode != "wipe" or not self._state.comparing():
             self.dragging_wipe = False
             return False
         mouse = imgui.get_mouse_pos()

@@ -43,7 +43,8 @@ def _items(state: AppState, title: str, items: tuple[Action, ...]) -> None:
     seen: set[str] = set()
     for i, action in enumerate(items):
         starts_group = title == "View" and i == len(actions.VIEW)
-        starts_group |= title == "Compare" and i == len(actions.COMPARE)
+        sets = len(actions.COMPARE)
+        starts_group |= title == "Compare" and i in (sets, sets + len(actions.SETS))
         if (action.name in breaks and action.name not in seen) or starts_group:
             imgui.separator()
         seen.add(action.name)

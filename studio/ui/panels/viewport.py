@@ -60,10 +60,19 @@ class ViewportPanel:
             self.gl.set_photos(state.photos)
             state.view.photo = None
             state.view.mode = "render"
-        if parts & {"effects", "enabled"} and state.document.effects:
-            document = state.document
-            self.gl.set_effects({n: v for n, v in document.effects.items() if document.enabled[n]})
+        if parts & {"effects", "enabled", "other"} and state.document.effects:
+            self._sync_effects()
         state.channels = tuple(name for name in AOVS if self.gl.chain.makes(name))
+
+    def _sync_effects(self) -> None:
+        """Both sets of effects, and what of them cannot run."""
+        document = self.state.document
+        self.gl.set_effects(document.own.on())
+        self.gl.set_other_effects(document.other.on() if document.other is not None else {})
+        for key, chain in (("a", self.gl.chain), ("b", self.gl.other)):
+            self.state.skipped[key] = dict(chain.plan().skipped)
+        if document.other is None and self.state.view.editing == "b":  # undone
+            self.state.view.editing = "a"
 
     def _sync_scene(self, changes: list[Path]) -> None:
         """Everything after a new scene; only the light after an edit of the light."""
@@ -171,11 +180,12 @@ class ViewportPanel:
             scale = 0.5  # a full picture of 40k triangles takes 30 ms on software OpenGL
         return ViewOptions(
             mode=view.mode,  # type: ignore[arg-type]
+            against="effects" if state.against == "effects" else "photo",
             aov=view.aov if view.aov in state.channels else "color",
             photo=view.photo,
             wipe=view.wipe,
             flicker=(imgui.get_time() * FLICKER_HZ) % 1.0 if view.mode == "flicker" else 0.0,
-            overlay=0.5 if view.truth and view.photo is not None else 0.0,
+            overlay=0.5 if view.truth and state.against == "photo" and view.photo is not None else 0.0,
             grid=view.grid,
             axes=view.grid,
             frusta=view.cameras and view.photo is None and not view.picture_only,

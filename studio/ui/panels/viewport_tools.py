@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from imgui_bundle import ImVec2, imgui
@@ -26,6 +26,18 @@ MODE_ITEMS = (
     ("difference", "Difference", "Where render and photo differ  (O)"),
     ("flicker", "Flicker", "Render and photo in turn"),
 )
+EFFECT_ITEMS = (
+    ("render", "A", "The scene with these effects"),
+    ("target", "B", "The scene with the effects of set B  (B)"),
+    ("wipe", "Wipe", "A and B with a divider to drag  (W)"),
+    ("split", "Split", "Left half A, right half B"),
+    ("difference", "Difference", "Where A and B differ  (O)"),
+    ("flicker", "Flicker", "A and B in turn"),
+)
+AGAINST_ITEMS = (
+    ("photo", "Photo", "Compare with the photo"),
+    ("effects", "Set B", "Compare with the effects of set B"),
+)
 
 
 class Tools:
@@ -33,17 +45,20 @@ class Tools:
 
     Attributes:
         exposure_open: the exposure popup opens in the next frame.
+        error: the mean difference that the legend shows, None while it is not known.
     """
 
     def __init__(self, panel: ViewportPanel) -> None:
         self._panel = panel
         self._state = panel.state
         self.exposure_open = False
+        self.error: float | None = None
+        self._measured: tuple[Any, ...] = ()
 
     def draw(self, camera: Camera) -> None:
         """Everything over the picture; inside the viewport's window."""
         view, panel = self._state.view, self._panel
-        if view.mode == "wipe" and view.photo is not None:
+        if view.mode == "wipe" and self._state.comparing():
             self._wipe_knob()
         if view.picture_only:
             return
@@ -54,9 +69,10 @@ class Tools:
             side = gizmo.draw(camera, center)
             if side is not None:
                 self._state.act("look", side)
-        if view.mode in ("wipe", "split") and view.photo is not None:
+        if view.mode in ("wipe", "split") and self._state.comparing():
             self._side_labels(view.wipe if view.mode == "wipe" else 0.5)
-        if view.mode == "difference" and view.photo is not None:
+        if view.mode == "difference" and self._state.comparing():
+            self._measure()
             self._legend()
         else:
             self._hover_line()
@@ -67,13 +83,18 @@ class Tools:
 
     def _tool_bar(self) -> None:
         view = self._state.view
-        imgui.begin_disabled(self._state.photos is None)
-        chosen = w.segmented("mode", view.mode, MODE_ITEMS)
+        against = self._state.against
+        imgui.begin_disabled(not against)
+        chosen = w.segmented("mode", view.mode, EFFECT_ITEMS if against == "effects" else MODE_ITEMS)
         imgui.end_disabled()
         if chosen is not None and chosen != view.mode:
             self._state.act("mode", chosen)
+        if self._state.photos is not None and self._state.document.other is not None:
+            imgui.same_line(0, px(8))
+            if (what := w.segmented("against", against, AGAINST_ITEMS)) is not None:
+                self._state.act("against", what)
         imgui.same_line(0, px(8))
-        imgui.set_next_item_width(px(108))
+        imgui.set_next_item_width(px(150))
         imgui.push_style_color(imgui.Col_.frame_bg, vec(roles().panel, 0.92))
         aovs = self._state.channels
         titles = [CHANNELS[aov].title for aov in aovs]
@@ -109,8 +130,9 @@ class Tools:
     def _side_labels(self, at: float) -> None:
         x = self._panel.low.x + at * self._panel.size.x
         y = self._panel.low.y + self._panel.size.y - px(34)
-        self._chip("render", ImVec2(x - px(12), y), right=True)
-        self._chip("photo", ImVec2(x + px(12), y))
+        left, right = ("A", "B") if self._state.against == "effects" else ("render", "photo")
+        self._chip(left, ImVec2(x - px(12), y), right=True)
+        self._chip(right, ImVec2(x + px(12), y))
 
     def _chip(self, string: str, at: ImVec2, right: bool = False) -> None:
         """Text on a translucent plate."""
@@ -136,7 +158,7 @@ class Tools:
         """The colours of the difference, from none to what saturates."""
         draw = imgui.get_window_draw_list()
         x, y = self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34)
-        draw.add_rect_filled(ImVec2(x, y), ImVec2(x + px(252), y + px(24)), u32(roles().window, 0.8), px(4))
+        draw.add_rect_filled(ImVec2(x, y), ImVec2(x + px(352), y + px(24)), u32(roles().window, 0.8), px(4))
         draw.add_text(ImVec2(x + px(8), y + px(4)), u32(roles().text), "difference  0")
         colors = colormap(DIFFERENCE_MAP, np.linspace(0, 1, 32))
         left, width = x + px(96), px(110)
@@ -147,6 +169,17 @@ class Tools:
             draw.add_rect_filled(low, ImVec2(low.x + part + 0.5, y + px(17)), color)
         top = f"{1 / ViewOptions().difference_gain:g}"
         draw.add_text(ImVec2(left + width + px(8), y + px(4)), u32(roles().text), top)
+        words = "mean …" if self.error is None else f"mean {self.error:.4f}"
+        draw.add_text(ImVec2(x + px(256), y + px(4)), u32(roles().text), words)
+
+    def _measure(self) -> None:
+        """The mean difference, once the picture stands still: it is read back from the GPU."""
+        gl, view = self._panel.gl, self._state.view
+        key = (gl.frames_drawn, view.exposure, view.photo, self._state.against)
+        if not gl.settled:
+            self.error = None
+        elif key != self._measured or self.error is None:
+            self._measured, self.error = key, gl.mean_error()
 
     def _caption(self) -> None:
         """What is looked at instead of the present scene, lower right, with the way out."""
