@@ -184,7 +184,7 @@ def param_cases() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize(("name", "param"), param_cases())
 def test_parameters(name: str, param: str) -> None:
-    frame, params = frame_for(name)
+    frame, params = frame_for(name, takes=True)
     effect = get(name)
     start = torch.tensor(params[param], dtype=torch.float32)
 
