@@ -85,6 +85,9 @@ def _dress_teaset(scene: Scene) -> None:
 
 def _dress_bust(scene: Scene) -> None:
     """A key light from the side, so that the terminator crosses the face, and one behind an ear."""
+    for mesh in scene.meshes:
+        if mesh.material.name == "skin":
+            mesh.material.subsurface = 1.0
     key = Light(direction=(-0.75, 0.45, 0.5), intensity=0.9, color=(1.0, 0.95, 0.9), name="key")
     rim = Light("point", position=(1.5, 1.2, -1.6), intensity=2.5, color=(1.0, 0.9, 0.8), name="rim")
     scene.lighting = Lighting([key, rim], _sky((0.16, 0.18, 0.22), (0.1, 0.1, 0.11), (0.05, 0.05, 0.05)))

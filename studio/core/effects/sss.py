@@ -109,7 +109,7 @@ EFFECT = Effect(
     params=(
         Param(
             "distance",
-            (0.08, 0.04, 0.02),
+            (0.05, 0.025, 0.015),
             kind="vec3",
             low=1e-3,
             high=10.0,
