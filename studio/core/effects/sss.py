@@ -112,7 +112,7 @@ EFFECT = Effect(
             (0.05, 0.025, 0.015),
             kind="vec3",
             low=1e-3,
-            high=10.0,
+            high=2.0,
             step=0.005,
             unit="world units",
             help="How far red, green and blue light travels below the surface",
