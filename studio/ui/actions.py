@@ -99,7 +99,15 @@ FILE = (
         (_key(_K.o, CTRL, SHIFT),),
         possible=_ready,
     ),
+    Action("open_environment", "Open environment…", Icon.folder, possible=_ready),
     Action("open_demo", "Open built-in scene", Icon.folder, possible=_ready),
+    *(
+        Action("open_scene", f"Open {title}", args=(name,), possible=_ready)
+        for name, title in (
+            *(("cornell", "Cornell box"), ("teaset", "tea set")),
+            *(("bust", "bust"), ("balls", "material balls")),
+        )
+    ),
     Action("export", "Export mesh…", Icon.export, "Ctrl+E", (_key(_K.e, CTRL),), possible=_has_mesh),
     Action("screenshot", "Save picture", Icon.camera, "F12", (_key(_K.f12),), possible=_ready),
     Action("quit", "Quit", Icon.quit, "Ctrl+Q", (_key(_K.q, CTRL),)),

@@ -162,6 +162,15 @@ class Controller:
         else:
             self.files.open_photos(path)
 
+    def _act_open_environment(self, path: Path | None = None) -> None:
+        if path is None:
+            self.files.ask_environment()
+        else:
+            self.files.open_environment(path)
+
+    def _act_open_scene(self, name: str) -> None:
+        self.files.open_scene(name)
+
     def _act_open_demo(self) -> None:
         self.files.open_demo()
 

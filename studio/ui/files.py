@@ -17,13 +17,17 @@ from studio.ui.jobs import Job
 from studio.ui.state import AppState
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from studio.ui.panels.viewport import ViewportPanel
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
+ENVIRONMENT_SUFFIXES = (".hdr", ".exr")
 CAMERA_SUFFIXES = (".json", ".npy", ".txt")
 ADVICE = {
     "Opening mesh": f"Meshes end in {', '.join(MESH_SUFFIXES)}.",
     "Opening photos": "Choose the folder, transforms.json, poses_bounds.npy or *_par.txt of a capture.",
+    "Opening environment": "Choose an equirectangular map, twice as wide as high, .hdr or .exr.",
     "Exporting mesh": "Choose another folder or free some space; nothing was lost.",
     "Saving picture": "Choose another folder or free some space.",
     "Loading": "Run `main.py doctor`: it names what is missing and the command that mends it.",
@@ -60,17 +64,23 @@ class Files:
     def ask_photos(self) -> None:
         self._dialogs.ask(Request("folder", "Open a folder of photos with cameras", self.open_photos))
 
+    def ask_environment(self) -> None:
+        filters = (("Environment maps", ENVIRONMENT_SUFFIXES),)
+        self._dialogs.ask(Request("file", "Open environment", self.open_environment, filters))
+
     def open_any(self, paths: list[Path]) -> None:
         """Files or folders that were dropped or named on the command line."""
         for path in paths:
             if path.suffix.lower() in MESH_SUFFIXES:
                 self.open_mesh(path)
+            elif path.suffix.lower() in ENVIRONMENT_SUFFIXES:
+                self.open_environment(path)
             elif path.is_dir() or path.suffix.lower() in CAMERA_SUFFIXES:
                 self.open_photos(path)
             elif not path.exists():
                 self._state.notify(f"{path}: no such file or folder", "fail", "Check the name.")
             else:
-                known = "a mesh, a folder of photos or a camera file"
+                known = "a mesh, a folder of photos, a camera file or an environment map"
                 self._state.notify(
                     f"{path.name}: not a kind of file the studio opens", "fail", f"Drop {known}."
                 )
@@ -95,6 +105,29 @@ class Files:
             return load_photos(path, progress=progress)
 
         self._state.jobs.start("Opening photos", work, lambda photos: self._take_photos(path, photos))
+
+    def open_environment(self, path: Path) -> None:
+        def work(job: Job) -> np.ndarray:
+            from studio.core.io.images import load_environment
+            from studio.core.scene.environment import to_octahedral
+
+            job.progress(-1, path.name)
+            image: np.ndarray = load_environment(path)
+            to_octahedral(image)  # which is then at hand when the effect asks for it
+            return image
+
+        self._state.jobs.start("Opening environment", work, lambda image: self._take_environment(path, image))
+
+    def open_scene(self, name: str) -> None:
+        """One of studio.core.scenes, with its light."""
+
+        def work(job: Job) -> Scene:
+            from studio.core.scenes import built_in
+
+            job.progress(-1, name)
+            return built_in(name)
+
+        self._state.jobs.start("Opening built-in scene", work, lambda scene: self._take_scene(name, scene))
 
     def open_demo(self) -> None:
         def work(job: Job) -> tuple[Scene, PhotoSet, FitSettings]:
@@ -122,6 +155,30 @@ class Files:
         self._state.act("frame")
         count = f"{new.triangle_count():,}".replace(",", " ")
         self._state.notify(f"Opened {path.name}: {count} triangles", "good")
+
+    def _take_environment(self, path: Path, image: np.ndarray) -> None:
+        """The map lights the scene, with the effect that shows it where there is one."""
+        document = self._state.document
+        sets: tuple[Set, ...] = (
+            Set(("scene", "lighting"), document.scene.lighting.with_environment(image), ""),
+        )
+        if "environment" in document.enabled:
+            sets += (Set(("enabled", "environment"), True, ""),)
+        self._apply(Edits(sets, f"Light with {path.name}"))
+        self._state.notify(f"Opened {path.name}", "good", f"{image.shape[1]} × {image.shape[0]} pixels")
+
+    def _take_scene(self, name: str, scene: Scene) -> None:
+        self._abandon()
+        sets = (
+            Set(("scene",), replace(scene, effects=self._state.document.scene.effects), ""),
+            Set(("photos",), None, ""),
+            Set(("name",), name, ""),
+            Set(("settings", "start"), "mesh", ""),
+        )
+        self._state.view.photo = None
+        self._apply(Edits(sets, f"Open {name}"))
+        self._state.view.selected = "mesh:0"
+        self._state.act("frame")
 
     def _take_photos(self, path: Path, photos: PhotoSet) -> None:
         self._abandon()

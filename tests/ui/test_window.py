@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from imgui_bundle import imgui
 
+from studio.core.io.images import save_exr
 from studio.core.optim.fit import Fit, FitProblem
 from tests.needs import need
 from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait, wait_ready
@@ -192,6 +193,8 @@ def test_files_and_notices(tmp_path: Path) -> None:
     bad.write_bytes(b"glTF but not really")
     good = tmp_path / "tetra.obj"
     good.write_text(TETRA)
+    sky = tmp_path / "sky.exr"
+    save_exr(sky, np.full((16, 32, 3), 0.5, np.float32))
     other = tmp_path / "notes.pdf"
     other.write_text("no mesh")
 
@@ -220,6 +223,15 @@ def test_files_and_notices(tmp_path: Path) -> None:
         ctx.key_press(CTRL | imgui.Key.y)
         wait(ctx, lambda: state.scene.triangle_count() == 4, "done again")
         _look_around(ctx, app)
+        state.act("open_scene", "cornell")
+        wait(ctx, lambda: state.document.name == "cornell", "a built-in scene is open")
+        assert len(state.scene.lighting.lights) == 1
+        app._on_drop(None, [str(sky)])
+        wait(ctx, lambda: state.scene.lighting.environment is not None, "the map lights the scene")
+        assert state.document.enabled["environment"]
+        ctx.yield_(4)
+        ctx.key_press(CTRL | imgui.Key.z)
+        wait(ctx, lambda: state.scene.lighting.environment is None, "undone")
 
     drive(app, script)
 

@@ -82,6 +82,12 @@ def draw(state: AppState) -> None:
             sh = np.array(lighting.sh, np.float32)
             sh[0] = np.asarray(value) / SH_Y00
             state.set((*path, "sh"), sh, "Change sky")
+        if lighting.environment is not None:
+            high, wide = lighting.environment.shape[:2]
+            w.label("Map", "Shown by the effect Environment; the sky's colour is its average")
+            if imgui.button(f"{wide} × {high}  {Icon.trash}###remove_map"):
+                state.set(path, lighting.with_environment(None), "Remove the map")
+            w.tooltip("Remove the map; its light stays, blurred")
         autopanel.row(state, BACKGROUND, state.scene.background, ("scene", "background"), BACKGROUND.default)
     w.spacer(4)
     imgui.begin_disabled(len(lighting.lights) >= MAX_LIGHTS)
