@@ -7,7 +7,8 @@ markers is written by hand and stays.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from studio.core.channels import CHANNELS
@@ -60,23 +61,25 @@ def notes_of(text: str) -> str:
     return rest.partition(END)[0].strip()
 
 
-def index() -> str:
-    """Markdown with a line for every effect, in the order in which they run."""
+def index(notes: str = "") -> str:
+    """Markdown with a line for every effect, in the order in which they run; see `page`."""
     rows = [
         (f"[{effect.name}]({effect.name}.md)", effect.stage, "on" if effect.enabled else "off", effect.help)
         for effect in registry().values()
     ]
     head = "# Effects\n\nIn the order in which they run. Made by `python main.py effects --docs`.\n\n"
-    return head + _table(("effect", "stage", "default", ""), rows) + "\n"
+    table = _table(("effect", "stage", "default", ""), rows)
+    return f"{head}{table}\n\n{BEGIN}\n{notes.strip()}\n{END}\n"
 
 
 def pages(folder: Path = FOLDER) -> dict[Path, str]:
     """What every file of the folder should hold, with the notes that are there now."""
-    out = {folder / "README.md": index()}
-    for effect in registry().values():
-        path = folder / f"{effect.name}.md"
-        notes = notes_of(path.read_text("utf-8")) if path.exists() else ""
-        out[path] = page(effect, notes)
+    made: dict[str, Callable[[str], str]] = {"README": index}
+    made |= {name: partial(page, effect) for name, effect in registry().items()}
+    out = {}
+    for name, text in made.items():
+        path = folder / f"{name}.md"
+        out[path] = text(notes_of(path.read_text("utf-8")) if path.exists() else "")
     return out
 
 
