@@ -126,3 +126,33 @@ def _swap_undo_and_remove(ctx: Any, app: Any) -> None:
     still(ctx, app)
     assert state.document.other is None
     assert (state.view.mode, state.view.editing) == ("render", "a")
+
+
+def test_channels_from_the_menu() -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        assert state.channels[:3] == ("color", "albedo", "normal")
+        pictures = {}
+        for title, name in (("Normal", "normal"), ("Part", "part"), ("Irradiance", "irradiance")):
+            if name in state.channels:  # of an effect: only while that makes it
+                ctx.menu_click(f"//##MainMenuBar/View/###Channel/{title}")
+                still(ctx, app)
+                assert state.view.aov == name
+                pictures[name] = shown(ctx, app)
+        assert {"normal", "part"} <= pictures.keys()
+        middle = tuple(n // 2 for n in pictures["normal"].shape[:2])
+        assert np.abs(pictures["normal"] - pictures["part"])[middle].max() > 0.05
+        state.set(("enabled", "pbr"), False, "off")
+        still(ctx, app)
+        assert "irradiance" not in state.channels
+        state.act("aov", "irradiance")  # of an effect that is off: the picture shows instead
+        still(ctx, app)
+        unlit = shown(ctx, app)
+        state.act("aov", "color")
+        still(ctx, app)
+        assert np.abs(shown(ctx, app) - unlit).max() < 0.02
+
+    drive(app, script)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui
 
 from studio.core.errors import StudioError
+from studio.core.scene import Camera
+from studio.gl.governor import Governor
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ViewOptions
 from studio.gl.viewport import Viewport
@@ -20,6 +23,8 @@ from studio.ui.state import AppState
 from studio.ui.theme import px
 
 FLICKER_HZ = 1.5
+HOLD_SECONDS = 0.15
+"""A camera that pauses for less, between two turns of the wheel, is still moving."""
 
 
 class ViewportPanel:
@@ -27,8 +32,10 @@ class ViewportPanel:
 
     Attributes:
         resolution_scale: share of the pixels drawn each way, set by the pacing.
+        governor: lowers it further while the camera moves, as far as the machine needs.
         samples: jittered frames that a still picture averages, set by the pacing. At a
             reduced scale they are drawn at once, since the next snapshot is about to come.
+        moving: the camera moves, or somebody holds it; the picture is only refined afterwards.
         low, size: where the picture is on the screen; `pixels` its size in the framebuffer.
         lens: index of the photo that the camera follows, or None.
     """
@@ -43,6 +50,10 @@ class ViewportPanel:
         self.low = ImVec2(0, 0)
         self.size = ImVec2(1, 1)
         self.pixels = (1, 1)
+        self.moving = False
+        self._pose: tuple[bytes, float] | None = None
+        self._moved = -HOLD_SECONDS
+        self.governor = Governor(scale=0.5 if state.software else 1.0)
         self.hands = Hands(self)
         self.tools = Tools(self)
 
@@ -52,6 +63,8 @@ class ViewportPanel:
         """Bring the renderer up to date; `changes` are the document's paths that changed."""
         state = self.state
         parts = {path[0] for path in changes}
+        if parts & {"scene", "effects", "enabled", "other"}:
+            self.governor.reset()
         if "scene" in parts:
             self._sync_scene(changes)
         if fresh_snapshot or ("scene" in parts and state.run.override is not None):
@@ -149,12 +162,13 @@ class ViewportPanel:
         scale = imgui.get_io().display_framebuffer_scale
         self.pixels = max(1, round(self.size.x * scale.x)), max(1, round(self.size.y * scale.y))
         self._follow_photo()
-        moving = self.camera.update(imgui.get_io().delta_time)
+        self.camera.update(imgui.get_io().delta_time)
         camera = self.camera.camera(*self.pixels)
+        moving = self._watch(camera)
         options = self._options(moving)
         self.gl.set_selection(self._selection())
         try:
-            texture = self.gl.render(camera, options)
+            texture = self._timed_frame(camera, options, moving)
             for _ in range(options.samples - 1 if options.resolution_scale < 1.0 else 0):
                 texture = self.gl.render(camera, options)
         except StudioError as error:  # a shader this driver refuses: say so once, keep the window alive
@@ -169,15 +183,31 @@ class ViewportPanel:
         self.hands.take_input()
         self.tools.draw(camera)
 
+    def _watch(self, camera: Camera) -> bool:
+        """Whether the camera moves: it does, or did a moment ago, or is held."""
+        pose = (camera.view_to_world.tobytes(), camera.fx)
+        if pose != self._pose:
+            self._pose, self._moved = pose, time.monotonic()
+        held = imgui.is_any_mouse_down() and imgui.is_window_hovered(
+            imgui.HoveredFlags_.allow_when_blocked_by_active_item
+        )
+        self.moving = self.camera.moving or held or time.monotonic() - self._moved < HOLD_SECONDS
+        return self.moving
+
+    def _timed_frame(self, camera: Camera, options: ViewOptions, moving: bool) -> Any:
+        """A frame; the governor learns how long one of a moving camera took."""
+        drawn, start = self.gl.frames_drawn, time.perf_counter()
+        texture = self.gl.render(camera, options)
+        if moving and self.gl.frames_drawn > drawn:
+            self.gl.ctx.finish()
+            self.governor.moved(time.perf_counter() - start, options.resolution_scale)
+        return texture
+
     def _options(self, moving: bool) -> ViewOptions:
         state, view = self.state, self.state.view
         scale = self.resolution_scale
-        if (
-            self.state.software
-            and (moving or imgui.is_any_mouse_down())
-            and imgui.is_window_hovered(imgui.HoveredFlags_.allow_when_blocked_by_active_item)
-        ):
-            scale = 0.5  # a full picture of 40k triangles takes 30 ms on software OpenGL
+        if moving:
+            scale = min(scale, self.governor.scale)
         return ViewOptions(
             mode=view.mode,  # type: ignore[arg-type]
             against="effects" if state.against == "effects" else "photo",
