@@ -2,6 +2,7 @@
 #include "common/frame.glsl"
 #include "common/lights.glsl"
 #include "common/brdf.glsl"
+#include "common/area.glsl"
 #include "common/sh.glsl"
 
 #ifdef WRITE_COLOR
@@ -62,9 +63,15 @@ void main() {
     seen = texelFetch(u_shadow, at, 0);
 #endif
 
-    vec3 diffuse = vec3(0.0), s0 = vec3(0.0), s1 = vec3(0.0);
+    vec3 diffuse = vec3(0.0), s0 = vec3(0.0), s1 = vec3(0.0), panels = vec3(0.0);
     for (int i = 0; i < u_light_count; i++) {
-        if (u_light_kind[i] == 3) continue;
+        if (u_light_kind[i] == 3) {
+            vec2 filled = area_light(i, n, v, p, rough);
+            vec3 e = u_light_radiance[i] * (seen[i] * exp2(u_light_exposure));
+            diffuse += e * filled.x;
+            panels += e * filled.y;
+            continue;
+        }
         bool placed = u_light_kind[i] != 0;
         vec3 to_light = u_light_vector[i] - (placed ? p : vec3(0.0));
         float d2 = dot(to_light, to_light);
@@ -109,7 +116,7 @@ void main() {
     vec2 ab = dfg(NoV, alpha);
     vec3 base = (1.0 - metallic) * entering(u_specular_f0, ab) * albedo;
     vec3 reflectance = specular(u_specular_f0, albedo, metallic, ab, vec3(ab.x), vec3(ab.y));
-    vec3 color = base * irradiance + specular(u_specular_f0, albedo, metallic, ab, s0, s1) + reflectance * reflection;
+    vec3 color = base * irradiance + specular(u_specular_f0, albedo, metallic, ab, s0, s1) + reflectance * (reflection + panels);
 #ifdef HAS_EMISSIVE
     color += texelFetch(u_gbuffer_emission, at, 0).rgb;
 #endif

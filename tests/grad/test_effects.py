@@ -60,7 +60,8 @@ def lighting(fixed_to: str) -> LightTensors:
     lamp = Light(kind="point", position=(0.6, 0.5, 1.5), color=(1.0, 0.8, 0.6), intensity=2.0)
     sun = Light(direction=(-0.4, 0.3, 0.9), intensity=0.6)
     spot = Light("spot", (0.3, -0.1, 1.0), (0.5, -0.3, 1.2), intensity=1.5, inner_angle=5, outer_angle=45)
-    return LightTensors.from_lighting(Lighting([lamp, sun, spot], environment(4), fixed_to))  # type: ignore[arg-type]
+    panel = Light("area", (-0.4, 0.2, 1.0), (-0.7, 0.4, 1.4), intensity=3.0, width=0.9, height=0.6)
+    return LightTensors.from_lighting(Lighting([lamp, sun, spot, panel], environment(4), fixed_to))  # type: ignore[arg-type]
 
 
 def cameras() -> CameraBatch:
@@ -199,7 +200,7 @@ def test_parameters(name: str, param: str) -> None:
 
 
 @pytest.mark.parametrize("fixed_to", ["world", "camera"])
-@pytest.mark.parametrize("what", ["vector", "radiance", "axis", "shape", "sh"])
+@pytest.mark.parametrize("what", ["vector", "radiance", "axis", "right", "shape", "sh"])
 @pytest.mark.parametrize("name", [n for n, e in registry().items() if e.stage == "shade"])
 def test_lights(name: str, what: str, fixed_to: str) -> None:
     frame, params = frame_for(name, fixed_to)

@@ -14,12 +14,19 @@ Effects know the G-buffer, not one another and not the scene.
 
 from __future__ import annotations
 
+from functools import cache
+
+import torch
 from torch import Tensor
 
-from studio.core.effects.effect import Effect
+from studio.core.effects.effect import Effect, Image, Prepared, Surroundings
 from studio.core.gbuffer import Frame
+from studio.core.ops.area import area_light, lobe_table
 from studio.core.ops.shading import shade_metallic_roughness
 from studio.core.params import Param, ParamSet
+from studio.core.scene.light import KINDS
+
+AREA = KINDS.index("area")
 
 
 def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
@@ -43,6 +50,8 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     lights = frame.lights
     brighter = 2.0 ** frame.value(params, "light_exposure")
     environment = 2.0 ** frame.value(params, "environment_exposure")
+    wanted = tuple(name for name in EFFECT.offers if frame.wants(name))
+    panels = AREA in lights.kind.tolist()
     around = None
     if frame.has("environment_diffuse"):
         around = (frame["environment_diffuse"] * environment, frame["environment_specular"] * environment)
@@ -65,11 +74,38 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
         frame["shadow"] if frame.has("shadow") else None,
         _occlusion(frame),
         around,
-        tuple(name for name in EFFECT.offers if frame.wants(name)),
+        EFFECT.offers if panels else wanted,
     )
+    if panels:
+        out = _with_panels(frame, out, lights.radiance * brighter)
     if frame.has("emissive"):
         out["color"] = out["color"] + frame["emissive"]
-    return out
+    return {name: out[name] for name in ("color", *wanted)}
+
+
+def _with_panels(frame: Frame, out: dict[str, Tensor], radiance: Tensor) -> dict[str, Tensor]:
+    """`out` with the light of area lights: diffuse, and as a reflection that SSR leaves alone."""
+    lights = frame.lights
+    diffuse, glossy = torch.zeros_like(out["color"]), torch.zeros_like(out["color"])
+    for i in [i for i, kind in enumerate(lights.kind.tolist()) if kind == AREA]:
+        seen = area_light(
+            frame["rast"],
+            frame["normal"],
+            frame["position"],
+            frame["perceptual_roughness"],
+            frame.cameras.position,
+            frame.world_to_light(),
+            lights.vector[i],
+            lights.axis[i],
+            lights.right[i],
+            lights.shape[i, 2:],
+        )
+        if frame.has("shadow"):
+            seen = seen * frame["shadow"][..., i : i + 1]
+        diffuse = diffuse + seen[..., :1] * radiance[i]
+        glossy = glossy + seen[..., 1:] * radiance[i]
+    color = out["color"] + out["diffuse_albedo"] * diffuse + out["reflectance"] * glossy
+    return {**out, "color": color, "irradiance": out["irradiance"] + diffuse}
 
 
 def _occlusion(frame: Frame) -> Tensor | None:
@@ -78,6 +114,16 @@ def _occlusion(frame: Frame) -> Tensor | None:
     if len(names) == 2:
         return frame["occlusion"] * frame["ao"]
     return frame[names[0]] if names else None
+
+
+@cache
+def _shared() -> Prepared:
+    return Prepared(images={"lobe": Image((lobe_table(),))})
+
+
+def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
+    """The table that area lights look the lobe's shape up in."""
+    return _shared()
 
 
 EFFECT = Effect(
@@ -120,6 +166,7 @@ EFFECT = Effect(
         ),
     ),
     apply=apply,
+    prepare=prepare,
     help="Metallic-roughness shading with GGX, direct lights and an environment",
     citations=(
         "Walter et al. 2007, Microfacet Models for Refraction through Rough Surfaces",
@@ -127,6 +174,7 @@ EFFECT = Effect(
         "Schlick 1994, An Inexpensive BRDF Model for Physically-based Rendering",
         "Kulla and Conty 2017, Revisiting Physically Based Shading at Imageworks",
         "Lagarde and de Rousiers 2014, Moving Frostbite to Physically Based Rendering",
+        "Heitz et al. 2016, Real-Time Polygonal-Light Shading with Linearly Transformed Cosines",
         "Karis 2013, Real Shading in Unreal Engine 4",
         "Ramamoorthi and Hanrahan 2001, An Efficient Representation for Irradiance Environment Maps",
     ),
