@@ -108,6 +108,11 @@ class EffectChain:
             return True
         return any(name in (*step.writes, *step.effect.offers) for step in self.plan().steps)
 
+    @property
+    def paints_background(self) -> bool:
+        """Whether an effect that runs has something to show where nothing is."""
+        return any("background" in draw.writes for draw in draws(self.plan(), "light"))
+
     def wants_emission(self, asked: tuple[str, ...] = ()) -> bool:
         """Whether the geometry pass has to fill the fifth image."""
         return bool(self.plan(asked).surface & EMISSION)

@@ -145,6 +145,22 @@ def test_channels_show_something_of_their_own(viewport, aov):
         assert np.abs(at - other).max() > 30
 
 
+def test_a_sky_that_is_shown_lies_behind_the_scene(viewport):
+    from studio.core.effects import registry
+    from studio.core.params import ParamSet
+
+    sky = ParamSet("environment", registry()["environment"].params)
+    viewport.set_scene(Scene(meshes=[icosphere(3, radius=0.3)], background=(0.0, 0.5, 0.0)))
+    options = replace(PLAIN, samples=1, background="scene")
+    for shown in (True, False):
+        sky.set("show_background", shown)
+        viewport.set_effects({"environment": sky})
+        assert viewport.chain.paints_background == shown
+        corner = settle(viewport, camera(), options)[0, 0]
+        # Without a map the sky is the scene's harmonics: a grey of 0.45.
+        assert corner == pytest.approx([178] * 3 if shown else [0, 188, 0], abs=2)
+
+
 # Looks
 
 

@@ -298,6 +298,32 @@ void main() {
 """
 
 
+def test_tiles_see_beyond_their_edge(
+    viewport: Any, registry: dict[str, Effect], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An effect that looks 30 pixels to the right finds the same in tiles of 40."""
+    from studio.gl import renderer
+
+    (tmp_path / "shaders" / "veil.frag").write_text(LOOKING_AWAY)
+    viewport.set_effects(on(registry, "paint", "veil"))
+    whole = viewport.render_offline(camera(), samples=1)
+    monkeypatch.setattr(renderer, "TILE", 40)
+    tiled = viewport.render_offline(camera(), samples=1)
+    assert (np.abs(whole - tiled).max(-1) > 1e-4).sum() <= 2  # an edge through a pixel centre
+    monkeypatch.setattr(renderer, "MARGIN", 0)
+    seamed = viewport.render_offline(camera(), samples=1)
+    assert (np.abs(whole - seamed).max(-1) > 1e-4).sum() > 50
+
+
+LOOKING_AWAY = """
+#include "common/frame.glsl"
+layout(location = WRITE_COLOR) out vec4 f_color;
+void main() {
+    f_color = texelFetch(u_color, inside(pixel() + ivec2(30, 0)), 0);
+}
+"""
+
+
 def test_an_image_is_uploaded_once_and_bad_ones_are_refused(viewport: Any) -> None:
     from studio.gl.images import PreparedImages
 

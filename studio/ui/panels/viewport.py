@@ -216,6 +216,7 @@ class ViewportPanel:
             wipe=view.wipe,
             flicker=(imgui.get_time() * FLICKER_HZ) % 1.0 if view.mode == "flicker" else 0.0,
             overlay=0.5 if view.truth and state.against == "photo" and view.photo is not None else 0.0,
+            background="scene" if self.gl.chain.paints_background else "studio",
             grid=view.grid,
             axes=view.grid,
             frusta=view.cameras and view.photo is None and not view.picture_only,
