@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from studio.core.errors import InputError
 from studio.core.optim.settings import FitSettings
-from studio.core.scene import PhotoSet, Scene, Similarity
+from studio.core.scene import Lighting, PhotoSet, Scene, Similarity
 from studio.ui.commands import Edits, Set
 from studio.ui.dialogs import FileDialogs, Request
 from studio.ui.jobs import Job
@@ -108,12 +108,16 @@ class Files:
 
     def open_environment(self, path: Path) -> None:
         def work(job: Job) -> np.ndarray:
+            from studio.core.gbuffer import LightTensors
             from studio.core.io.images import load_environment
-            from studio.core.scene.environment import to_octahedral
+            from studio.core.ops.prefilter import prefilter
 
             job.progress(-1, path.name)
             image: np.ndarray = load_environment(path)
-            to_octahedral(image)  # which is then at hand when the effect asks for it
+            # The filter takes a second to make: it is then at hand when the effect asks for it.
+            lights = LightTensors.from_lighting(Lighting(lights=[]).with_environment(image))
+            assert lights.environment is not None
+            prefilter(lights.environment)
             return image
 
         self._state.jobs.start("Opening environment", work, lambda image: self._take_environment(path, image))

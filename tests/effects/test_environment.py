@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 from torch import Tensor
 
 from benchmarks.effect_cases import environment as reference
@@ -16,11 +17,13 @@ from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.ops.environment import environment_light
 from studio.core.ops.prefilter import LEVELS, from_harmonics, mirrored, prefilter, texel_solid_angles
 from studio.core.params import ParamSet
-from studio.core.pipeline import render
+from studio.core.pipeline import render, render_image
 from studio.core.scene import Camera, Lighting, Material, Mesh, look_at
-from studio.core.scene.environment import octahedral_directions, sh_basis
+from studio.core.scene.environment import equirect_directions, octahedral_directions, sh_basis
 from studio.core.scene.shapes import icosphere
 from studio.core.tensors import SceneTensors
+from tests.needs import need
+from tests.scenes import SCENES
 
 
 def sky(seed: int = 0) -> Tensor:
@@ -280,3 +283,47 @@ def test_roughness_is_found_from_its_reflection(start: float) -> None:
         (picture(chosen, moved, view, truth) - target).square().mean().backward()
         optimizer.step()
     assert value.item() == pytest.approx(0.42, rel=0.02)
+
+
+def test_the_viewport_shows_the_same_sky() -> None:
+    need("gl")
+    from studio.gl.context import headless_context
+    from studio.gl.viewport import Viewport
+
+    d = equirect_directions(32, 64)
+    image = np.maximum(0.4 + 0.3 * d + 3 * np.exp(9 * (d[..., :1] - 1)), 0).astype(np.float32)
+    scene = SCENES["metal_and_clay"]()  # whose lamp, and with it the sky, stays with the camera
+    scene.lighting = scene.lighting.with_environment(image)
+    camera = scene.cameras[0].resized(64, 64)
+    with headless_context() as context:
+        view = Viewport(context)
+        view.set_scene(scene)
+        for values in (
+            {},
+            {"rotation": 70, "exposure": 0.5, "background_blur": 0.3},
+            {"show_background": False},
+        ):
+            chosen = effects(**values)
+            view.set_effects(chosen)
+            actual = view.render_offline(camera, samples=1)[..., :3]
+            expected = render_image(scene, camera, chosen)
+            coverage = render_image(scene, camera, chosen, channel="covered")[..., 0]
+            even = ndimage.maximum_filter(coverage, 5) == ndimage.minimum_filter(coverage, 5)
+            behind = even & (coverage == 0)
+            assert behind.sum() > 500
+            error = np.abs(actual - expected[..., :3])
+            assert error[behind].max() <= 1e-4
+            assert np.quantile(error[even & (coverage > 0)], 0.9) <= 1e-4
+            if values.get("show_background", True):
+                assert float(np.ptp(actual[behind])) > 0.1
+        view.release()
+
+
+def test_whole_lights_can_be_fitted_through_harmonics() -> None:
+    """Without a map the coefficients get the gradient."""
+    tensors, view = SceneTensors.from_meshes([ball(0.5)]), views(24)
+    sh = torch.tensor(np.eye(25, 3), dtype=torch.float32).requires_grad_()
+    made = replace(LightTensors.from_lighting(Lighting(lights=[])), sh=sh)
+    render(tensors, view, made, None, effects())["rgba"].sum().backward()
+    assert sh.grad is not None
+    assert float(sh.grad.abs().sum()) > 0

@@ -88,6 +88,10 @@ def draw(state: AppState) -> None:
             if imgui.button(f"{wide} × {high}  {Icon.trash}###remove_map"):
                 state.set(path, lighting.with_environment(None), "Remove the map")
             w.tooltip("Remove the map; its light stays, blurred")
+        else:
+            if imgui.button("Open map…###open_map"):
+                state.act("open_environment")
+            w.tooltip("An equirectangular .hdr or .exr; or drop one into the window")
         autopanel.row(state, BACKGROUND, state.scene.background, ("scene", "background"), BACKGROUND.default)
     w.spacer(4)
     imgui.begin_disabled(len(lighting.lights) >= MAX_LIGHTS)
