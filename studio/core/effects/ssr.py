@@ -6,10 +6,11 @@ depth at up to `steps` places. Where it passes from before a surface to behind i
 two Newton steps on the bilinear inverse depth find the hit. Its colour comes from a pyramid of the
 picture, at the level
 
-    log2(1 + (alpha t f / z)^2) / 2
+    log2(1 + (2 alpha t f / z)^2) / 2
 
-whose texels are as wide as the GGX lobe after the distance t, seen at the depth z with the focal
-length f in pixels. The hit takes the place of the environment's reflection:
+whose texels are as wide as the half of the GGX lobe that is nearest its axis, after the distance t
+and seen at the depth z with the focal length f in pixels. The hit takes the place of the
+environment's reflection:
 
     color + strength * weight * reflectance * (hit - reflection)
 
@@ -113,7 +114,7 @@ EFFECT = Effect(
         ),
         Param(
             "surface_thickness",
-            0.05,
+            0.1,
             low=0.01,
             high=0.5,
             step=0.01,

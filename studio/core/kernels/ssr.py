@@ -32,8 +32,9 @@ ROUGH_FADE = wp.constant(0.75)
 """Part of the greatest roughness from which reflections fade out."""
 LEAST_SLOPE = wp.constant(0.02)
 """Depth that a ray gains on the surface it meets, per unit of length; less counts as this much."""
-LOBE = wp.constant(1.0)
-"""Radius of the reflected lobe at distance 1, in units of alpha; sets the level of the pyramid."""
+LOBE = wp.constant(2.0)
+"""Radius that holds half of the GGX lobe at distance 1, in units of alpha: that of the normals is 1
+(tan^2 = alpha^2 u / (1 - u) at u = 1/2), and mirroring doubles angles."""
 
 
 @wp.struct

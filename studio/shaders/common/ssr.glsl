@@ -6,7 +6,7 @@ const float GRAZING = 0.1;                 // cosine
 const vec2 AWAY_FADE = vec2(0.2, 0.8);     // cosine
 const float BEFORE_FAR = 0.98;             // of u_far
 const float ROUGH_FADE = 0.75;             // of the roughness limit
-const float LOBE = 1.0;
+const float LOBE = 2.0;
 
 struct Cell {
     vec4 depth;
