@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.errors import InputError, WorkError
 from studio.core.pipeline import render_image
 from studio.core.scene import Camera, Light, Material, Mesh, Scene
 from studio.core.scene.environment import equirect_directions, sh_basis
@@ -52,8 +52,9 @@ def render_reference(
     samples: int = 64,
     bounces: int = 8,
     seed: int = 0,
+    transparent: bool = False,
     progress: Callable[[float, str], None] | None = None,
-    cancelled: Callable[[], bool] = lambda: False,
+    partly: Callable[[np.ndarray], None] | None = None,
 ) -> np.ndarray:
     """Path-trace a scene.
 
@@ -61,15 +62,16 @@ def render_reference(
         samples: paths per pixel.
         bounces: surfaces that light may meet on its way; 1 is direct light only.
         seed: of the paths; the same seed gives the same picture.
-        progress: called with the share done and a line that says what is done.
-        cancelled: asked between passes.
+        transparent: leave the background out.
+        progress: called between passes with the share done and a line that says what is done; it
+            may raise to end the work.
+        partly: called with the picture as it is after each pass but the last.
     Returns:
         image: [H, W, 4] float32 linear, over the scene's background, row 0 at the bottom.
     Raises:
         WorkError: Mitsuba is not there. InputError: the camera's pixels are not square.
-        Cancelled: by `cancelled`.
     """
-    if abs(camera.fx / camera.fy - 1) > 1e-3:
+    if abs(camera.fx / camera.fy - 1) > 0.01:
         raise InputError(f"reference: focal lengths {camera.fx:g} and {camera.fy:g}, expected equal ones")
     mi = load_mitsuba()
     world: Any = mi.load_dict(
@@ -81,23 +83,31 @@ def render_reference(
             **_lights(mi, scene, camera),
         }
     )
+    emitted = None
+    if any(max(mesh.material.emissive) > 0 for mesh in scene.meshes):
+        # Hidden with the lamps, but these are to be seen.
+        emitted = render_image(scene, camera, channel="emissive")
     total = np.zeros((camera.height, camera.width, 4))
+
+    def finished() -> np.ndarray:
+        image = (total / done)[::-1].astype(np.float32)
+        if not transparent:
+            image[..., :3] += (1 - image[..., 3:]) * np.asarray(scene.background, np.float32)
+        if emitted is not None:
+            image[..., :3] += emitted
+        return np.ascontiguousarray(image)
+
     done = 0
     while done < samples:
-        if cancelled():
-            raise Cancelled("reference")
         count = min(_PASS, samples - done)
         picture = np.array(mi.render(world, spp=count, seed=seed * 100_003 + done))
         total += count * np.nan_to_num(picture, posinf=0.0, neginf=0.0)
         done += count
         if progress is not None:
             progress(done / samples, f"Path tracing: {done}/{samples} samples")
-    image = (total / samples)[::-1].astype(np.float32)
-    image[..., :3] += (1 - image[..., 3:]) * np.asarray(scene.background, np.float32)
-    if any(max(mesh.material.emissive) > 0 for mesh in scene.meshes):
-        # Hidden with the lamps, but these are to be seen.
-        image[..., :3] += render_image(scene, camera, channel="emissive")
-    return np.ascontiguousarray(image)
+        if partly is not None and done < samples:
+            partly(finished())
+    return finished()
 
 
 def _sensor(mi: Any, camera: Camera) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from studio.core.channels import aovs
 
 Mode = Literal["render", "target", "wipe", "split", "difference", "flicker"]
-Against = Literal["photo", "effects"]
+Against = Literal["photo", "effects", "reference"]
 Background = Literal["studio", "scene", "photo"]
 
 MODES: tuple[Mode, ...] = ("render", "target", "wipe", "split", "difference", "flicker")
@@ -24,8 +24,9 @@ class ViewOptions:
 
     Attributes:
         mode: what is compared with the photo, and how; "render" alone without a photo.
-        against: "effects" compares with the render of set B (Viewport.set_other_effects) instead
-            of the photo, which "target" and the photo's side then stand for.
+        against: what "target" and the photo's side stand for: the "photo", the render of set B
+            for "effects" (Viewport.set_other_effects), a picture by another renderer for
+            "reference" (Viewport.set_reference).
         aov: the channel shown, or an alias of one (see studio.core.channels); color is the picture.
         photo: index of the target photo, or None.
         wipe: where the divider stands, 0..1 from the left: render left, photo right.

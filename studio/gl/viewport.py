@@ -18,7 +18,7 @@ import moderngl
 import numpy as np
 
 from studio.core.errors import InputError
-from studio.core.scene import Camera, Mesh, PhotoSet, Scene
+from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene, Similarity
 from studio.gl.compose import Compositor, Picture, effective_mode
 from studio.gl.frame import FrameSettings, jitter, jittered_view
 from studio.gl.ground import Ground
@@ -54,6 +54,7 @@ class Viewport(SceneRenderer):
         super().__init__(ctx, shaders)
         self.ground = Ground(self.resources, self.programs)
         self.photos = PhotoTextures(self.resources)
+        self.reference = PhotoTextures(self.resources)
         self.frames_drawn = 0
         self.settled = False
         self._compositor = Compositor(self.programs)
@@ -92,6 +93,11 @@ class Viewport(SceneRenderer):
         self.photos.set(photos)
         self._overlay.set(photos)
         self._version += 1
+
+    def set_reference(self, picture: Photo | None) -> None:
+        """A picture of the scene by another renderer, for `against` "reference"."""
+        self.reference.set(None if picture is None else PhotoSet([picture], Similarity()))
+        self._display_key = ()
 
     def set_selection(self, index: int | None) -> None:
         """The mesh that carries an outline."""
@@ -146,21 +152,24 @@ class Viewport(SceneRenderer):
 
     def _compares(self, options: ViewOptions) -> bool:
         """Whether there is something to compare the render with."""
-        return options.against == "effects" or self._photo(options) is not None
+        return options.against == "effects" or self._target(options) is not None
 
     def _shows_other(self, options: ViewOptions) -> bool:
         """Whether set B is drawn: it flickers between two finished pictures."""
         return options.against == "effects" and options.mode != "render"
 
-    def _photo(self, options: ViewOptions) -> int | None:
+    def _target(self, options: ViewOptions) -> tuple[PhotoTextures, int] | None:
+        """The photo, or the reference, that the render is compared with."""
         if options.against == "effects":
             return None
+        if options.against == "reference":
+            return (self.reference, 0) if self.reference.photos else None
         index = options.photo
-        return index if index is not None and 0 <= index < len(self.photos.photos) else None
+        there = index is not None and 0 <= index < len(self.photos.photos)
+        return (self.photos, index) if there and index is not None else None
 
     def _keys(self, camera: Camera, options: ViewOptions) -> tuple[Key, Key]:
         """What the linear frame depends on, and what the display depends on besides."""
-        photo = self._photo(options)
         background = self._background_of(options)
         frame = (
             self._version,
@@ -168,7 +177,7 @@ class Viewport(SceneRenderer):
             (options.aov, options.normal_maps, options.wireframe, options.samples, background == "scene"),
             self._shows_other(options),
         )
-        return frame, (frame, options, photo, self._selection, self._samples)
+        return frame, (frame, options, self._selection, self._samples)
 
     def _add_sample(self, camera: Camera, options: ViewOptions) -> None:
         targets = self._targets_for(camera)
@@ -210,8 +219,10 @@ class Viewport(SceneRenderer):
             self._other_linear = self.frame.post(
                 targets.other, linear, view, settings, options.exposure, self.other
             )
-        index = self._photo(options)
-        photo = None if index is None else (self.photos.texture(index), self.photos.photos[index].camera)
+        target = self._target(options)
+        photo = None
+        if target is not None:
+            photo = target[0].texture(target[1]), target[0].photos[target[1]].camera
         ground = self.ground if options.grid or options.axes else None
         if ground is not None:
             ground.draw_shadow(self.meshes, now=1 < options.samples <= self._samples)
@@ -224,7 +235,7 @@ class Viewport(SceneRenderer):
             background,
             photo if self._other_linear is None else (self._other_linear, camera),
             other=self._other_linear is not None,
-            cutout=index is not None and self.photos.cutout(index),
+            cutout=target is not None and target[0].cutout(target[1]),
             selected=self._selection,
             ground=ground,
         )
@@ -284,14 +295,14 @@ class Viewport(SceneRenderer):
 
         That is the photo, or the picture of set B while that is drawn; NaN without either.
         """
-        photo = self._photo(self._options)
+        target = self._target(self._options)
         if self._camera is None or self._linear is None or self._color is None:
             return float("nan")
         other = self._other_linear
         if other is not None:
             pair = (other, self._camera)
-        elif photo is not None:
-            pair = (self.photos.texture(photo), self.photos.photos[photo].camera)
+        elif target is not None:
+            pair = (target[0].texture(target[1]), target[0].photos[target[1]].camera)
         else:
             return float("nan")
         targets = self._targets_for(self._camera)

@@ -176,6 +176,15 @@ COMPARE = (
     Action("mode", "Difference", "", "O", (_key(_K.o),), ("difference",), _can_compare, _mode("difference")),
     Action("mode", "Flicker", "", args=("flicker",), possible=_can_compare, checked=_mode("flicker")),
 )
+REFERENCE = (
+    Action("path_trace", "Path-trace this view", Icon.eye, possible=_has_mesh),
+    Action(
+        "drop_reference",
+        "Remove the path-traced view",
+        Icon.close,
+        possible=lambda s: s.reference is not None,
+    ),
+)
 SETS = (
     Action("toggle_other", "Effects A or B", Icon.effects, "B", (_key(_K.b),), possible=_ready),
     Action("swap_sets", "Swap A and B", Icon.swap, possible=_has_other),
@@ -217,7 +226,7 @@ GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
     ("View", VIEW + VIEW_TOGGLES),
     ("Scene", SCENE),
     ("Optimize", OPTIMIZE),
-    ("Compare", COMPARE + SETS + PHOTOS),
+    ("Compare", COMPARE + SETS + REFERENCE + PHOTOS),
     ("Help", HELP),
 )
 

@@ -22,6 +22,7 @@ from studio.ui.dialogs import FileDialogs
 from studio.ui.files import ADVICE, Files
 from studio.ui.jobs import Job
 from studio.ui.panels.optimize import message_for
+from studio.ui.reference import Reference
 from studio.ui.run import Run
 from studio.ui.state import AppState, EffectSet
 
@@ -46,6 +47,7 @@ class Controller:
         self.dialogs = FileDialogs(native_dialogs)
         self.run = Run(state, self._apply)
         self.files = Files(state, self.dialogs, self._apply, self.run.abandon)
+        self.reference = Reference(state)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
 
@@ -131,6 +133,8 @@ class Controller:
         changes, self.state.changes = self.state.changes, []
         for path in changes:
             self._live_setting(path)
+        if any(path[0] == "scene" for path in changes):
+            self.reference.drop()  # of a scene that is no more
         if self.viewport is not None:
             self.viewport.sync(changes, self.run.take_fresh())
 
@@ -276,6 +280,17 @@ class Controller:
         view = self.state.view
         view.against, view.editing = "photo", "a"
         if view.photo is None:
+            view.mode = "render"
+
+    def _act_path_trace(self) -> None:
+        if self.viewport is not None:
+            self.reference.start(self.viewport.camera.camera(*self.viewport.pixels))
+
+    def _act_drop_reference(self) -> None:
+        self.reference.drop()
+        view = self.state.view
+        view.against = "photo"
+        if not self.state.comparing():
             view.mode = "render"
 
     def _act_aov(self, aov: str) -> None:

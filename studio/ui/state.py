@@ -12,7 +12,7 @@ from imgui_bundle import hello_imgui
 from studio.core.optim.messages import HistoryRow, Snapshot, Status
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
-from studio.core.scene import Lighting, PhotoSet, Scene
+from studio.core.scene import Lighting, Photo, PhotoSet, Scene
 from studio.ui.commands import Act, Command, History, Path, Set
 from studio.ui.jobs import Jobs
 
@@ -67,7 +67,7 @@ class View:
 
     Attributes:
         mode: one of MODES.
-        against: what the modes compare with: "photo", or "effects" for set B.
+        against: what the modes compare with: "photo", "effects" for set B, "reference".
         editing: the set of effects that the panel shows, "a" or "b".
         aov: the channel shown, "color" for the picture.
         wipe: where the divider stands, 0..1 of the picture's width.
@@ -158,6 +158,7 @@ class AppState:
         ready: the heavy libraries are loaded, so fits and files can be opened.
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
+        reference: the path-traced picture of a view, as far as it is, or None.
         skipped: set ("a", "b") -> effect -> why it cannot run, e.g. "needs irradiance, which pbr makes".
         channels: names of those that can be shown: the surface's, and what the effects that run make.
         gesture: grows between drags; edits of one gesture are undone together.
@@ -182,6 +183,7 @@ class AppState:
         self.commands: list[Command] = []
         self.hovered: dict[str, Any] | None = None
         self.channels: tuple[str, ...] = ()
+        self.reference: Photo | None = None
         self.skipped: dict[str, dict[str, str]] = {}
         self.fps = 0.0
         self.idle = False
@@ -232,14 +234,18 @@ class AppState:
 
     @property
     def against(self) -> str:
-        """What the modes compare with now: "photo", "effects", or "" if there is neither."""
+        """What the modes compare with now: "photo", "effects", "reference", or "" if there is none."""
+        if self.view.against == "reference" and self.reference is not None:
+            return "reference"
         if self.document.other is not None and (self.view.against == "effects" or self.photos is None):
             return "effects"
         return "photo" if self.photos is not None else ""
 
     def comparing(self) -> bool:
         """Whether the present mode has something to compare with."""
-        return self.against == "effects" or (self.against == "photo" and self.view.photo is not None)
+        return self.against in ("effects", "reference") or (
+            self.against == "photo" and self.view.photo is not None
+        )
 
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""

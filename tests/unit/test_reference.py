@@ -154,8 +154,19 @@ def test_same_seed_same_picture_and_it_can_be_stopped() -> None:
     one, two, other = (render_reference(scene, camera, 4, seed=seed) for seed in (3, 3, 4))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
-    with pytest.raises(Cancelled):
-        render_reference(scene, camera, 64, cancelled=lambda: True)
+    seen: list[np.ndarray] = []
+    whole = render_reference(scene, camera, 40, partly=seen.append)
+    assert len(seen) == 2
+    assert np.abs(seen[1] - whole).mean() < np.abs(seen[0] - whole).mean()
+
+    def stop(fraction: float, note: str) -> None:
+        raise Cancelled(f"at {fraction:.2f}: {note}")
+
+    with pytest.raises(Cancelled, match=r"at 0\.25: Path tracing: 16/64"):
+        render_reference(scene, camera, 64, progress=stop)
+    cut = render_reference(scene, camera, 4, seed=3, transparent=True)
+    assert cut[0, 0].max() == 0
+    assert one[0, 0, :3] == pytest.approx(scene.background)
 
 
 def test_pixels_must_be_square() -> None:

@@ -44,7 +44,8 @@ def _items(state: AppState, title: str, items: tuple[Action, ...]) -> None:
     for i, action in enumerate(items):
         starts_group = title == "View" and i == len(actions.VIEW)
         sets = len(actions.COMPARE)
-        starts_group |= title == "Compare" and i in (sets, sets + len(actions.SETS))
+        traced = sets + len(actions.SETS)
+        starts_group |= title == "Compare" and i in (sets, traced, traced + len(actions.REFERENCE))
         if (action.name in breaks and action.name not in seen) or starts_group:
             imgui.separator()
         seen.add(action.name)

@@ -10,7 +10,7 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui
 
 from studio.core.errors import StudioError
-from studio.core.scene import Camera
+from studio.core.scene import Camera, Photo
 from studio.gl.governor import Governor
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ViewOptions
@@ -53,6 +53,7 @@ class ViewportPanel:
         self.moving = False
         self._pose: tuple[bytes, float] | None = None
         self._moved = -HOLD_SECONDS
+        self._reference: Photo | None = None
         self.governor = Governor(scale=0.5 if state.software else 1.0)
         self.hands = Hands(self)
         self.tools = Tools(self)
@@ -165,6 +166,9 @@ class ViewportPanel:
         self.camera.update(imgui.get_io().delta_time)
         camera = self.camera.camera(*self.pixels)
         moving = self._watch(camera)
+        if self.state.reference is not self._reference:
+            self._reference = self.state.reference
+            self.gl.set_reference(self._reference)
         options = self._options(moving)
         self.gl.set_selection(self._selection())
         try:
@@ -210,7 +214,7 @@ class ViewportPanel:
             scale = min(scale, self.governor.scale)
         return ViewOptions(
             mode=view.mode,  # type: ignore[arg-type]
-            against="effects" if state.against == "effects" else "photo",
+            against=state.against or "photo",  # type: ignore[arg-type]
             aov=view.aov if view.aov in state.channels else "color",
             photo=view.photo,
             wipe=view.wipe,

@@ -11,6 +11,7 @@ from studio.core.channels import CHANNELS
 from studio.core.scene import Camera
 from studio.gl.colormap import DIFFERENCE_MAP, colormap
 from studio.gl.options import ViewOptions
+from studio.gl.photos import same_pose
 from studio.ui import widgets as w
 from studio.ui.panels import gizmo
 from studio.ui.theme import Icon, mix, px, roles, u32, vec
@@ -37,7 +38,11 @@ EFFECT_ITEMS = (
 AGAINST_ITEMS = (
     ("photo", "Photo", "Compare with the photo"),
     ("effects", "Set B", "Compare with the effects of set B"),
+    ("reference", "Reference", "Compare with the path-traced picture"),
 )
+REFERENCE_ITEMS = tuple((mode, title, tip.replace("photo", "reference")) for mode, title, tip in MODE_ITEMS)
+ITEMS = {"photo": MODE_ITEMS, "effects": EFFECT_ITEMS, "reference": REFERENCE_ITEMS}
+SIDES = {"photo": ("render", "photo"), "effects": ("A", "B"), "reference": ("render", "reference")}
 
 
 class Tools:
@@ -85,13 +90,19 @@ class Tools:
         view = self._state.view
         against = self._state.against
         imgui.begin_disabled(not against)
-        chosen = w.segmented("mode", view.mode, EFFECT_ITEMS if against == "effects" else MODE_ITEMS)
+        chosen = w.segmented("mode", view.mode, ITEMS[against or "photo"])
         imgui.end_disabled()
         if chosen is not None and chosen != view.mode:
             self._state.act("mode", chosen)
-        if self._state.photos is not None and self._state.document.other is not None:
+        there = {
+            "photo": self._state.photos,
+            "effects": self._state.document.other,
+            "reference": self._state.reference,
+        }
+        choices = [item for item in AGAINST_ITEMS if there[item[0]] is not None]
+        if len(choices) > 1:
             imgui.same_line(0, px(8))
-            if (what := w.segmented("against", against, AGAINST_ITEMS)) is not None:
+            if (what := w.segmented("against", against, choices)) is not None:
                 self._state.act("against", what)
         imgui.same_line(0, px(8))
         imgui.set_next_item_width(px(150))
@@ -130,7 +141,7 @@ class Tools:
     def _side_labels(self, at: float) -> None:
         x = self._panel.low.x + at * self._panel.size.x
         y = self._panel.low.y + self._panel.size.y - px(34)
-        left, right = ("A", "B") if self._state.against == "effects" else ("render", "photo")
+        left, right = SIDES[self._state.against or "photo"]
         self._chip(left, ImVec2(x - px(12), y), right=True)
         self._chip(right, ImVec2(x + px(12), y))
 
@@ -184,6 +195,9 @@ class Tools:
     def _caption(self) -> None:
         """What is looked at instead of the present scene, lower right, with the way out."""
         view, photos, shown = self._state.view, self._state.photos, self._state.run.shown
+        if self._state.against == "reference" and view.mode != "render":
+            self._reference_caption()
+            return
         if view.photo is not None and photos is not None and view.photo < len(photos.photos):
             photo = photos.photos[view.photo]
             error = self._state.view_error(photo.name)
@@ -192,6 +206,15 @@ class Tools:
                 self._state.act("leave_photo")
         elif shown is not None and self._closable(f"step {shown.step}", "follow", "Follow the run again"):
             self._state.act("go_to_step", self._state.run.status.step)
+
+    def _reference_caption(self) -> None:
+        """Whether the reference is of this view, and the way out."""
+        reference = self._state.reference
+        pixels = self._panel.pixels
+        here = reference is not None and same_pose(reference.camera, self._panel.camera.camera(*pixels))
+        words = "path-traced reference" if here else "reference of another view"
+        if self._closable(words, "drop_reference", "Remove the reference"):
+            self._state.act("drop_reference")
 
     def _closable(self, words: str, id: str, hint: str) -> bool:
         """A chip at the lower right with a cross; True if that was pressed."""
