@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import avg_pool2d, interpolate, pad
 
 
 def halved(image: Tensor) -> Tensor:
@@ -21,6 +21,22 @@ def halved(image: Tensor) -> Tensor:
     if height % 2 or width % 2:
         planes = pad(planes, (0, width % 2, 0, height % 2), mode="replicate")
     return avg_pool2d(planes, 2).permute(0, 2, 3, 1)
+
+
+def doubled(image: Tensor, height: int, width: int) -> Tensor:
+    """A picture at twice its size, bilinearly; the way back from `halved`.
+
+    Args:
+        image: [N, h, w, C]; pixel (i, j) stands for the four from (2i, 2j) on.
+        height, width: of the result, 2h and 2w or one less.
+    Returns:
+        [N, height, width, C]
+    Gradients:
+        To: image.
+    """
+    planes = image.permute(0, 3, 1, 2)
+    big = interpolate(planes, scale_factor=2.0, mode="bilinear", align_corners=False)
+    return big[:, :, :height, :width].permute(0, 2, 3, 1)
 
 
 def pyramid(image: Tensor, levels: int) -> list[Tensor]:
