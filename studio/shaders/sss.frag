@@ -1,5 +1,6 @@
 // Subsurface scattering; the twin of studio/core/ops/sss.py, which has the formulas.
 #include "common/frame.glsl"
+#include "common/spread.glsl"
 
 uniform sampler2D u_irradiance;
 uniform sampler2D u_diffuse_albedo;
@@ -24,36 +25,43 @@ vec3 after(vec3 albedo) {
 }
 
 #ifdef PASS_ACROSS
-layout(location = WRITE_ACROSS) out vec4 f_across;
+layout(location = WRITE_ACROSS) out vec4 f_blurred;
 
-vec3 source(ivec2 p) {
+vec3 source(ivec2 here) {
+    ivec2 p = here * u_step;
     return texelFetch(u_irradiance, p, 0).rgb * before(texelFetch(u_diffuse_albedo, p, 0).rgb);
 }
-#else
+#endif
+#ifdef PASS_DOWN
+layout(location = WRITE_DOWN) out vec4 f_blurred;
+
 uniform sampler2D u_across;
 
-vec3 source(ivec2 p) {
-    return texelFetch(u_across, p, 0).rgb;
+vec3 source(ivec2 here) {
+    return texelFetch(u_across, here, 0).rgb;
 }
 #endif
 
-vec3 blurred(ivec2 p, ivec2 apart, float pixels) {
-    float z = texelFetch(u_depth, p, 0).r;
-    vec3 n = texelFetch(u_gbuffer_normal, p, 0).xyz;
+#ifndef PASS_COMBINE
+// Here and in source(), pixels of the picture that is blurred: of every second one at half size.
+vec3 blurred(ivec2 here, ivec2 apart, float pixels) {
+    ivec2 size = (ivec2(u_size) + u_step - 1) / u_step;
+    float z = texelFetch(u_depth, here * u_step, 0).r;
+    vec3 n = texelFetch(u_gbuffer_normal, here * u_step, 0).xyz;
     vec3 x = float(apart.x + apart.y) * z / (pixels * u_distance);
     vec3 f = exp(-0.5 * x * x), r = f * f * f, f2 = f * f;
     float s = (u_distance.r + u_distance.g + u_distance.b) / 3.0;
-    vec3 total = 3.0 * source(p), weights = vec3(3.0);
+    vec3 total = 3.0 * source(here), weights = vec3(3.0);
     for (int k = 1; k <= TAPS; k++) {
         vec3 near = f * f, w = f + 2.0 * near * near;
         for (int side = -1; side <= 1; side += 2) {
-            ivec2 q = p + side * k * apart;
-            if (any(lessThan(q, ivec2(0))) || any(greaterThanEqual(q, ivec2(u_size)))) continue;
+            ivec2 there = here + side * k * apart, q = there * u_step;
+            if (any(lessThan(there, ivec2(0))) || any(greaterThanEqual(there, size))) continue;
             if (scatters(q) <= 0.0) continue;
             float v = max(dot(n, texelFetch(u_gbuffer_normal, q, 0).xyz), 0.0);
             float gap = texelFetch(u_depth, q, 0).r - z;
             vec3 weight = w * (v * v * exp(-gap * gap / (2.0 * s * s)));
-            total += weight * source(q);
+            total += weight * source(there);
             weights += weight;
         }
         f *= r;
@@ -62,16 +70,24 @@ vec3 blurred(ivec2 p, ivec2 apart, float pixels) {
     return total / weights;
 }
 
-#ifdef PASS_ACROSS
 void main() {
-    ivec2 p = pixel();
-    f_across = vec4(scatters(p) > 0.0 ? blurred(p, ivec2(u_spacing.x, 0), u_pixels.x) : vec3(0.0), 1.0);
+    ivec2 here = ivec2(gl_FragCoord.xy);
+#ifdef PASS_ACROSS
+    ivec2 apart = ivec2(u_spacing.x, 0);
+    float pixels = u_pixels.x;
+#else
+    ivec2 apart = ivec2(0, u_spacing.y);
+    float pixels = u_pixels.y;
+#endif
+    f_blurred = vec4(scatters(pixel()) > 0.0 ? blurred(here, apart, pixels) : source(here), 1.0);
 }
+
 #else
 #include "common/lights.glsl"
 
 layout(location = WRITE_COLOR) out vec4 f_color;
 
+uniform sampler2D u_down;
 uniform float u_strength;
 uniform float u_translucency;
 
@@ -110,7 +126,11 @@ void main() {
     float subsurface = scatters(p);
     if (subsurface > 0.0) {
         vec3 albedo = texelFetch(u_diffuse_albedo, p, 0).rgb;
-        vec3 light = blurred(p, ivec2(0, u_spacing.y), u_pixels.y);
+#ifdef HALF
+        vec3 light = spread(u_down, p).rgb;
+#else
+        vec3 light = texelFetch(u_down, p, 0).rgb;
+#endif
         vec3 change = after(albedo) * light - albedo * texelFetch(u_irradiance, p, 0).rgb;
 #ifdef HAS_THICKNESS
         change += u_translucency * albedo * through(p);

@@ -40,8 +40,8 @@ def test_both_renderers_scatter_alike(bust: Scene) -> None:
     from studio.gl.viewport import Viewport
 
     camera = bust.cameras[0]
-    for split in ("post", "both", "pre"):
-        chosen = effects(split=split, distance=(0.12, 0.05, 0.02), strength=0.9)
+    for split, half in (("post", False), ("both", True), ("pre", False)):
+        chosen = effects(split=split, half_resolution=half, distance=(0.12, 0.05, 0.02), strength=0.9)
         ours = render_channels(bust, camera, chosen, ("part", "depth"))
         with headless_context() as context:
             viewport = Viewport(context)
@@ -71,6 +71,14 @@ def test_skin_bleeds_red_into_the_shade(bust: Scene) -> None:
     assert abs(change.mean()) < 0.1 * np.abs(change).mean() + 1e-3
     slab = ndimage.binary_erosion(before["part"][..., 0] == 2, iterations=2)
     assert np.abs((after - before["rgba"])[slab]).max() == 0.0
+
+
+def test_half_size_is_nearly_the_same(bust: Scene) -> None:
+    camera = bust.cameras[0].resized(256, 256)
+    whole = render_channels(bust, camera, effects())["rgba"]
+    half = render_channels(bust, camera, effects(half_resolution=True))["rgba"]
+    plain = render_channels(bust, camera, {"pbr": effects()["pbr"]})["rgba"]
+    assert np.abs(half - whole).mean() < 0.25 * np.abs(whole - plain).mean()
 
 
 def test_distance_and_strength_through_the_pipeline(bust: Scene) -> None:

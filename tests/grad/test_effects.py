@@ -35,6 +35,9 @@ PIECEWISE = {"environment"}
 """Effects made of bilinear lookups: continuous, but with a kink at every texel, so that finite
 differences are compared with the mean of the gradient along the way."""
 
+WIDE = {("sss", "normal"): 1.6e-2}
+"""Channels of which little depends: a step at which rounding is less than what it changes."""
+
 
 def surface() -> Mesh:
     """Gentle hills, seen from +Z, wider than any picture taken of them."""
@@ -175,7 +178,8 @@ def test_channels(name: str, channel: str) -> None:
         changed = replace(frame, channels={**frame.channels, channel: moved})
         return weighted(effect.apply(changed, params), written(effect))
 
-    assert agreement(name)(loss, frame[channel].contiguous(), seed=1) <= TOLERANCE
+    step = WIDE.get((name, channel), STEP)
+    assert agreement(name)(loss, frame[channel].contiguous(), seed=1, step=step) <= TOLERANCE
 
 
 def param_cases() -> list[tuple[str, str]]:

@@ -15,7 +15,8 @@ wp.set_module_options({"enable_backward": False})
 
 POST = wp.constant(0)
 BOTH = wp.constant(1)
-FLOOR = wp.constant(1.0e-3)
+SMALLEST = 1.0e-3
+FLOOR = wp.constant(SMALLEST)
 """Albedo below which its square root has no gradient."""
 
 # A pixel writes what the next one in the loop does not read: vectors are safe.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from studio.core.kernels import launcher, sss
 from studio.core.kernels.sss_loops import SIDE, TAPS
+from studio.core.ops.halves import spread, take_half
 from studio.core.scene.light import KINDS
 
 SPLITS = ("post", "both", "pre")
@@ -28,6 +29,7 @@ def tap_spacing(
     world_to_view: np.ndarray,
     view_to_clip: np.ndarray,
     size: tuple[int, int],
+    step: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """How taps lie on the picture, for both renderers.
 
@@ -36,6 +38,7 @@ def tap_spacing(
         bounds: (low, high) corners of the scene, [3] world.
         world_to_view, view_to_clip: [4, 4] of the camera.
         size: (width, height).
+        step: of these pixels per pixel of the picture that is blurred.
     Returns:
         pixels: [2] float32, size in pixels of a unit at depth 1; spacing: [2] int32, pixels
         between taps, so that TAPS of them reach REACH distances at the depth of the scene's
@@ -45,7 +48,7 @@ def tap_spacing(
     middle, radius = (low + high) / 2, float(np.linalg.norm(high - low)) / 2
     depth = -float(np.asarray(world_to_view, np.float64)[2] @ np.append(middle, 1.0))
     depth = max(depth, 0.5 * radius, 1e-6)
-    pixels = np.abs(np.diag(np.asarray(view_to_clip, np.float64))[:2]) * np.array(size) / 2
+    pixels = np.abs(np.diag(np.asarray(view_to_clip, np.float64))[:2]) * np.array(size) / (2 * step)
     wanted = REACH * float(np.max(distance)) * pixels / depth / TAPS
     return pixels.astype(np.float32), np.clip(np.ceil(wanted), 1, 64).astype(np.int32)
 
@@ -198,6 +201,46 @@ def scatter(
     images = (color, irradiance, diffuse_albedo, depth, normal, subsurface)
     out: Tensor = _Scatter.apply(*images, *shared, SPLITS.index(split))
     return out
+
+
+def scatter_half(
+    color: Tensor,
+    irradiance: Tensor,
+    diffuse_albedo: Tensor,
+    depth: Tensor,
+    normal: Tensor,
+    subsurface: Tensor,
+    distance: Tensor,
+    strength: Tensor,
+    pixels: Tensor,
+    spacing: Tensor,
+    split: str = "both",
+) -> Tensor:
+    """`scatter` with the blur over every second pixel; see there and ops.halves.
+
+    Args:
+        pixels, spacing: in pixels of the half-size picture. The others as for `scatter`.
+    """
+    before, after = _parts(diffuse_albedo, split)
+    low = take_half(irradiance * before).contiguous()
+    inside = (take_half(subsurface) > 0).to(low.dtype)
+    shape = (take_half(depth).contiguous(), take_half(normal).contiguous())
+    one = torch.ones_like(low)
+    change = scatter(
+        torch.zeros_like(low), low, one, *shape, inside, distance, one.new_ones(1), pixels, spacing, "post"
+    )
+    blurred = spread(low + change, depth, normal)
+    inside = (subsurface > 0).to(color.dtype)
+    return color + strength * subsurface * inside * (after * blurred - diffuse_albedo * irradiance)
+
+
+def _parts(albedo: Tensor, split: str) -> tuple[Tensor, Tensor]:
+    """(A_in, A_out); see scatter."""
+    one = torch.ones_like(albedo)
+    if split == "both":
+        root = albedo.clamp(min=sss.SMALLEST).sqrt()
+        return root, root
+    return (one, albedo) if split == "post" else (albedo, one)
 
 
 def translucency(
