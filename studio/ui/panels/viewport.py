@@ -212,6 +212,8 @@ class ViewportPanel:
         scale = self.resolution_scale
         if moving:
             scale = min(scale, self.governor.scale)
+        both = state.against == "effects" and view.mode != "render"
+        shown = (self.gl.chain, self.gl.other) if both else (self.gl.chain,)
         return ViewOptions(
             mode=view.mode,  # type: ignore[arg-type]
             against=state.against or "photo",  # type: ignore[arg-type]
@@ -220,7 +222,7 @@ class ViewportPanel:
             wipe=view.wipe,
             flicker=(imgui.get_time() * FLICKER_HZ) % 1.0 if view.mode == "flicker" else 0.0,
             overlay=0.5 if view.truth and state.against == "photo" and view.photo is not None else 0.0,
-            background="scene" if self.gl.chain.paints_background else "studio",
+            background="scene" if any(chain.paints_background for chain in shown) else "studio",
             grid=view.grid,
             axes=view.grid,
             frusta=view.cameras and view.photo is None and not view.picture_only,
