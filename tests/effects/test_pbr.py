@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from studio.core.geometry import bent_normals
 from studio.core.io.meshes import load_scene
 from studio.core.pipeline import render, render_image
 from studio.core.scene import Camera, Light, Lighting, Material, Scene
+from studio.core.scene.shapes import icosphere
 from studio.core.tensors import SceneTensors
 from tests.grad.test_effects import agree, cameras, surface
 from tests.needs import data_root, need
@@ -139,3 +140,54 @@ def test_gradient_of_tangents() -> None:
     assert agree(loss, tensors.vertices, seed=2) <= 0.02
     flat = bent_normals(frame, tensors, torch.tensor([0.5, 0.5, 1.0]).expand(texels.shape))
     torch.testing.assert_close(flat, frame["normal"])
+
+
+def recovered(picture: Callable[[Tensor], Tensor], truth: list[float], start: list[float]) -> Tensor:
+    """The parameters that a picture of `truth` leads back to from `start`."""
+    with torch.no_grad():
+        target = picture(torch.tensor(truth))
+    logit = torch.logit(torch.tensor(start)).requires_grad_()  # 0..1 all the way
+    optimizer = torch.optim.LBFGS([logit], max_iter=25, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value: Tensor = 1e3 * ((picture(torch.sigmoid(logit)) - target) ** 2).mean()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    return torch.sigmoid(logit).detach()
+
+
+def ball(lighting: Lighting) -> tuple[SceneTensors, CameraBatch, LightTensors]:
+    mesh = icosphere(3)
+    mesh.material = Material(base_color=(0.7, 0.5, 0.3), perceptual_roughness=0.3, metallic=0.3)
+    view = CameraBatch.from_cameras([camera(48, (0.4, 0.6, 3.0))])
+    return SceneTensors.from_meshes([mesh]), view, LightTensors.from_lighting(lighting)
+
+
+@pytest.mark.parametrize("start", [[0.9, 0.1], [0.15, 0.9]])
+def test_roughness_and_metallic_come_back(start: list[float]) -> None:
+    lamps = [Light(direction=(0.4, 0.6, 0.8)), Light("point", position=(-1.5, 1.0, 2.0), intensity=2.0)]
+    tensors, view, lights = ball(Lighting(lamps, environment(3)))
+    ones = torch.ones_like(tensors.metallic)
+
+    def picture(value: Tensor) -> Tensor:
+        moved = tensors.moved(perceptual_roughness=value[0] * ones, metallic=value[1] * ones)
+        return render(moved, view, lights, None, effects_with("pbr"))["rgba"]
+
+    truth = [0.4, 0.6]
+    assert recovered(picture, truth, start).tolist() == pytest.approx(truth, rel=0.02)
+
+
+@pytest.mark.parametrize("start", [[0.15, 0.8], [0.9, 0.15]])
+def test_size_of_an_area_light_comes_back(start: list[float]) -> None:
+    panel = Light("area", (0.3, 0.6, 0.9), (0.6, 1.2, 1.8), intensity=3.0)
+    tensors, view, lights = ball(Lighting([panel], 0 * environment(3)))
+
+    def picture(value: Tensor) -> Tensor:
+        shape = torch.cat([torch.zeros(2), value])[None]
+        return render(tensors, view, replace(lights, shape=shape), None, effects_with("pbr"))["rgba"]
+
+    truth = [0.6, 0.35]
+    assert recovered(picture, truth, start).tolist() == pytest.approx(truth, rel=0.02)

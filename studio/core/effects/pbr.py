@@ -10,6 +10,20 @@ An effect is one file here and one shader of the same name in studio/shaders. It
    studio/core/ops, as here.
 
 Effects know the G-buffer, not one another and not the scene.
+
+The surface is glTF's metallic-roughness one: GGX with height-correlated masking and Schlick's
+Fresnel over a Lambertian base. A lobe of reflectance f0 returns f0 A + B of the light, two terms
+fitted over view angle and roughness; what scatters more than once is added by the factor
+1 + f0 (1 / (A + B) - 1), and what the dielectric lobe does not return feeds the base. Dielectric and
+metal are mixed with a compensation each, so that a white surface in a white world stays white for
+every roughness and metallic (within 1.5 % under direct light, exactly in the environment).
+
+Directional, point and spot lights are evaluated; rectangles of light by linearly transformed
+cosines, diffuse exact, glossy within .024 of the share that they fill, .0024 on average. The
+environment comes from spherical harmonics, or from the light stage, which also says what of a light
+is in shadow and what of the environment is occluded.
+
+Limits: transparency, light through the surface, anisotropy and clear coat are not there.
 """
 
 from __future__ import annotations
