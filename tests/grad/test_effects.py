@@ -168,8 +168,8 @@ def channel_cases() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("name", "channel"), channel_cases())
-def test_channels(name: str, channel: str) -> None:
+def channel_error(name: str, channel: str) -> float:
+    """How far the gradient to a channel is off, as a share."""
     effect = get(name)
     frame, params = frame_for(name, takes=channel in effect.takes)
 
@@ -179,7 +179,12 @@ def test_channels(name: str, channel: str) -> None:
         return weighted(effect.apply(changed, params), written(effect))
 
     step = WIDE.get((name, channel), STEP)
-    assert agreement(name)(loss, frame[channel].contiguous(), seed=1, step=step) <= TOLERANCE
+    return agreement(name)(loss, frame[channel].contiguous(), seed=1, step=step)
+
+
+@pytest.mark.parametrize(("name", "channel"), channel_cases())
+def test_channels(name: str, channel: str) -> None:
+    assert channel_error(name, channel) <= TOLERANCE
 
 
 def param_cases() -> list[tuple[str, str]]:
@@ -187,8 +192,8 @@ def param_cases() -> list[tuple[str, str]]:
     return [(name, p.name) for name, p in smooth if p.differentiable]
 
 
-@pytest.mark.parametrize(("name", "param"), param_cases())
-def test_parameters(name: str, param: str) -> None:
+def param_error(name: str, param: str) -> float:
+    """How far the gradient to a parameter is off, as a share."""
     frame, params = frame_for(name, takes=True)
     effect = get(name)
     start = torch.tensor(params[param], dtype=torch.float32)
@@ -200,7 +205,12 @@ def test_parameters(name: str, param: str) -> None:
 
     # A widget's step says what is little in the parameter's own unit.
     step = max(STEP, 0.2 * next(p.step for p in effect.params if p.name == param))
-    assert agreement(name)(loss, start, seed=2, step=step) <= TOLERANCE
+    return agreement(name)(loss, start, seed=2, step=step)
+
+
+@pytest.mark.parametrize(("name", "param"), param_cases())
+def test_parameters(name: str, param: str) -> None:
+    assert param_error(name, param) <= TOLERANCE
 
 
 @pytest.mark.parametrize("fixed_to", ["world", "camera"])
