@@ -34,16 +34,18 @@ FIXED = {"rast", "covered", "id", "part", "uv", "edge_depth"}
 PIECEWISE = {"environment"}
 """Effects made of bilinear lookups: continuous, but with a kink at every texel, so that finite
 differences are compared with the mean of the gradient along the way."""
+RELIEF = {"ssao": 0.9}
+"""Height of the hills, where gentle ones would show nothing of an effect."""
 
 WIDE = {("sss", "normal"): 1.6e-2}
 """Channels of which little depends: a step at which rounding is less than what it changes."""
 
 
-def surface() -> Mesh:
-    """Gentle hills, seen from +Z, wider than any picture taken of them."""
+def surface(height: float = 0.15) -> Mesh:
+    """Hills, seen from +Z, wider than any picture taken of them."""
     axis = np.linspace(-2, 2, 24)
     x, y = (a.ravel() for a in np.meshgrid(axis, axis))
-    z = 0.15 * np.sin(2.1 * x) * np.cos(1.7 * y)
+    z = height * np.sin(2.1 * x) * np.cos(1.7 * y)
     index = np.arange(24 * 24).reshape(24, 24)
     a, b, c, d = (i.ravel() for i in (index[:-1, :-1], index[:-1, 1:], index[1:, 1:], index[1:, :-1]))
     # Attributes vary slowly: a kink at an edge is where a triangle's slope ends and its
@@ -129,7 +131,7 @@ def frame_for(name: str, fixed_to: str = "world", takes: bool = False) -> tuple[
     effect = get(name)
     effects = effects_with(name, changed=True)
     under = {n: p for n, p in effects.items() if n != name}
-    tensors = SceneTensors.from_meshes([surface()])
+    tensors = SceneTensors.from_meshes([surface(RELIEF.get(name, 0.15))])
     asked = [c for c in effect.reads if c not in PICTURE | {"rast"}]
     asked += [c for c in effect.takes if takes and not CHANNELS[c].effect]
     with torch.no_grad():

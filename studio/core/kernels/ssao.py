@@ -171,9 +171,11 @@ def blur_adjoint_run(
     occlusion: wp.array3d(dtype=float),
     blurred: wp.array3d(dtype=float),
     total: wp.array3d(dtype=float),
+    jump: wp.array3d(dtype=float),
     grad: wp.array3d(dtype=float),
     g_occlusion: wp.array3d(dtype=float),
     g_surface: wp.array4d(dtype=float),
+    g_soft: wp.array3d(dtype=float),
     g_radius: wp.array(dtype=float),
     g_strength: wp.array(dtype=float),
 ): ...
@@ -192,13 +194,15 @@ def blur_adjoint(
     occlusion: wp.array3d(dtype=float),
     blurred: wp.array3d(dtype=float),
     total: wp.array3d(dtype=float),
+    jump: wp.array3d(dtype=float),
     grad: wp.array3d(dtype=float),
     g_occlusion: wp.array3d(dtype=float),
     g_surface: wp.array4d(dtype=float),
+    g_soft: wp.array3d(dtype=float),
     g_radius: wp.array(dtype=float),
     g_strength: wp.array(dtype=float),
 ):
-    """Adds to all four gradients."""
+    """Adds to all five gradients."""
     first = (begin + wp.tid()) * run
     blur_adjoint_run(
         first,
@@ -212,9 +216,11 @@ def blur_adjoint(
         occlusion,
         blurred,
         total,
+        jump,
         grad,
         g_occlusion,
         g_surface,
+        g_soft,
         g_radius,
         g_strength,
     )

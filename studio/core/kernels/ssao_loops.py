@@ -202,12 +202,14 @@ OCCLUDE_ADJOINT = (
         }
     };
     // Gradient of the texels. At a silhouette, where the tap may see either of two surfaces, it is
-    // the difference between the two over the difference in depth.
+    // the difference between the two over the difference in depth. Not so for the pixel's own texel:
+    // where that shows the other surface, so does the pixel, and this tap is never made.
     auto spread = [&](int count) {
         for (int n = 0; n < count; ++n) {
             const int c = c00[n];
             if (g_hit[n] == 0.0f && B[c] == 0) continue;
             const float limit = d[n] + reach * r, x = fx[n], y = fy[n];
+            const int mine = step * (row * full_w + column + where[n]);
             const int texel[4] = {c, c + right[n], c + up[n], c + up[n] + right[n]};
             const float share[4] = {(1.0f - x) * (1.0f - y), x * (1.0f - y), (1.0f - x) * y, x * y};
             const float z[4] = {least(z00[n], limit), least(z10[n], limit), least(z01[n], limit),
@@ -217,6 +219,10 @@ OCCLUDE_ADJOINT = (
             for (int m = 0; m < 4; ++m) {
                 const float own = Z[texel[m]], step_to = B[c] == 0 ? 0.0f : J[texel[m]];
                 float add = own < limit ? share[m] * g_hit[n] : 0.0f;
+                if (step_to != 0.0f && texel[m] == mine) {
+                    gd[n] += add;
+                    continue;
+                }
                 if (step_to != 0.0f) {
                     const float other = hit + share[m] * (least(own + step_to, limit) - z[m]);
                     add = g[n] * (occlusion(at[n], other, d[n]) - occlusion(at[n], hit, d[n])) / step_to;
@@ -353,6 +359,55 @@ BLUR_ADJOINT = (
     float* gd = gz + plane;
     float g[BLOCK], gq[BLOCK], gqx[BLOCK], gqy[BLOCK], own[BLOCK], gr[BLOCK], nx[BLOCK], ny[BLOCK], nz[BLOCK];
     float of_strength = 0.0f, of_radius = 0.0f;
+    // By number within the image: weight of pixel b in the mean of pixel a.
+    const float* N = NX - (size_t)row * w - column;
+    auto share_of = [&](int a, int b) {
+        const float *na = N + a, *nb = N + b;
+        const float z = nb[3 * plane], own = na[3 * plane];
+        const float m = na[0] * nb[0] + na[plane] * nb[plane] + na[2 * plane] * nb[2 * plane];
+        if (!(z > 0.0f) || !(m > 0.0f)) return 0.0f;
+        const float xa = first_x + ray_x * (a % w - column), ya = at_y + ray_y * (a / w - row);
+        const float xb = first_x + ray_x * (b % w - column), yb = at_y + ray_y * (b / w - row);
+        float t = na[0] * (z * xb - own * xa) + na[plane] * (z * yb - own * ya) - na[2 * plane] * (z - own);
+        t *= wide;
+        const float near = t * t < 1.0f ? 1.0f - t * t : 0.0f;
+        return near * near * m * m * m * m;
+    };
+    // At a silhouette a neighbour may show the other surface instead, of which the pixel across has
+    // normal and occlusion: what the means around it then change by, over the difference in depth.
+    auto switched = [&](int k) {
+        const int full_row = step * row, full_column = step * (column + k);
+        const size_t texel = ((size_t)image * full_h + full_row) * full_w + full_column;
+        const float step_to = *((const float*)jump.data + texel);
+        if (step_to == 0.0f) return;
+        const float* z = (const float*)soft.data + texel;
+        const int here_at = row * w + column + k;
+        int across = -1;
+        if (full_column + 1 < full_w && column + k + 1 < w && z[1] - z[0] == step_to) across = here_at + 1;
+        else if (full_column > 0 && column + k > 0 && z[-1] - z[0] == step_to) across = here_at - 1;
+        else if (full_row + 1 < full_h && row + 1 < h && z[full_w] - z[0] == step_to) across = here_at + w;
+        else if (full_row > 0 && row > 0 && z[-full_w] - z[0] == step_to) across = here_at - w;
+        if (across < 0) return;
+        const size_t base = here - (size_t)row * w - column;
+        const float* every = (const float*)occlusion.data + base;
+        float sum = 0.0f;
+        for (int j = row - 1; j <= row + 2; ++j)
+            for (int i = column + k - 1; i <= column + k + 2; ++i) {
+                const int a = j * w + i;
+                if (j < 0 || j >= h || i < 0 || i >= w || a == here_at) continue;
+                if (!(N[3 * plane + a] > 0.0f)) continue;
+                const float o = *((const float*)blurred.data + base + a);
+                const float all = *((const float*)total.data + base + a);
+                const float own = share_of(a, here_at), other = share_of(a, across);
+                const float left = all - own + other;
+                if (!(left > 0.0f)) continue;
+                const float moved = (other * (every[across] - o) - own * (every[here_at] - o)) / left;
+                const float under = 1.0f + (power - 1.0f) * o;
+                sum -= *((const float*)grad.data + base + a) * power / (under * under) * moved;
+            }
+        *((float*)g_soft.data + texel) += sum / step_to;
+    };
+    for (int k = 0; k < run; ++k) switched(k);
     for (int k = 0; k < run; k += BLOCK) {
         const int count = run - k < BLOCK ? run - k : BLOCK;
         if (!covered(k, count)) continue;

@@ -92,7 +92,9 @@ class _Occlusion(torch.autograd.Function):
         g_surface, g_soft = torch.zeros_like(surface), torch.zeros_like(soft)
         g_radius, g_strength = torch.zeros_like(radius), torch.zeros_like(radius)
         sums = [launcher.Scatter(t) for t in (g_occlusion, g_surface, g_radius, g_strength)]
-        launcher.launch(ssao.blur_adjoint, ctx.count, [*ctx.near, grad, *sums], device, limit=ctx.limits[1])
+        # To g_soft a thread adds in its own pixels only.
+        inputs = [*ctx.near, jump, grad, *sums[:2], g_soft, *sums[2:]]
+        launcher.launch(ssao.blur_adjoint, ctx.count, inputs, device, limit=ctx.limits[1])
         scattered = [g_surface, launcher.Scatter(g_soft), launcher.Scatter(g_radius)]
         inputs = [*ctx.taps, jump, busy, g_occlusion, *scattered]
         launcher.launch(ssao.occlude_adjoint, ctx.count, inputs, device, limit=ctx.limits[0])
