@@ -1,0 +1,193 @@
+// Visibility of lights from the shadow atlas; the twin of studio/core/kernels/shadow.py and
+// shadow_map.py, where the formulas are explained. All tables and constants come as uniforms.
+const int MAX_TILES = 24;
+const int SEARCH_TAPS = 4;
+const int FILTER_TAPS = 8;
+
+uniform sampler2D u_shadow_atlas;  // depth and its square, box means in the levels
+uniform mat4 u_shadow_matrices[MAX_TILES];
+uniform vec4 u_shadow_places[MAX_TILES];  // left, bottom, side (texels), world size of a texel at w = 1
+uniform vec4 u_shadow_lenses[MAX_TILES];  // reach, plane, length, perspective
+uniform vec4 u_shadow_ranges[MAX_TILES];  // perspective / scale^2, nearest
+uniform int u_shadow_first[4];
+uniform int u_shadow_faces[4];
+uniform float u_shadow_sizes[4];
+uniform vec2 u_shadow_taps[SEARCH_TAPS + FILTER_TAPS];
+uniform vec2 u_shadow_variances;   // hard, soft
+uniform vec2 u_shadow_footprints;  // search, filter
+uniform vec4 u_shadow_limits;      // grazing, no blocker, foot, spare
+
+struct Tile {
+    vec4 place;
+    vec4 lens;
+    vec4 range;
+};
+
+struct Receiver {
+    bool inside;
+    vec2 xy;
+    float t;
+    vec2 uv;
+    vec2 slope;
+};
+
+int choose_tile(int first, int faces, vec3 p) {
+    int best = first;
+    float most = -1.0e30;
+    for (int f = 0; f < faces; f++) {
+        float along = (u_shadow_matrices[first + f] * vec4(p, 1.0)).w;
+        if (along > most) {
+            most = along;
+            best = first + f;
+        }
+    }
+    return best;
+}
+
+Receiver receive(int number, Tile tile, vec3 p, vec3 n, float bias) {
+    mat4 m = u_shadow_matrices[number];
+    float weight = (m * vec4(p, 1.0)).w;
+    vec4 q = m * vec4(p + n * (bias * tile.place.w * weight), 1.0);
+    Receiver out_;
+    out_.inside = q.w > 1.0e-6 && q.z > 0.0 && q.z < 1.0;
+    out_.xy = out_.inside ? q.xy / q.w : vec2(0.0);
+    out_.inside = out_.inside && abs(out_.xy.x) < 1.0 && abs(out_.xy.y) < 1.0;
+    out_.t = q.z;
+    float side = 0.5 * tile.place.z;
+    out_.uv = (out_.xy + 1.0) * side;
+    vec3 along = (m * vec4(n, 0.0)).xyz;
+    float c = tile.lens.z * along.z + tile.range.x * dot(out_.xy, along.xy);
+    float grazing = u_shadow_limits.x;
+    out_.slope = along.xy * (-q.w * tile.lens.y / side * c / (c * c + grazing * grazing));
+    return out_;
+}
+
+vec2 moments(Tile tile, int level, vec2 place) {
+    ivec2 first = ivec2(tile.place.xy) >> level;
+    int last = (int(tile.place.z) >> level) - 1;
+    vec2 at = clamp(place / float(1 << level) - 0.5, vec2(0.0), vec2(float(last)));
+    ivec2 low = ivec2(at);
+    ivec2 high = min(low + 1, ivec2(last));
+    vec2 f = at - vec2(low);
+    vec2 a = texelFetch(u_shadow_atlas, first + low, level).rg;
+    vec2 b = texelFetch(u_shadow_atlas, first + ivec2(high.x, low.y), level).rg - a;
+    vec2 d = texelFetch(u_shadow_atlas, first + ivec2(low.x, high.y), level).rg - a;
+    vec2 e = texelFetch(u_shadow_atlas, first + high, level).rg - a - b - d;
+    return a + b * f.x + d * f.y + e * (f.x * f.y);
+}
+
+vec2 moments(Tile tile, float lod, vec2 place) {
+    int level = int(lod);
+    vec2 a = moments(tile, level, place);
+    return a + (moments(tile, level + 1, place) - a) * (lod - float(level));
+}
+
+float share(float variance, float behind) {
+    return behind > 0.0 ? variance / (variance + behind * behind) : 1.0;
+}
+
+vec2 held(vec2 uv, vec2 offset, float side) {
+    return clamp(uv + offset, vec2(0.5), vec2(side - 0.5)) - uv;
+}
+
+float lod_of(float radius, float footprint) {
+    float s = footprint * radius;
+    return 0.5 * log2(1.0 + s * s);
+}
+
+float search_radius(Tile tile, float size, float t) {
+    float reach = tile.lens.x * size;
+    float near = tile.range.y;
+    float r = reach * max(t - near, 0.0);
+    if (tile.lens.w > 0.0) r = t < 4.0 * near ? r / (t * near) : 3.0 * reach / t;
+    return min(r, 0.25 * tile.place.z);
+}
+
+float penumbra(Tile tile, float size, float t, float gap) {
+    float r = tile.lens.x * size * gap;
+    if (tile.lens.w > 0.0) r /= t * max(t - gap, tile.range.y);
+    return min(r, 0.25 * tile.place.z);
+}
+
+float unbleed(float p, float bleeding) {
+    float foot = u_shadow_limits.z;
+    float s = (p - bleeding) / (1.0 - bleeding);
+    if (s <= -foot) return 0.0;
+    if (s >= foot) return s;
+    return (s + foot) * (s + foot) / (4.0 * foot);
+}
+
+// Whether a blocker `away` texels off is inside the receiver's cone to the light.
+float within(Tile tile, float size, float t, float behind, float shift, float blocked, float away) {
+    float own = penumbra(tile, size, t, max(behind - shift * blocked, 0.0) / max(blocked, 1.0e-4)) + 1.0;
+    float x = clamp(2.0 * (away / own - 1.0), 0.0, 1.0);
+    return 1.0 - x * x * (3.0 - 2.0 * x);
+}
+
+// Sums over a disc: how far behind blockers the receiver is, and how much of it they take.
+vec2 look(Tile tile, Receiver at, float radius) {
+    float lod = lod_of(radius, u_shadow_footprints.x);
+    vec2 sums = vec2(0.0);
+    for (int i = 0; i < SEARCH_TAPS; i++) {
+        vec2 offset = held(at.uv, u_shadow_taps[i] * radius, tile.place.z);
+        vec2 m = moments(tile, lod, at.uv + offset);
+        float shift = dot(at.slope, offset);
+        float behind = at.t + shift - m.x;
+        if (behind > 0.0) {
+            float blocked = 1.0 - share(m.y - m.x * m.x + u_shadow_variances.y, behind);
+            sums += vec2(behind - shift * blocked, blocked);
+        }
+    }
+    return sums;
+}
+
+float gap_of(vec2 sums) {
+    return max(sums.x, 0.0) / (sums.y + float(SEARCH_TAPS) * u_shadow_limits.y);
+}
+
+float soft_visibility(Tile tile, Receiver at, float size, float bleeding) {
+    float radius = search_radius(tile, size, at.t);
+    vec2 sums = look(tile, at, radius);
+    if (sums.y > 0.0) {
+        float narrow = u_shadow_limits.w * penumbra(tile, size, at.t, gap_of(sums)) + 1.0;
+        if (narrow < radius) sums = look(tile, at, narrow);
+    }
+    if (sums.y == 0.0) return 1.0;
+    radius = penumbra(tile, size, at.t, gap_of(sums));
+    float lod = lod_of(radius, u_shadow_footprints.y);
+    float total = 0.0;
+    for (int i = 0; i < FILTER_TAPS; i++) {
+        vec2 offset = held(at.uv, u_shadow_taps[SEARCH_TAPS + i] * radius, tile.place.z);
+        vec2 m = moments(tile, lod, at.uv + offset);
+        float shift = dot(at.slope, offset);
+        float behind = at.t + shift - m.x;
+        float p = share(m.y - m.x * m.x + u_shadow_variances.y, behind);
+        float w = within(tile, size, at.t, behind, shift, 1.0 - p, length(offset));
+        total += 1.0 - w * (1.0 - unbleed(p, bleeding));
+    }
+    return total / float(FILTER_TAPS);
+}
+
+float box_weight(int i, int radius, float f) {
+    float scale = 1.0 / float(2 * radius + 1);
+    return scale * (i == 0 ? 1.0 - f : i == 2 * radius + 1 ? f : 1.0);
+}
+
+float hard_visibility(Tile tile, Receiver at, int radius) {
+    int last = int(tile.place.z) - 1;
+    vec2 corner = floor(at.uv - 0.5);
+    vec2 f = at.uv - 0.5 - corner;
+    float dark = 0.0;
+    for (int j = 0; j < 2 * radius + 2; j++) {
+        for (int i = 0; i < 2 * radius + 2; i++) {
+            ivec2 texel = ivec2(corner) + ivec2(i, j) - radius;
+            vec2 offset = vec2(texel) + 0.5 - at.uv;
+            ivec2 held_texel = clamp(texel, ivec2(0), ivec2(last)) + ivec2(tile.place.xy);
+            vec2 m = texelFetch(u_shadow_atlas, held_texel, 0).rg;
+            float behind = at.t + dot(at.slope, offset) - m.x;
+            float p = share(m.y - m.x * m.x + u_shadow_variances.x, behind);
+            dark += box_weight(i, radius, f.x) * box_weight(j, radius, f.y) * (1.0 - p);
+        }
+    }
+    return 1.0 - dark;
+}
