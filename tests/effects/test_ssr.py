@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
 from benchmarks.effect_cases.ssr import LEAVES, eager, room
-from studio.core.gbuffer import CameraBatch, LightTensors
+from studio.core.effects import get
+from studio.core.gbuffer import CameraBatch, Frame, LightTensors
 from studio.core.ops.pyramid import pyramid
 from studio.core.ops.ssr import March, reflected_radiance
 from studio.core.pipeline import render
@@ -221,3 +223,42 @@ def test_colour_of_a_ball_from_its_reflection(start: tuple[float, ...]) -> None:
 def test_roughness_of_a_floor_from_a_picture(start: float) -> None:
     found = solved(lambda v: mirrored_ball(of_floor=v), 0.2, start, rate=0.03, steps=120)
     assert found == pytest.approx(0.2, rel=0.02)
+
+
+def frame_of_a_mirror() -> Frame:
+    """A frame with every channel that the effect reads, in which a floor mirrors a ball."""
+    effects = {name: params for name, params in effects_with("ssr").items() if name != "ssr"}
+    reads = [name for name in get("ssr").reads if name != "color"]
+    with torch.no_grad():
+        return render(*ball_over_a_floor(), None, effects, reads)
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ["reflectance", "reflection", "strength"])
+def test_gradients_of_what_the_hit_is_weighted_with(name: str, half: bool) -> None:
+    frame = frame_of_a_mirror()
+    params = effects_with("ssr")["ssr"]
+    params.set("half_resolution", half)
+    noise = weights()[..., :3]
+
+    def loss(value: Tensor) -> Tensor:
+        own, changed = params.copy(), dict(frame.channels)
+        if name == "strength":
+            own.attach(name, value)
+        else:
+            changed[name] = value
+        return (get("ssr").apply(replace(frame, channels=changed), own)["color"].double() * noise).sum()
+
+    start = torch.tensor(1.0) if name == "strength" else frame[name].contiguous()
+    assert torch.autograd.grad(loss(leaf := start.clone().requires_grad_()), leaf)[0].abs().max() > 0.01
+    assert worst(loss, start, 1e-2) <= 0.02
+
+
+def test_half_the_rays_make_nearly_the_same_picture() -> None:
+    frame = frame_of_a_mirror()
+    full, half = effects_with("ssr")["ssr"], effects_with("ssr")["ssr"]
+    half.set("half_resolution", True)
+    pictures = [get("ssr").apply(frame, params)["color"] for params in (full, half)]
+    added = (pictures[0] - frame["color"]).abs().mean()
+    assert added > 0.005  # there are reflections
+    assert (pictures[0] - pictures[1]).abs().mean() <= 0.15 * added
