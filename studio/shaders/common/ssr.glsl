@@ -76,23 +76,30 @@ float march(vec2 xy, vec3 p, vec3 r, int steps, int bisections, float thickness)
     float u = START / extent;
     float du = (1.0 - u) / float(count);
     bool before = true;
-    for (int i = 0; i < count; i++) {
-        u += du;
-        float here = k + u * dk;
-        vec2 at = xy + u * run;
-        bool now = depth_at(ivec2(at)) * here > 1.0;
-        if (before && !now) {
-            Cell c = cell_at(at);
-            now = dot(c.weight, 1.0 / c.depth) < here;
+    // Walk to the next candidate, then look at it closely: pixels side by side find theirs in
+    // different steps, and would pay for one another's if that were one loop.
+    for (int i = 0; i < count;) {
+        float here = k;
+        vec2 at = xy;
+        bool met = false;
+        while (i < count && !met) {
+            i++;
+            u += du;
+            here = k + u * dk;
+            at = xy + u * run;
+            bool now = depth_at(ivec2(at)) * here > 1.0;
+            met = before && !now;
+            before = now;
         }
-        if (before && !now) {
-            float found = crossing(xy, run, k, dk, u - du, u, bisections, 1.0 / extent);
-            float k_found = k + found * dk;
-            Cell c = cell_at(xy + found * run);
-            if (agreement(c, 1.0 / k_found, thickness / k_found) > 0.0 && found * extent > NEAR_FADE.x)
-                return found * part * end * k_end / k_found;
-        }
-        before = now;
+        if (!met) break;
+        Cell c = cell_at(at);
+        before = dot(c.weight, 1.0 / c.depth) < here;  // the nearest pixel may belong to where it comes from
+        if (before) continue;
+        float found = crossing(xy, run, k, dk, u - du, u, bisections, 1.0 / extent);
+        float k_found = k + found * dk;
+        c = cell_at(xy + found * run);
+        if (agreement(c, 1.0 / k_found, thickness / k_found) > 0.0 && found * extent > NEAR_FADE.x)
+            return found * part * end * k_end / k_found;
     }
     return -1.0;
 }
