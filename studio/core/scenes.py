@@ -67,10 +67,19 @@ def _dress_cornell(scene: Scene) -> None:
     lamp = next(mesh for mesh in scene.meshes if mesh.name == "light")
     low, high = lamp.bounds()
     radiance = np.array(lamp.material.emissive)
-    strength = float(radiance.max() * (high[0] - low[0]) * (high[2] - low[2]) / np.pi)
     r, g, b = (radiance / radiance.max()).tolist()
     x, y, z = ((low + high) / 2).tolist()
-    light = Light("point", position=(x, y - 0.02, z), color=(r, g, b), intensity=strength, name="lamp")
+    width, _, height = (high - low).tolist()
+    light = Light(
+        "area",
+        direction=(0.0, 1.0, 0.0),
+        position=(x, y - 1e-3, z),  # below the surface that shows it
+        color=(r, g, b),
+        intensity=float(radiance.max()),
+        width=width,
+        height=height,
+        name="lamp",
+    )
     scene.lighting = Lighting([light], ambient_sh((0.16, 0.12, 0.06)))
     focal = 0.035 / 0.025
     scene.cameras = [_camera((0, -0.005, 3.883), (0, -0.005, 0), focal, near=0.5, far=8.0)]

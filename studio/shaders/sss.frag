@@ -112,7 +112,7 @@ vec3 through(ivec2 at) {
             float t = clamp((cosine - shape.x) / max(shape.y - shape.x, 1.0e-6), 0.0, 1.0);
             share *= t * t * (3.0 - 2.0 * t);
         }
-        if (kind == 3) share *= 4.0 * shape.x * shape.y * max(cosine, 0.0) / 3.14159265;
+        if (kind == 3) share *= 4.0 * shape.z * shape.w * max(cosine, 0.0) / 3.14159265;
         float wrapped = clamp(0.3 - dot(n, l), 0.0, 1.0);
         sum += exp(-thickness[i] / u_distance) * u_light_radiance[i] * (share * wrapped);
     }

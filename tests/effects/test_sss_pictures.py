@@ -135,6 +135,10 @@ def test_a_lamp_behind_falls_off_with_its_distance() -> None:
     seen = behind(torch.zeros(1, 1, 1, 4), lamp, torch.ones(3))
     torch.testing.assert_close(seen[0, 0, 0], torch.full((3,), 8.0 / 4.0))  # two units behind the wall
 
+    panel = Light("area", (0.0, 0.0, -1.0), (0.0, 0.0, -5.0), intensity=9.0, width=0.3, height=0.2)
+    seen = behind(torch.zeros(1, 1, 1, 4), panel, torch.ones(3))
+    torch.testing.assert_close(seen[0, 0, 0], torch.full((3,), 9.0 * 0.06 / np.pi / 4.0))
+
 
 def test_thickness_of_an_ear_is_found_through_its_light() -> None:
     """Gradients to thickness and distance."""

@@ -295,7 +295,7 @@ def translucency(
             t = ((cosine - shape[i, 0]) / (shape[i, 1] - shape[i, 0]).clamp(min=1e-6)).clamp(0, 1)
             share = share * t * t * (3 - 2 * t)
         if number == AREA:
-            share = share * cosine.clamp(min=0) * (4 / math.pi * shape[i, 0] * shape[i, 1])
+            share = share * cosine.clamp(min=0) * (4 / math.pi * shape[i, 2] * shape[i, 3])
         wrapped = (0.3 - (normal * direction).sum(dim=-1, keepdim=True)).clamp(0, 1)
         total = total + torch.exp(-thickness[..., i : i + 1] / distance) * radiance[i] * (share * wrapped)
     return total
