@@ -107,7 +107,7 @@ def surface(size: int) -> list[Tensor]:
 def case() -> tuple[Callable[[], None], Callable[[], None], Callable[[], None]]:
     """Filter and lookups forward; with gradients to map and surface; and with plain torch's lookups."""
     rast, *rest = surface(SIZE)
-    sky = (0.5 + torch.rand(128, 128, 3, generator=torch.Generator().manual_seed(0))).requires_grad_()
+    sky = (0.5 + torch.rand(256, 256, 3, generator=torch.Generator().manual_seed(0))).requires_grad_()
     leaves = [sky, *(t.requires_grad_() for t in rest[:3])]
 
     def forward() -> None:

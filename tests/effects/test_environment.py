@@ -19,16 +19,23 @@ from studio.core.ops.prefilter import LEVELS, from_harmonics, mirrored, prefilte
 from studio.core.params import ParamSet
 from studio.core.pipeline import render, render_image
 from studio.core.scene import Camera, Lighting, Material, Mesh, look_at
-from studio.core.scene.environment import equirect_directions, octahedral_directions, sh_basis
+from studio.core.scene.environment import (
+    OCTAHEDRAL_SIZE,
+    equirect_directions,
+    octahedral_directions,
+    sh_basis,
+)
 from studio.core.scene.shapes import icosphere
 from studio.core.tensors import SceneTensors
 from tests.needs import need
 from tests.scenes import SCENES
 
+SIZE = OCTAHEDRAL_SIZE
+
 
 def sky(seed: int = 0) -> Tensor:
-    """[128, 128, 3] a bright patch and soft colours, positive."""
-    d = octahedral_directions(128)
+    """[256, 256, 3] a bright patch and soft colours, positive."""
+    d = octahedral_directions(SIZE)
     rng = np.random.default_rng(seed)
     soft = 0.6 + 0.25 * sh_basis(d, 3) @ rng.normal(size=(9, 3)) * 0.5
     sun = np.exp(40 * (d @ np.array([0.48, 0.6, 0.64]) - 1))[..., None] * np.array([4.0, 3.0, 2.0])
@@ -42,7 +49,7 @@ def level(levels: Tensor, number: int) -> Tensor:
 
 
 def test_a_constant_map_stays_constant() -> None:
-    levels = prefilter(torch.full((128, 128, 3), 0.7))
+    levels = prefilter(torch.full((SIZE, SIZE, 3), 0.7))
     assert float((levels - 0.7).abs().max()) <= 1e-5
 
 
@@ -56,7 +63,7 @@ def test_texels_and_their_mirror_images() -> None:
 
 def test_the_last_level_is_irradiance_over_pi() -> None:
     coefficients = np.random.default_rng(1).normal(size=(25, 3))
-    radiance = sh_basis(octahedral_directions(128)) @ coefficients
+    radiance = sh_basis(octahedral_directions(SIZE)) @ coefficients
     levels = prefilter(torch.tensor(radiance, dtype=torch.float32))
     bands = np.repeat([1, 2 / 3, 1 / 4, 0, -1 / 24], [1, 3, 5, 7, 9])  # Ramamoorthi and Hanrahan 2001
     expected = sh_basis(octahedral_directions(32)).reshape(-1, 25) @ (coefficients * bands[:, None])
@@ -93,7 +100,7 @@ def test_levels_are_the_lobe_of_ggx(number: int) -> None:
 
 def test_the_filter_is_its_own_adjoints_adjoint() -> None:
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(128, 128, 3, generator=generator).requires_grad_()
+    x = torch.randn(SIZE, SIZE, 3, generator=generator).requires_grad_()
     y = prefilter(x)
     g = torch.randn(y.shape, generator=generator)
     (back,) = torch.autograd.grad(y, x, g)
@@ -143,7 +150,7 @@ def test_the_background_can_be_left_out_or_be_everywhere() -> None:
 
 
 def test_bad_sizes_are_named() -> None:
-    with pytest.raises(StudioError, match=r"prefilter: environment must have shape \[128, 128, 3\]"):
+    with pytest.raises(StudioError, match=r"prefilter: environment must have shape \[256, 256, 3\]"):
         prefilter(torch.ones(64, 64, 3))
     with pytest.raises(StudioError, match="levels must have shape"):
         environment_light(*pixels(), torch.ones(5, 3))
@@ -154,7 +161,7 @@ def test_harmonics_become_a_positive_map() -> None:
     sh[0] = 1.0
     made = from_harmonics(sh)
     assert float(made.min()) >= 0
-    plain = torch.tensor(sh_basis(octahedral_directions(128)), dtype=torch.float32) @ sh
+    plain = torch.tensor(sh_basis(octahedral_directions(SIZE)), dtype=torch.float32) @ sh
     bright = plain > 0.3
     assert float((made - plain)[bright].abs().max()) <= 1e-3
 
@@ -191,7 +198,7 @@ def lights(environment: Tensor) -> LightTensors:
 
 def test_the_sky_turns_and_brightens() -> None:
     tensors, view = SceneTensors.from_meshes([ball(0.2)]), views(32)
-    d = octahedral_directions(128)
+    d = octahedral_directions(SIZE)
     east = torch.tensor(np.repeat(np.maximum(d[..., :1], 0), 3, -1), dtype=torch.float32)  # bright at +X
     still = render(tensors, view, lights(east), None, effects())
     turned = render(tensors, view, lights(east), None, effects(rotation=90, exposure=1))
@@ -208,8 +215,8 @@ def test_the_sky_turns_and_brightens() -> None:
 def test_half_the_sky_can_be_hidden() -> None:
     tensors, view = SceneTensors.from_meshes([ball(0.2)]), views(24)
     grey = torch.tensor([0.1, 0.2, 0.3])
-    shown = render(tensors, view, lights(torch.ones(128, 128, 3)), grey, effects())
-    hidden = render(tensors, view, lights(torch.ones(128, 128, 3)), grey, effects(show_background=False))
+    shown = render(tensors, view, lights(torch.ones(SIZE, SIZE, 3)), grey, effects())
+    hidden = render(tensors, view, lights(torch.ones(SIZE, SIZE, 3)), grey, effects(show_background=False))
     empty = shown["rast"][..., 3] == 0
     corner = (0, 0, 0)
     assert shown["color"][corner].tolist() == pytest.approx([1, 1, 1])
@@ -219,7 +226,7 @@ def test_half_the_sky_can_be_hidden() -> None:
 
 def test_soft_silhouettes_let_the_sky_through() -> None:
     tensors, view = SceneTensors.from_meshes([ball(0.2)]), views(24)
-    frame = render(tensors, view, lights(torch.ones(128, 128, 3)), None, effects(), rasterizer="softras")
+    frame = render(tensors, view, lights(torch.ones(SIZE, SIZE, 3)), None, effects(), rasterizer="softras")
     assert float(frame["background"].min()) == pytest.approx(1.0, abs=1e-4)
     assert not bool(frame["rgba"].isnan().any())
 
@@ -236,12 +243,12 @@ def mirror_ball_error(start: str, steps: int, size: int) -> float:
     """Mean relative error of the map found from one picture, where the picture shows it."""
     tensors, view = SceneTensors.from_meshes([ball(0.1)]), views(size)
     chosen, truth = effects(show_background=False), sky()
-    shown = torch.ones(128, 128, 3, requires_grad=True)
+    shown = torch.ones(SIZE, SIZE, 3, requires_grad=True)
     picture(chosen, tensors, view, shown).sum().backward()
     target = picture(chosen, tensors, view, truth).detach()
-    value = torch.full((128, 128, 3), 0.5)
+    value = torch.full((SIZE, SIZE, 3), 0.5)
     if start == "noise":
-        value = 0.1 + torch.rand(128, 128, 3, generator=torch.Generator().manual_seed(0))
+        value = 0.1 + torch.rand(SIZE, SIZE, 3, generator=torch.Generator().manual_seed(0))
     value = value.log().requires_grad_()  # radiance is positive, and spans magnitudes
     optimizer = torch.optim.Adam([value], lr=0.4, betas=(0.8, 0.95))
     for step in range(steps):
@@ -249,7 +256,7 @@ def mirror_ball_error(start: str, steps: int, size: int) -> float:
         optimizer.zero_grad()
         found = value.exp()
         uneven = (found[1:] - found[:-1]).square().mean() + (found[:, 1:] - found[:, :-1]).square().mean()
-        loss = (picture(chosen, tensors, view, found) - target).square().mean() + 0.02 * uneven
+        loss = (picture(chosen, tensors, view, found) - target).square().mean() + 0.1 * uneven
         loss.backward()
         optimizer.step()
     assert shown.grad is not None
@@ -260,7 +267,7 @@ def mirror_ball_error(start: str, steps: int, size: int) -> float:
 
 @pytest.mark.parametrize("start", ["grey", "noise"])
 def test_the_map_is_found_from_a_mirror_ball(start: str) -> None:
-    assert mirror_ball_error(start, 15, 64) <= 0.1
+    assert mirror_ball_error(start, 18, 64) <= 0.12
 
 
 @pytest.mark.slow
@@ -327,3 +334,18 @@ def test_whole_lights_can_be_fitted_through_harmonics() -> None:
     render(tensors, view, made, None, effects())["rgba"].sum().backward()
     assert sh.grad is not None
     assert float(sh.grad.abs().sum()) > 0
+
+
+@pytest.mark.parametrize("metallic", [0.0, 0.5, 1.0])
+def test_a_white_ball_under_a_white_sky_is_seen_nearly_not(metallic: float) -> None:
+    """The white furnace, through prefilter, lookups and pbr."""
+    view = views(32)
+    for roughness in (0.05, 0.3, 0.6, 1.0):
+        mesh = ball(roughness)
+        mesh.material.metallic = metallic
+        frame = render(
+            SceneTensors.from_meshes([mesh]), view, lights(torch.ones(SIZE, SIZE, 3)), None, effects()
+        )
+        covered = frame["rast"][..., 3] > 0
+        assert float(frame["color"][covered].min()) >= 0.97
+        assert float(frame["color"][covered].max()) <= 1.005

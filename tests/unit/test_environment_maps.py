@@ -62,7 +62,7 @@ def test_lighting_takes_its_harmonics_from_the_map() -> None:
     assert np.abs(light.sh[1:]).max() <= 2e-2
     tensors = LightTensors.from_lighting(light)
     assert tensors.environment is not None
-    assert tensors.environment.shape == (128, 128, 3)
+    assert tensors.environment.shape == (256, 256, 3)
     assert torch.allclose(tensors.environment, torch.ones(()))
 
 

@@ -1,7 +1,7 @@
 """Light from all around: an environment map, prefiltered for diffuse and glossy surfaces.
 
 The map (an equirectangular picture of the sky, or the scene's spherical harmonics) is kept as an
-octahedral one: the sphere folded into a square of 128 x 128 texels. For every level of roughness it
+octahedral one: the sphere folded into a square of 256 x 256 texels. For every level of roughness it
 is averaged by the GGX lobe around the mirror direction, with the view along the normal (the split
 sum). That average is a constant sparse matrix, so gradients reach every texel. A lookup is bilinear
 in the map and linear in roughness between two levels. The lobe of roughness 1 is the cosine, so the

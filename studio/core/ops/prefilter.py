@@ -217,7 +217,7 @@ def prefilter(environment: Tensor) -> Tensor:
     """All levels of a map, one after the other.
 
     Args:
-        environment: [128, 128, 3] octahedral radiance, any sign.
+        environment: [256, 256, 3] octahedral radiance, any sign.
     Returns:
         [sum of the levels' texels, 3]; sizes and roughness are in LEVELS.
     Gradients:
@@ -251,7 +251,7 @@ SOFT_CLAMP = 0.02
 
 
 def from_harmonics(sh: Tensor) -> Tensor:
-    """[128, 128, 3] map of an environment that is given by coefficients.
+    """[256, 256, 3] map of an environment that is given by coefficients.
 
     Where the polynomials go below zero they are clamped softly, as pbr does with its lookups.
 

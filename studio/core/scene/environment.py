@@ -14,7 +14,7 @@ import weakref
 
 import numpy as np
 
-OCTAHEDRAL_SIZE = 128
+OCTAHEDRAL_SIZE = 256
 """Pixels along each side of a scene's octahedral map."""
 
 _FINE = 1024
