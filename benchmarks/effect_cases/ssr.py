@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from studio.core.kernels import ssr as constants
+from studio.core.kernels import ssr_ray as constants
 from studio.core.ops.pyramid import pyramid
 from studio.core.ops.ssr import LEVELS, March, reflected_radiance
 
@@ -90,7 +90,7 @@ def _inverse(depth: Tensor, xy: Tensor) -> Tensor:
 
 
 class _Eager:
-    """The formula of kernels/ssr.py for one view, in tensors over the pixels that reflect."""
+    """The formula of kernels/ssr.py and ssr_ray.py for one view, in tensors over the pixels that reflect."""
 
     def __init__(self, how: March, far: Tensor, lens: Tensor, size: tuple[int, int]):
         self.how, self.far, self.lens = how, far, lens[0]

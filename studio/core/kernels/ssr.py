@@ -1,91 +1,28 @@
-"""Screen-space reflections: where the mirrored ray meets the depth buffer, and what it sees there.
-
-The ray of a pixel is a straight segment on the screen along which the inverse of its depth is
-linear. It is walked in equal steps against the nearest depth; a step from before a surface to
-behind it is a crossing, narrowed down by bisection and two Newton steps on
-
-    F = K(xy) - 1 / z,   K = bilinear inverse depth, which is exact on a plane.
-
-That search is discrete; it leaves one number, the ray's length. Everything else is a smooth
-function of it and of the buffers, and is computed by the functions here that the adjoint in
-ssr_adjoint.py also uses. Each reason for which a hit can be lost brings its weight to zero first.
-"""
+"""Screen-space reflections: what a ray sees where it meets a surface, and how much that counts."""
 
 from __future__ import annotations
 
 import warp as wp
 
+from studio.core.kernels.ssr_ray import (
+    AWAY_FADE,
+    GRAZING,
+    LOBE,
+    NEAR_FADE,
+    ROUGH_FADE,
+    Cell,
+    Options,
+    Ray,
+    Screen,
+    agreement,
+    cell_at,
+    fade,
+    march,
+    mirrored,
+    to_pixel,
+)
+
 wp.set_module_options({"enable_backward": False})
-
-START = wp.constant(0.5)
-"""Pixels from its own at which a ray begins: there it is in front of whatever it meets later."""
-NEAR_FADE = wp.constant(wp.vec2(1.0, 3.0))
-"""Pixels from its own over which a hit comes to count."""
-GRAZING = wp.constant(0.1)
-"""Cosine to the viewer from which a reflector counts in full."""
-AWAY_FADE = wp.constant(wp.vec2(0.2, 0.8))
-"""The ray's cosine to the camera's axis, towards the camera, over which its hits stop to count:
-it would meet the backs of things."""
-BEFORE_FAR = wp.constant(0.98)
-"""Part of the distance that stands for nothing at which rays end: nothing is not to be met."""
-ROUGH_FADE = wp.constant(0.75)
-"""Part of the greatest roughness from which reflections fade out."""
-LEAST_SLOPE = wp.constant(0.02)
-"""Depth that a ray gains on the surface it meets, per unit of length; less counts as this much."""
-LOBE = wp.constant(2.0)
-"""Radius that holds half of the GGX lobe at distance 1, in units of alpha: that of the normals is 1
-(tan^2 = alpha^2 u / (1 - u) at u = 1/2), and mirroring doubles angles."""
-
-
-@wp.struct
-class Screen:
-    """One view of the batch.
-
-    base is its first pixel; lens is P00, P11, P02, P12 of view_to_clip; far is the depth that
-    stands for nothing.
-    """
-
-    base: int
-    width: int
-    height: int
-    lens: wp.vec4
-    far: float
-
-
-@wp.struct
-class Options:
-    steps: int
-    bisections: int
-    levels: int
-    thickness: float
-    edge: float
-    roughness: float
-
-
-@wp.struct
-class Ray:
-    """p + t r in view space from pixel xy of depth d; v is the unit direction of view.
-
-    cosine is that between the surface's normal and the direction to the viewer.
-    """
-
-    xy: wp.vec2
-    d: float
-    v: wp.vec3
-    p: wp.vec3
-    r: wp.vec3
-    cosine: float
-
-
-@wp.struct
-class Cell:
-    """The four pixel centres around a point: where they are, their depths and weights."""
-
-    index: wp.vec4i
-    depth: wp.vec4
-    weight: wp.vec4
-    weight_x: wp.vec4
-    weight_y: wp.vec4
 
 
 @wp.struct
@@ -97,179 +34,29 @@ class Sample:
     y: wp.vec4
 
 
-@wp.func
-def fade(low: float, high: float, x: float) -> float:
-    """Smoothstep."""
-    t = wp.clamp((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+@wp.struct
+class Seen:
+    """Radiance and coverage between two levels: value, slopes by position and by level, where it is from."""
+
+    value: wp.vec4
+    x: wp.vec4
+    y: wp.vec4
+    by_level: wp.vec4
+    fine: int
+    rest: float
 
 
-@wp.func
-def fade_slope(low: float, high: float, x: float) -> float:
-    t = wp.clamp((x - low) / (high - low), 0.0, 1.0)
-    return 6.0 * t * (1.0 - t) / (high - low)
+@wp.struct
+class Weights:
+    """Why a hit counts less than 1, each on its own."""
 
-
-@wp.func
-def toward(s: Screen, xy: wp.vec2) -> wp.vec3:
-    """The point of depth 1 at a pixel position."""
-    x = (2.0 * xy[0] / float(s.width) - 1.0 + s.lens[2]) / s.lens[0]
-    y = (2.0 * xy[1] / float(s.height) - 1.0 + s.lens[3]) / s.lens[1]
-    return wp.vec3(x, y, -1.0)
-
-
-@wp.func
-def to_pixel(s: Screen, p: wp.vec3) -> wp.vec2:
-    x = s.lens[0] * p[0] / -p[2] - s.lens[2]
-    y = s.lens[1] * p[1] / -p[2] - s.lens[3]
-    return wp.vec2(0.5 * (x + 1.0) * float(s.width), 0.5 * (y + 1.0) * float(s.height))
-
-
-@wp.func
-def mirrored(s: Screen, xy: wp.vec2, d: float, normal: wp.vec3) -> Ray:
-    out = Ray()
-    out.xy = xy
-    out.d = d
-    a = toward(s, xy)
-    out.v = a / wp.length(a)
-    out.p = a * d
-    out.cosine = -wp.dot(out.v, normal)
-    out.r = out.v + 2.0 * out.cosine * normal
-    return out
-
-
-@wp.func
-def cell_at(s: Screen, depth: wp.array(dtype=float), xy: wp.vec2) -> Cell:
-    """The pixel centres around xy; those beyond the border are the border's."""
-    x = xy[0] - 0.5
-    y = xy[1] - 0.5
-    cx = wp.floor(x)
-    cy = wp.floor(y)
-    fx = x - cx
-    fy = y - cy
-    left = wp.clamp(int(cx), 0, s.width - 1)
-    right = wp.clamp(int(cx) + 1, 0, s.width - 1)
-    low = s.base + wp.clamp(int(cy), 0, s.height - 1) * s.width
-    high = s.base + wp.clamp(int(cy) + 1, 0, s.height - 1) * s.width
-    out = Cell()
-    out.index = wp.vec4i(low + left, low + right, high + left, high + right)
-    for i in range(4):
-        out.depth[i] = depth[out.index[i]]
-    out.weight = wp.vec4((1.0 - fx) * (1.0 - fy), fx * (1.0 - fy), (1.0 - fx) * fy, fx * fy)
-    out.weight_x = wp.vec4(fy - 1.0, 1.0 - fy, -fy, fy)
-    out.weight_y = wp.vec4(fx - 1.0, -fx, 1.0 - fx, fx)
-    return out
-
-
-@wp.func
-def inverse_depths(c: Cell) -> wp.vec4:
-    return wp.vec4(1.0 / c.depth[0], 1.0 / c.depth[1], 1.0 / c.depth[2], 1.0 / c.depth[3])
-
-
-@wp.func
-def behind(s: Screen, depth: wp.array(dtype=float), xy: wp.vec2, k: float) -> bool:
-    """Whether inverse depth k is at or behind the nearest pixel's surface."""
-    column = wp.clamp(int(xy[0]), 0, s.width - 1)
-    row = wp.clamp(int(xy[1]), 0, s.height - 1)
-    return depth[s.base + row * s.width + column] * k <= 1.0
-
-
-@wp.func
-def inside(at: float, step: float, size: float) -> float:
-    """The part of a step from `at` that ends within [0, size]."""
-    if step > 0.0:
-        return wp.min(1.0, (size - at) / step)
-    if step < 0.0:
-        return wp.min(1.0, -at / step)
-    return 1.0
-
-
-@wp.func
-def agreement(c: Cell, z: float, reach: float) -> float:
-    """How much of the cell is a surface at depth z, give or take `reach`."""
-    total = float(0.0)
-    for i in range(4):
-        total += c.weight[i] * (1.0 - fade(0.5, 1.0, wp.abs(c.depth[i] - z) / reach))
-    return total
-
-
-@wp.func
-def crossing(
-    s: Screen,
-    depth: wp.array(dtype=float),
-    xy: wp.vec2,
-    run: wp.vec2,
-    k: float,
-    dk: float,
-    lo: float,
-    hi: float,
-    bisections: int,
-    pixel: float,
-) -> float:
-    """Root of F between parts lo (before the surface) and hi (behind it) of the segment.
-
-    Args:
-        xy, run: the segment's begin and extent in pixels; k, dk: its inverse depth likewise.
-        pixel: one pixel as a part of the segment.
-    """
-    a = lo
-    b = hi
-    for _ in range(bisections):
-        u = 0.5 * (a + b)
-        c = cell_at(s, depth, xy + u * run)
-        if wp.dot(c.weight, inverse_depths(c)) >= k + u * dk:
-            b = u
-        else:
-            a = u
-    u = 0.5 * (a + b)
-    for _ in range(2):
-        c = cell_at(s, depth, xy + u * run)
-        inverse = inverse_depths(c)
-        value = wp.dot(c.weight, inverse) - k - u * dk
-        slope = wp.dot(c.weight_x, inverse) * run[0] + wp.dot(c.weight_y, inverse) * run[1] - dk
-        if slope * pixel > 1.0e-5 * k:
-            u -= wp.clamp(value / slope, -pixel, pixel)
-    return wp.clamp(u, 0.0, 1.0)
-
-
-@wp.func
-def march(s: Screen, o: Options, depth: wp.array(dtype=float), ray: Ray) -> float:
-    """Length of the ray where it first meets a surface; negative if it meets none."""
-    end = wp.max(BEFORE_FAR * s.far - ray.d, 0.0) / wp.max(-ray.r[2], 1.0e-6)
-    if ray.r[2] > 0.0:
-        end = 0.95 * ray.d / wp.max(ray.r[2], 1.0e-6)
-    end = wp.min(end, 1.0e3 * ray.d)
-    tip = ray.p + end * ray.r
-    k = 1.0 / ray.d
-    k_end = -1.0 / tip[2]
-    whole = to_pixel(s, tip) - ray.xy
-    part = wp.min(inside(ray.xy[0], whole[0], float(s.width)), inside(ray.xy[1], whole[1], float(s.height)))
-    run = whole * part
-    dk = (k_end - k) * part
-    length = wp.length(run)
-    if length < NEAR_FADE[0]:
-        return -1.0
-    count = wp.clamp(int(length), 1, o.steps)
-    first = START / length
-    step = (1.0 - first) / float(count)
-    u = float(first)
-    before = bool(True)
-    for _ in range(count):
-        u += step
-        here = k + u * dk
-        now = not behind(s, depth, ray.xy + u * run, here)
-        if before and not now:
-            # The nearest pixel may belong to the surface that the ray comes from.
-            c = cell_at(s, depth, ray.xy + u * run)
-            now = wp.dot(c.weight, inverse_depths(c)) < here
-        if before and not now:
-            at = crossing(s, depth, ray.xy, run, k, dk, u - step, u, o.bisections, 1.0 / length)
-            here = k + at * dk
-            c = cell_at(s, depth, ray.xy + at * run)
-            if agreement(c, 1.0 / here, o.thickness / here) > 0.0 and at * length > NEAR_FADE[0]:
-                return at * part * end * k_end / here
-        before = now
-    return -1.0
+    agree: float
+    border_x: float
+    border_y: float
+    near: float
+    facing: float
+    away: float
+    rough: float
 
 
 @wp.func
@@ -317,8 +104,71 @@ def lookup(
 
 
 @wp.func
+def look(
+    pyramid: wp.array(dtype=wp.vec4),
+    start: wp.array(dtype=int),
+    view: int,
+    s: Screen,
+    levels: int,
+    level: float,
+    xy: wp.vec2,
+) -> Seen:
+    """Trilinear value of the pyramid; by_level is 0 beyond the coarsest level."""
+    out = Seen()
+    kept = wp.min(level, float(levels - 1))
+    out.fine = wp.min(int(kept), levels - 2)
+    out.rest = kept - float(out.fine)
+    a = lookup(pyramid, start, view, s, out.fine, xy)
+    b = lookup(pyramid, start, view, s, out.fine + 1, xy)
+    out.value = (1.0 - out.rest) * a.value + out.rest * b.value
+    out.x = (1.0 - out.rest) * a.x + out.rest * b.x
+    out.y = (1.0 - out.rest) * a.y + out.rest * b.y
+    if kept == level:
+        out.by_level = b.value - a.value
+    return out
+
+
+@wp.func
 def edge_fade(o: Options, at: float, size: float) -> float:
     return fade(0.0, o.edge, wp.min(at, size - at) / size)
+
+
+@wp.func
+def weights_of(s: Screen, o: Options, ray: Ray, c: Cell, xy: wp.vec2, z: float, rough: float) -> Weights:
+    """Weights of a hit at pixel position xy in the cell c, at depth z."""
+    out = Weights()
+    out.agree = agreement(c, z, o.thickness * z)
+    out.border_x = edge_fade(o, xy[0], float(s.width))
+    out.border_y = edge_fade(o, xy[1], float(s.height))
+    out.near = fade(NEAR_FADE[0], NEAR_FADE[1], wp.length(xy - ray.xy))
+    out.facing = fade(0.0, GRAZING, ray.cosine)
+    out.away = 1.0 - fade(AWAY_FADE[0], AWAY_FADE[1], ray.r[2])
+    out.rough = 1.0 - fade(ROUGH_FADE * o.roughness, o.roughness, rough)
+    return out
+
+
+@wp.func
+def product(w: Weights) -> float:
+    return w.agree * w.border_x * w.border_y * w.near * w.facing * w.away * w.rough
+
+
+@wp.func
+def place_of(i: int, width: int, height: int, stride: int) -> wp.vec3i:
+    """(view, row, column) of ray i, there being one for every `stride` pixels in x and y."""
+    columns = (width + stride - 1) // stride
+    rows = (height + stride - 1) // stride
+    return wp.vec3i(i // (columns * rows), (i // columns) % rows * stride, i % columns * stride)
+
+
+@wp.func
+def screen_of(view: int, width: int, height: int, lens: wp.vec4, far: float) -> Screen:
+    s = Screen()
+    s.base = view * width * height
+    s.width = width
+    s.height = height
+    s.lens = lens
+    s.far = far
+    return s
 
 
 @wp.kernel
@@ -346,47 +196,28 @@ def reflect(
 ):
     """hit: length of the ray, 0 without one. out: weighted radiance and coverage."""
     i = begin + wp.tid()
-    columns = (width + stride - 1) // stride
-    rows = (height + stride - 1) // stride
-    view = i // (columns * rows)
-    row = (i // columns) % rows * stride
-    column = i % columns * stride
-    s = Screen()
-    s.base = view * width * height
-    s.width = width
-    s.height = height
-    s.lens = lens[view]
-    s.far = far[view]
-    pixel = s.base + row * width + column
-    d = depth[pixel]
-    if d < s.far and roughness[pixel] < roughness_limit:
+    at = place_of(i, width, height, stride)
+    view = at[0]
+    s = screen_of(view, width, height, lens[view], far[view])
+    pixel = s.base + at[1] * width + at[2]
+    rough = roughness[pixel]
+    if depth[pixel] < s.far and rough < roughness_limit:
         o = Options()
         o.steps = steps
         o.bisections = bisections
-        o.levels = levels
         o.thickness = thickness
         o.edge = edge
         o.roughness = roughness_limit
-        rough = roughness[pixel]
-        ray = mirrored(s, wp.vec2(float(column) + 0.5, float(row) + 0.5), d, to_view[view] * normal[pixel])
+        own = wp.vec2(float(at[2]) + 0.5, float(at[1]) + 0.5)
+        ray = mirrored(s, own, depth[pixel], to_view[view] * normal[pixel])
         if ray.cosine > 0.0 and ray.r[2] < AWAY_FADE[1]:
             t = march(s, o, depth, ray)
             if t > 0.0:
                 q = ray.p + t * ray.r
                 z = -q[2]
                 xy = to_pixel(s, q)
-                level = wp.min(level_of(rough * rough, t, z, s), float(levels - 1))
-                fine = wp.min(int(level), levels - 2)
-                rest = level - float(fine)
-                value = (1.0 - rest) * lookup(pyramid, start, view, s, fine, xy).value
-                if rest > 0.0:
-                    value += rest * lookup(pyramid, start, view, s, fine + 1, xy).value
-                weight = agreement(cell_at(s, depth, xy), z, thickness * z)
-                weight *= edge_fade(o, xy[0], float(width)) * edge_fade(o, xy[1], float(height))
-                weight *= fade(NEAR_FADE[0], NEAR_FADE[1], wp.length(xy - ray.xy))
-                weight *= fade(0.0, GRAZING, ray.cosine)
-                weight *= 1.0 - fade(AWAY_FADE[0], AWAY_FADE[1], ray.r[2])
-                weight *= 1.0 - fade(ROUGH_FADE * roughness_limit, roughness_limit, rough)
+                weight = product(weights_of(s, o, ray, cell_at(s, depth, xy), xy, z, rough))
                 if weight > 0.0:
+                    level = level_of(rough * rough, t, z, s)
                     hit[i] = t
-                    out[i] = weight * value
+                    out[i] = weight * look(pyramid, start, view, s, levels, level, xy).value

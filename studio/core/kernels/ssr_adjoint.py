@@ -9,6 +9,17 @@ from __future__ import annotations
 import warp as wp
 
 from studio.core.kernels.ssr import (
+    Seen,
+    Weights,
+    edge_fade,
+    level_of,
+    look,
+    place_of,
+    product,
+    screen_of,
+    weights_of,
+)
+from studio.core.kernels.ssr_ray import (
     AWAY_FADE,
     GRAZING,
     LEAST_SLOPE,
@@ -17,15 +28,12 @@ from studio.core.kernels.ssr import (
     ROUGH_FADE,
     Cell,
     Options,
+    Ray,
     Screen,
-    agreement,
     cell_at,
-    edge_fade,
     fade,
     fade_slope,
     inverse_depths,
-    level_of,
-    lookup,
     mirrored,
     to_pixel,
 )
@@ -35,12 +43,17 @@ wp.set_module_options({"enable_backward": False})
 
 @wp.struct
 class HitAdjoint:
-    """Gradients at the hit: its pixel position, its depth, the ray's length; and the roughness."""
+    """Gradients of the hit's pixel position and depth, the ray's length, and of what else counts.
+
+    cosine is that to the viewer, away the ray's along the camera's axis.
+    """
 
     xy: wp.vec2
     z: float
     t: float
     rough: float
+    cosine: float
+    away: float
 
 
 @wp.func
@@ -78,7 +91,7 @@ def spread(
 def edge_slope(o: Options, at: float, size: float) -> float:
     """Logarithmic slope of `edge_fade`, which is not zero here."""
     away = wp.min(at, size - at) / size
-    slope = fade_slope(0.0, o.edge, away) / (fade(0.0, o.edge, away) * size)
+    slope = fade_slope(0.0, o.edge, away) / (edge_fade(o, at, size) * size)
     if at > size - at:
         return -slope
     return slope
@@ -104,12 +117,72 @@ def agreement_adjoint(
 
 
 @wp.func
+def color_adjoint(seen: Seen, s: Screen, rough: float, t: float, z: float, g: wp.vec4) -> HitAdjoint:
+    """Through the pyramid's value for its gradient g: by position, and by the level
+
+    log2(1 + m^2) / 2, m = LOBE rough^2 t / z times the focal length.
+    """
+    out = HitAdjoint()
+    out.xy = wp.vec2(wp.dot(g, seen.x), wp.dot(g, seen.y))
+    per = LOBE * rough * 0.5 * s.lens[1] * float(s.height) / z
+    m = per * rough * t
+    g_m = wp.dot(g, seen.by_level) * m / ((1.0 + m * m) * 0.6931472)
+    out.rough = g_m * 2.0 * per * t
+    out.t = g_m * per * rough
+    out.z = -g_m * m / z
+    return out
+
+
+@wp.func
+def weights_adjoint(
+    w: Weights,
+    s: Screen,
+    o: Options,
+    ray: Ray,
+    c: Cell,
+    xy: wp.vec2,
+    z: float,
+    rough: float,
+    g: float,
+    out: HitAdjoint,
+    g_depth: wp.array(dtype=float),
+) -> HitAdjoint:
+    """Through the product of the weights, g being its gradient times itself."""
+    out = agreement_adjoint(c, z, o, g / w.agree, out, g_depth)
+    out.xy += g * wp.vec2(edge_slope(o, xy[0], float(s.width)), edge_slope(o, xy[1], float(s.height)))
+    run = xy - ray.xy
+    distance = wp.length(run)
+    out.xy += run * (g / w.near * fade_slope(NEAR_FADE[0], NEAR_FADE[1], distance) / distance)
+    out.cosine = g / w.facing * fade_slope(0.0, GRAZING, ray.cosine)
+    out.away = -g / w.away * fade_slope(AWAY_FADE[0], AWAY_FADE[1], ray.r[2])
+    out.rough -= g / w.rough * fade_slope(ROUGH_FADE * o.roughness, o.roughness, rough)
+    return out
+
+
+@wp.func
 def position_adjoint(s: Screen, q: wp.vec3, g: wp.vec2, g_z: float) -> wp.vec3:
     """Gradient at the point q of gradients at its pixel position and its depth."""
     z = -q[2]
     gx = 0.5 * float(s.width) * s.lens[0] * g[0] / z
     gy = 0.5 * float(s.height) * s.lens[1] * g[1] / z
     return wp.vec3(gx, gy, (gx * q[0] + gy * q[1]) / z - g_z)
+
+
+@wp.func
+def point_adjoint(
+    s: Screen, ray: Ray, c: Cell, q: wp.vec3, h: HitAdjoint, g_depth: wp.array(dtype=float)
+) -> wp.vec3:
+    """Gradient of the hit as a point p + t r, that of t carried on to the point and to the depths met."""
+    z = -q[2]
+    g = position_adjoint(s, q, h.xy, h.z)
+    g_t = h.t + wp.dot(g, ray.r)
+    inverse = inverse_depths(c)
+    slope = wp.vec2(wp.dot(c.weight_x, inverse), wp.dot(c.weight_y, inverse))
+    g_f = position_adjoint(s, q, slope, 1.0 / (z * z))
+    dt = g_t / wp.max(wp.dot(g_f, ray.r), LEAST_SLOPE / (z * z))
+    for i in range(4):
+        wp.atomic_add(g_depth, c.index[i], dt * c.weight[i] * inverse[i] * inverse[i])
+    return g - dt * g_f
 
 
 @wp.kernel
@@ -141,84 +214,32 @@ def reflect_backward(
     t = hit[i]
     g = g_out[i]
     if t > 0.0 and wp.dot(g, g) > 0.0:
-        columns = (width + stride - 1) // stride
-        rows = (height + stride - 1) // stride
-        view = i // (columns * rows)
-        row = (i // columns) % rows * stride
-        column = i % columns * stride
-        s = Screen()
-        s.base = view * width * height
-        s.width = width
-        s.height = height
-        s.lens = lens[view]
-        s.far = far[view]
+        at = place_of(i, width, height, stride)
+        view = at[0]
+        s = screen_of(view, width, height, lens[view], far[view])
         o = Options()
         o.thickness = thickness
         o.edge = edge
-        pixel = s.base + row * width + column
+        o.roughness = roughness_limit
+        pixel = s.base + at[1] * width + at[2]
         rough = roughness[pixel]
         n = to_view[view] * normal[pixel]
-        ray = mirrored(s, wp.vec2(float(column) + 0.5, float(row) + 0.5), depth[pixel], n)
+        ray = mirrored(s, wp.vec2(float(at[2]) + 0.5, float(at[1]) + 0.5), depth[pixel], n)
         q = ray.p + t * ray.r
         z = -q[2]
         xy = to_pixel(s, q)
         c = cell_at(s, depth, xy)
-
-        agree = agreement(c, z, thickness * z)
-        away = 1.0 - fade(AWAY_FADE[0], AWAY_FADE[1], ray.r[2])
-        facing = fade(0.0, GRAZING, ray.cosine)
-        rest_rough = 1.0 - fade(ROUGH_FADE * roughness_limit, roughness_limit, rough)
-        distance = wp.length(xy - ray.xy)
-        near = fade(NEAR_FADE[0], NEAR_FADE[1], distance)
-        weight = agree * edge_fade(o, xy[0], float(width)) * edge_fade(o, xy[1], float(height))
-        weight *= near * facing * away * rest_rough
-
-        level = level_of(rough * rough, t, z, s)
-        free = level < float(levels - 1)
-        level = wp.min(level, float(levels - 1))
-        fine = wp.min(int(level), levels - 2)
-        rest = level - float(fine)
-        below = lookup(pyramid, start, view, s, fine, xy)
-        above = lookup(pyramid, start, view, s, fine + 1, xy)
-        value = (1.0 - rest) * below.value + rest * above.value
-        spread((1.0 - rest) * weight * g, view, s, fine, xy, start, g_pyramid)
-        if rest > 0.0:
-            spread(rest * weight * g, view, s, fine + 1, xy, start, g_pyramid)
-
-        h = HitAdjoint()
-        gx = (1.0 - rest) * below.x + rest * above.x
-        gy = (1.0 - rest) * below.y + rest * above.y
-        h.xy = weight * wp.vec2(wp.dot(g, gx), wp.dot(g, gy))
-        if free:
-            # level = log2(1 + m^2) / 2, m = lobe * rough^2 * t / z
-            per = LOBE * rough * 0.5 * s.lens[1] * float(height) / z
-            m = per * rough * t
-            g_m = weight * wp.dot(g, above.value - below.value) * m / ((1.0 + m * m) * 0.6931472)
-            h.rough = g_m * 2.0 * per * t
-            h.t = g_m * per * rough
-            h.z = -g_m * m / z
-
-        g_log = wp.dot(g, value) * weight
-        h = agreement_adjoint(c, z, o, g_log / agree, h, g_depth)
-        h.xy += g_log * wp.vec2(edge_slope(o, xy[0], float(width)), edge_slope(o, xy[1], float(height)))
-        h.xy += (xy - ray.xy) * (g_log / near * fade_slope(NEAR_FADE[0], NEAR_FADE[1], distance) / distance)
-        g_cosine = g_log / facing * fade_slope(0.0, GRAZING, ray.cosine)
-        g_away = -g_log / away * fade_slope(AWAY_FADE[0], AWAY_FADE[1], ray.r[2])
-        h.rough -= g_log / rest_rough * fade_slope(ROUGH_FADE * roughness_limit, roughness_limit, rough)
-
-        g_q = position_adjoint(s, q, h.xy, h.z)
-        g_t = h.t + wp.dot(g_q, ray.r)
-        inverse = inverse_depths(c)
-        slope = wp.vec2(wp.dot(c.weight_x, inverse), wp.dot(c.weight_y, inverse))
-        g_f = position_adjoint(s, q, slope, 1.0 / (z * z))  # of F at the hit, as a point in space
-        f_t = wp.max(wp.dot(g_f, ray.r), LEAST_SLOPE / (z * z))
-        g_f *= -g_t / f_t
-        for j in range(4):
-            share = g_t / f_t * c.weight[j] * inverse[j] * inverse[j]
-            wp.atomic_add(g_depth, c.index[j], share)
-        g_p = g_q + g_f
+        w = weights_of(s, o, ray, c, xy, z, rough)
+        weight = product(w)
+        seen = look(pyramid, start, view, s, levels, level_of(rough * rough, t, z, s), xy)
+        spread((1.0 - seen.rest) * weight * g, view, s, seen.fine, xy, start, g_pyramid)
+        if seen.rest > 0.0:
+            spread(seen.rest * weight * g, view, s, seen.fine + 1, xy, start, g_pyramid)
+        h = color_adjoint(seen, s, rough, t, z, weight * g)
+        h = weights_adjoint(w, s, o, ray, c, xy, z, rough, wp.dot(g, seen.value) * weight, h, g_depth)
+        g_p = point_adjoint(s, ray, c, q, h, g_depth)
         wp.atomic_add(g_depth, pixel, wp.dot(g_p, ray.p) / ray.d)
-        g_r = t * g_p + wp.vec3(0.0, 0.0, g_away)
-        g_n = 2.0 * ray.cosine * g_r - (2.0 * wp.dot(n, g_r) + g_cosine) * ray.v
+        g_r = t * g_p + wp.vec3(0.0, 0.0, h.away)
+        g_n = 2.0 * ray.cosine * g_r - (2.0 * wp.dot(n, g_r) + h.cosine) * ray.v
         g_normal[pixel] = wp.transpose(to_view[view]) * g_n
         g_roughness[pixel] = h.rough

@@ -1,4 +1,4 @@
-// Rays in the depth buffer; the twin of studio/core/kernels/ssr.py, names and numbers alike.
+// Rays in the depth buffer; the twin of studio/core/kernels/ssr_ray.py, names and numbers alike.
 // Needs common/frame.glsl.
 const float START = 0.5;                   // pixels
 const vec2 NEAR_FADE = vec2(1.0, 3.0);     // pixels
