@@ -79,6 +79,39 @@ def test_compile_errors_name_file_and_line(shaders):
         programs.release()
 
 
+def test_uniforms_of_every_kind_are_set_from_arrays(shaders):
+    need("gl")
+    from studio.gl.context import headless_context
+    from studio.gl.resources import Resources
+
+    (shaders / "x.frag").write_text(
+        "uniform float u_f; uniform float u_fs[3]; uniform vec3 u_v; uniform vec2 u_vs[2]; uniform int u_i;\n"
+        "uniform mat4 u_m; uniform mat4 u_ms[2]; out vec4 f;\n"
+        "void main() { f = (u_m + u_ms[0] + u_ms[1]) * vec4(u_v * u_f, u_fs[0] + u_fs[1] + u_fs[2]\n"
+        "+ float(u_i)) + vec4(u_vs[0], u_vs[1]); }\n"
+    )
+    matrix = np.arange(16.0).reshape(4, 4)
+    with headless_context() as context:
+        resources = Resources(context)
+        program = ProgramCache(resources, shaders).get("full.vert", "x.frag")
+        for name, value in (
+            *(("u_f", 2), ("u_fs", [1.0, 2.0]), ("u_v", (1, 2, 3)), ("u_vs", np.ones((4, 2)))),
+            *(("u_i", 7.0), ("u_m", matrix), ("u_ms", [matrix, 2 * matrix]), ("u_absent", 1)),
+        ):
+            program.set_any(name, value)
+        got = program.glo
+        assert (got["u_f"].value, got["u_i"].value, got["u_v"].value) == (2.0, 7, (1.0, 2.0, 3.0))
+        assert got["u_fs"].value == [1.0, 2.0, 0.0]  # what is not given is zero
+        assert got["u_vs"].value == [(1.0, 1.0), (1.0, 1.0)]
+        assert got["u_m"].value == tuple(matrix.T.ravel())  # columns
+        assert got["u_ms"].value[1] == tuple(2 * matrix.T.ravel())
+        for name, value in (("u_v", (1, 2)), ("u_f", (1, 2)), ("u_m", np.eye(3))):
+            with pytest.raises(WorkError, match=name):
+                program.set_any(name, value)
+        program.release()
+        resources.release_all()
+
+
 @pytest.mark.parametrize("name", sorted(COLORMAPS))
 def test_colormap_polynomials_follow_matplotlib(name):
     """0.045: the error of a polynomial of degree 6, largest at the dark end of inferno."""
