@@ -67,3 +67,26 @@ def _refined(ctx: Any, app: Any, full: int) -> None:
     drawn = gl.frames_drawn
     ctx.yield_(5)
     assert gl.frames_drawn == drawn, "nothing is drawn while nothing changes"
+
+
+def test_the_rate_holds_while_a_slider_is_dragged() -> None:
+    app = make_app()
+    widths: list[int] = []
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        app.viewport.governor.scale = 0.5
+        app.viewport.governor.target = 0.0
+        ctx.window_focus("//Effects")
+        ctx.yield_(3)
+        wait(ctx, lambda: app.viewport.gl.settled, "the picture is finished")
+        full = app.viewport.pixels[0]
+        app.on_frame = lambda: widths.append(app.viewport.gl.read_image().shape[1])
+        ctx.mouse_move("//Effects/pbr/##light_exposure")
+        ctx.mouse_drag_with_delta((40, 0))
+        assert app.state.document.effects["pbr"]["light_exposure"] > 0
+        assert min(widths) < 0.6 * full
+        wait(ctx, lambda: app.viewport.gl.settled and widths[-1] == full, "all pixels are back")
+        app.on_frame = None
+
+    drive(app, script)

@@ -12,7 +12,7 @@ from studio.ui import autopanel
 from studio.ui import widgets as w
 from studio.ui.commands import Path
 from studio.ui.state import AppState, EffectSet
-from studio.ui.theme import Icon, px
+from studio.ui.theme import Icon, px, roles
 
 SETS = (("a", "A", "The effects of the picture"), ("b", "B", "The effects that it is compared with"))
 
@@ -36,7 +36,7 @@ def draw(state: AppState, effects: dict[str, Effect]) -> None:
                 verb = "Enable" if on else "Disable"
                 state.set((*path, "enabled", name), on, f"{verb} {title_of(effect).lower()}")
             if enabled and name in skipped:
-                w.wrapped(f"Left out: {skipped[name]}.")
+                w.wrapped(f"Left out: {skipped[name]}.", roles().muted)
             imgui.begin_disabled(not enabled)
             autopanel.draw(state, shown.effects[name], (*path, "effects", name))
             imgui.end_disabled()

@@ -64,8 +64,10 @@ class ViewportPanel:
         """Bring the renderer up to date; `changes` are the document's paths that changed."""
         state = self.state
         parts = {path[0] for path in changes}
-        if parts & {"scene", "effects", "enabled", "other"}:
+        if any(path[0] == "enabled" or path in (("scene",), ("other",)) for path in changes):
             self.governor.reset()
+        if parts & {"scene", "effects", "other"} and imgui.is_any_mouse_down():
+            self._moved = time.monotonic()  # a slider is dragged: as good as a moving camera
         if "scene" in parts:
             self._sync_scene(changes)
         if fresh_snapshot or ("scene" in parts and state.run.override is not None):
