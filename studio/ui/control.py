@@ -83,14 +83,18 @@ class Controller:
         """Have the kernels ready before Start is pressed; a moment unless nothing is cached."""
 
         def work(job: Job) -> None:
+            import torch
+
             from studio.core.device import pick_device
             from studio.core.kernels import launcher, warp_modules
+            from studio.core.ops.prefilter import make_filters
 
             launcher.preload(
                 warp_modules(),
                 lambda done, total, name: job.progress(done / total, name),
                 pick_device(self.state.device),
             )
+            make_filters(torch.device("cpu"))  # or the sky would make the first frame wait
 
         self.state.jobs.start("Compiling kernels", work, lambda _: None)
 

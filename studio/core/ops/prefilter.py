@@ -213,6 +213,12 @@ def _halved(texels: Tensor, size: int) -> Tensor:
     return (four * _shares(size, texels.device)).sum(2).view(-1, 3)
 
 
+def make_filters(device: torch.device) -> None:
+    """Make the matrices, which takes a second, so that `prefilter` finds them."""
+    for roughness, side in LEVELS[1:]:
+        _filter(side, side, roughness**2, device)
+
+
 def prefilter(environment: Tensor) -> Tensor:
     """All levels of a map, one after the other.
 
