@@ -91,14 +91,15 @@ uniform sampler2D u_down;
 uniform float u_strength;
 uniform float u_translucency;
 
-#ifdef HAS_THICKNESS
+#if defined(HAS_THICKNESS) && defined(HAS_SHADOW)
 uniform sampler2D u_thickness;  // component i: how far light i has gone below the surface
+uniform sampler2D u_shadow;     // component i: how much of it arrives without
 
 // Light that comes through from behind (Jimenez et al. 2010).
 vec3 through(ivec2 at) {
     vec3 n = mat3(u_world_to_light) * texelFetch(u_gbuffer_normal, at, 0).xyz;
     vec3 p = (u_world_to_light * vec4(texelFetch(u_gbuffer_position, at, 0).xyz, 1.0)).xyz;
-    vec4 thickness = texelFetch(u_thickness, at, 0);
+    vec4 thickness = texelFetch(u_thickness, at, 0), hidden = 1.0 - texelFetch(u_shadow, at, 0);
     vec3 sum = vec3(0.0);
     for (int i = 0; i < u_light_count; i++) {
         int kind = u_light_kind[i];
@@ -114,7 +115,7 @@ vec3 through(ivec2 at) {
         }
         if (kind == 3) share *= 4.0 * shape.z * shape.w * max(cosine, 0.0) / 3.14159265;
         float wrapped = clamp(0.3 - dot(n, l), 0.0, 1.0);
-        sum += exp(-thickness[i] / u_distance) * u_light_radiance[i] * (share * wrapped);
+        sum += exp(-thickness[i] / u_distance) * u_light_radiance[i] * (share * wrapped * hidden[i]);
     }
     return sum;
 }
@@ -132,7 +133,7 @@ void main() {
         vec3 light = texelFetch(u_down, p, 0).rgb;
 #endif
         vec3 change = after(albedo) * light - albedo * texelFetch(u_irradiance, p, 0).rgb;
-#ifdef HAS_THICKNESS
+#if defined(HAS_THICKNESS) && defined(HAS_SHADOW)
         change += u_translucency * albedo * through(p);
 #endif
         color += u_strength * subsurface * change;

@@ -59,6 +59,37 @@ def test_both_renderers_scatter_alike(bust: Scene) -> None:
         assert error.max() <= 1e-2
 
 
+def test_light_comes_through_the_ear(bust: Scene) -> None:
+    """With shadows, in both renderers: thin parts glow red, thick and lit ones do not."""
+    need("gl")
+    from studio.gl.context import headless_context
+    from studio.gl.viewport import Viewport
+
+    camera = bust.cameras[0].resized(200, 200)
+    pictures = []
+    for amount in (0.0, 3.0):
+        chosen = effects(translucency=amount)
+        chosen["shadows"] = ParamSet("shadows", get("shadows").params)
+        pictures.append(render_channels(bust, camera, chosen, ("depth", "part")))
+    added = (pictures[1]["rgba"] - pictures[0]["rgba"])[..., :3]
+    assert added.min() > -1e-6
+    glowing = added[..., 0] > 0.05
+    assert 20 < glowing.sum() < 0.05 * (pictures[0]["part"] == 1).sum()
+    assert added[glowing][:, 0].mean() > 2 * added[glowing][:, 2].mean()
+    with headless_context() as context:
+        viewport = Viewport(context)
+        viewport.set_scene(bust)
+        viewport.set_effects(chosen)
+        theirs = viewport.render_offline(camera, samples=1)
+        viewport.release()
+    part, depth = pictures[1]["part"][..., 0], pictures[1]["depth"][..., 0]
+    jump = ndimage.maximum_filter(depth, 5) - ndimage.minimum_filter(depth, 5)
+    inside = ndimage.binary_erosion(part == 1, iterations=3) & (jump < 0.1)
+    error = np.abs(theirs - pictures[1]["rgba"])[..., :3][inside]
+    assert inside.sum() > 5000
+    assert error.mean() <= 1e-4
+
+
 def test_skin_bleeds_red_into_the_shade(bust: Scene) -> None:
     """The change is there, is red more than blue, and leaves the mean as it is."""
     camera = bust.cameras[0]
@@ -115,7 +146,15 @@ def behind(thickness: Tensor, light: Light, distance: Tensor) -> Tensor:
     tables = (lights.kind, lights.vector, lights.radiance, lights.axis, lights.shape)
     depth = torch.full((n, height, width, 1), 3.0)
     return translucency(
-        thickness, depth, normal, torch.tensor([[1.0, 1.0, 0.0, 0.0]]), eye, eye, *tables, distance
+        thickness,
+        torch.zeros_like(thickness),
+        depth,
+        normal,
+        torch.tensor([[1.0, 1.0, 0.0, 0.0]]),
+        eye,
+        eye,
+        *tables,
+        distance,
     )
 
 

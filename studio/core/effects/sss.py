@@ -8,9 +8,10 @@ blur too, as measured skin does.
 
 Where light comes through a thin part from behind (translucency), it adds for every light
 
-    exp(-thickness / distance) radiance saturate(0.3 - n . l) albedo
+    (1 - shadow) exp(-thickness / distance) radiance saturate(0.3 - n . l) albedo
 
 with the thickness that shadows measures along the light's rays; without shadows there is none.
+Only light that does not arrive directly counts, or the wrapped cosine would brighten lit surfaces.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def _through(frame: Frame, distance: Tensor) -> Tensor:
     lights, to_light = frame.lights, frame.world_to_light()
     return translucency(
         frame["thickness"],
+        frame["shadow"],
         frame["depth"],
         frame["normal"],
         frame.lens(),
@@ -61,7 +63,8 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     """Colour with scattered diffuse light.
 
     Args:
-        frame: with color, irradiance, diffuse_albedo, depth, normal, subsurface; it takes thickness.
+        frame: with color, irradiance, diffuse_albedo, depth, normal, subsurface; it takes
+            thickness and shadow.
     Returns:
         color: [N, H, W, 3] linear.
     Gradients:
@@ -86,7 +89,7 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
         *_taps(frame, distance, 2 if half else 1),
         params["split"],
     )
-    if frame.has("thickness"):
+    if frame.has("thickness") and frame.has("shadow"):
         through = _through(frame, distance)
         out = out + strength * weight * subsurface * frame["diffuse_albedo"] * through
     return {"color": out}
@@ -107,7 +110,7 @@ EFFECT = Effect(
     stage="screen",
     reads=("color", "irradiance", "diffuse_albedo", "depth", "normal", "subsurface"),
     writes=("color",),
-    takes=("thickness",),
+    takes=("thickness", "shadow"),
     params=(
         Param(
             "distance",

@@ -245,6 +245,7 @@ def _parts(albedo: Tensor, split: str) -> tuple[Tensor, Tensor]:
 
 def translucency(
     thickness: Tensor,
+    shadow: Tensor,
     depth: Tensor,
     normal: Tensor,
     lens: Tensor,
@@ -261,6 +262,7 @@ def translucency(
 
     Args:
         thickness: [N, H, W, 4] world distance that light i has gone below the surface.
+        shadow: [N, H, W, 4] how much of light i arrives without going below it.
         depth, normal: [N, H, W, 1] along -Z and [N, H, W, 3] world unit.
         lens: [N, 4] of view_to_clip, see Frame.lens.
         view_to_light, world_to_light: [N, 4, 4] rigid, into the space the lights live in.
@@ -268,12 +270,12 @@ def translucency(
             counts as a point in its middle.
         distance: [3] world units, per channel.
     Returns:
-        [N, H, W, 3] sum of exp(-thickness / distance) radiance saturate(0.3 - n . l).
+        [N, H, W, 3] sum of (1 - shadow) exp(-thickness / distance) radiance saturate(0.3 - n . l).
     Gradients:
         To: all but lens, matrices and kind.
     Reference:
         Jimenez, Whelan, Sundstedt and Gutierrez 2010, "Real-Time Realistic Skin Translucency", with
-        one exponential for their sum of Gaussians.
+        one exponential for their sum of Gaussians, and only of light that does not arrive directly.
     """
     n, height, width, _ = depth.shape
     x = (2 * torch.arange(width, device=depth.device) + 1) / width - 1
@@ -297,5 +299,6 @@ def translucency(
         if number == AREA:
             share = share * cosine.clamp(min=0) * (4 / math.pi * shape[i, 2] * shape[i, 3])
         wrapped = (0.3 - (normal * direction).sum(dim=-1, keepdim=True)).clamp(0, 1)
-        total = total + torch.exp(-thickness[..., i : i + 1] / distance) * radiance[i] * (share * wrapped)
+        share = share * wrapped * (1 - shadow[..., i : i + 1])
+        total = total + torch.exp(-thickness[..., i : i + 1] / distance) * radiance[i] * share
     return total
