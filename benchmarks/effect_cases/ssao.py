@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from studio.core.ops.halves import DEPTH_SCALE, NORMAL_FLOOR, spread, take_half
 from studio.core.ops.ssao import ambient_occlusion, rotations, sample_offsets
 
 SIZE = 512
@@ -118,6 +119,28 @@ def eager(
     return torch.where(covered, out, torch.ones_like(out))[..., None]
 
 
+def eager_spread(low: Tensor, soft_depth: Tensor, normal: Tensor) -> Tensor:
+    """`spread` of the same arguments."""
+    height, width = soft_depth.shape[1:3]
+    total = weights = torch.zeros_like(soft_depth)
+    rows = torch.arange(height, device=low.device)
+    columns = torch.arange(width, device=low.device)
+    for right in (0, 1):
+        for up in (0, 1):
+            i, j = rows // 2 + up, columns // 2 + right
+            # The second neighbour counts for odd pixels only, and where there is one.
+            inside = ((up == 0) | ((rows & 1 == 1) & (i < low.shape[1])))[:, None]
+            inside = inside & ((right == 0) | ((columns & 1 == 1) & (j < low.shape[2])))
+            i, j = i.clamp(max=low.shape[1] - 1)[:, None], j.clamp(max=low.shape[2] - 1)
+            z, n = take_half(soft_depth)[:, i, j], take_half(normal)[:, i, j]
+            near = 1.0 / (1.0 + ((z - soft_depth) / (DEPTH_SCALE * soft_depth)) ** 2)
+            same = NORMAL_FLOOR + (n * normal).sum(dim=3, keepdim=True).clamp(min=0.0) ** 4
+            weight = inside[..., None] * near * same
+            total = total + weight * low[:, i, j]
+            weights = weights + weight
+    return total / weights
+
+
 def surface(height: int, width: int) -> dict[str, Any]:
     """Hills that fill the picture, as arguments of `ambient_occlusion`; without silhouettes."""
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
@@ -142,15 +165,19 @@ def case(half: bool = False) -> tuple[Callable[[], None], Callable[[], None], Ca
     leaves = {name: inputs[name].requires_grad_() for name in moved}
     edge = inputs["soft_depth"].detach()
 
+    def picture(occlusion: Callable[..., Tensor], full: Callable[..., Tensor], **more: Any) -> Tensor:
+        out = occlusion(**inputs, **more, half=half)
+        return full(out, inputs["soft_depth"], inputs["normal"]) if half else out
+
     def forward() -> None:
         with torch.no_grad():
-            ambient_occlusion(edge_depth=edge, **inputs, half=half)
+            picture(ambient_occlusion, spread, edge_depth=edge)
 
     def both() -> None:
-        out = ambient_occlusion(edge_depth=edge, **inputs, half=half)
+        out = picture(ambient_occlusion, spread, edge_depth=edge)
         torch.autograd.grad(out.sum(), list(leaves.values()))
 
     def plain() -> None:
-        torch.autograd.grad(eager(**inputs, half=half).sum(), list(leaves.values()))
+        torch.autograd.grad(picture(eager, eager_spread).sum(), list(leaves.values()))
 
     return forward, both, plain

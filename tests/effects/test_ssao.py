@@ -106,7 +106,8 @@ def moving(half: bool, size: int, offsets: int) -> tuple[np.ndarray, np.ndarray]
     """Derivatives to the ball's motion by adjoint and by wide differences, mean over offsets."""
     tensors = ball_over_floor()
     y, x = torch.meshgrid(torch.linspace(-1, 1, size), torch.linspace(-1, 1, size), indexing="ij")
-    weight = 1.0 + 0.8 * torch.sin(2.2 * x + 0.7) * torch.cos(1.5 * y)  # or x would cancel out
+    # As a photo would that shows the ball further to one side: over the whole picture a shift cancels.
+    weight = torch.sigmoid(5.0 * x) * torch.sigmoid(-5.0 * y)
 
     def loss(by: Tensor, offset: tuple[float, float]) -> Tensor:
         frame = seen(moved_ball(tensors, by), size, offset, half_resolution=half)
@@ -127,15 +128,15 @@ def moving(half: bool, size: int, offsets: int) -> tuple[np.ndarray, np.ndarray]
 
 
 def test_a_moving_occluder() -> None:
-    exact, numeric = moving(half=False, size=64, offsets=4)
+    exact, numeric = moving(half=False, size=128, offsets=4)
     assert (np.abs(exact - numeric) <= 0.3 * np.abs(numeric)).all(), (exact, numeric)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("half", [False, True], ids=["full", "half"])
-def test_a_moving_occluder_finely(half: bool) -> None:
-    exact, numeric = moving(half, size=128, offsets=8)
-    assert (np.abs(exact - numeric) <= 0.3 * np.abs(numeric)).all(), (exact, numeric)
+@pytest.mark.parametrize(("half", "tolerance"), [(False, 0.2), (True, 0.3)], ids=["full", "half"])
+def test_a_moving_occluder_finely(half: bool, tolerance: float) -> None:
+    exact, numeric = moving(half, size=192, offsets=4)
+    assert (np.abs(exact - numeric) <= tolerance * np.abs(numeric)).all(), (exact, numeric)
 
 
 def recovered(name: str, truth: float, start: float, steps: int = 120) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from benchmarks.effect_cases.ssao import eager_spread
 from studio.core.ops.halves import spread, take_half
 from tests.grad.test_effects import agree
 
@@ -31,6 +32,12 @@ def test_nothing_crosses_a_step_in_depth() -> None:
     full = spread(low, depth, normal)
     expected = (torch.arange(20) >= 10).float()
     assert float((full[0, ..., 0] - expected).abs().max()) < 2e-3
+
+
+def test_it_is_what_plain_torch_says() -> None:
+    depth, normal = surface(21, 33, step=0.5)
+    low = torch.rand(1, 11, 17, 3)
+    assert torch.allclose(spread(low, depth, normal), eager_spread(low, depth, normal), atol=1e-6)
 
 
 def test_gradients() -> None:

@@ -61,6 +61,7 @@ def occlude_adjoint_run(
     offsets: wp.array(dtype=wp.vec3),
     rotation: wp.array(dtype=wp.vec2),
     jump: wp.array3d(dtype=float),
+    behind: wp.array3d(dtype=float),
     busy: wp.array3d(dtype=wp.uint8),
     grad: wp.array3d(dtype=float),
     g_surface: wp.array4d(dtype=float),
@@ -83,6 +84,7 @@ def occlude_adjoint(
     offsets: wp.array(dtype=wp.vec3),
     rotation: wp.array(dtype=wp.vec2),
     jump: wp.array3d(dtype=float),
+    behind: wp.array3d(dtype=float),
     busy: wp.array3d(dtype=wp.uint8),
     grad: wp.array3d(dtype=float),
     g_surface: wp.array4d(dtype=float),
@@ -93,6 +95,7 @@ def occlude_adjoint(
 
     Args:
         jump: depth across the silhouette minus own depth, 0 where there is none.
+        behind: the depth across the silhouette where there is a jump.
         busy: 1 where any of the four texels from here to the upper right has a jump.
     """
     first = (begin + wp.tid()) * run
@@ -109,6 +112,7 @@ def occlude_adjoint(
         offsets,
         rotation,
         jump,
+        behind,
         busy,
         grad,
         g_surface,

@@ -153,6 +153,7 @@ OCCLUDE_ADJOINT = (
     const float* G = (const float*)grad.data + (size_t)image * plane + (size_t)row * w + column;
     float* g_nx = (float*)g_surface.data + start;
     const float* J = (const float*)jump.data + (size_t)image * full_h * full_w;
+    const float* other = (const float*)behind.data + (size_t)image * full_h * full_w;
     const unsigned char* B = (const unsigned char*)busy.data + (size_t)image * full_h * full_w;
     float* GZ = (float*)g_soft.data + (size_t)image * full_h * full_w;
     float g[BLOCK], gd[BLOCK], gx[BLOCK], gy[BLOCK], gz[BLOCK], g_hit[BLOCK], gr[BLOCK];
@@ -224,8 +225,9 @@ OCCLUDE_ADJOINT = (
                     continue;
                 }
                 if (step_to != 0.0f) {
-                    const float other = hit + share[m] * (least(own + step_to, limit) - z[m]);
-                    add = g[n] * (occlusion(at[n], other, d[n]) - occlusion(at[n], hit, d[n])) / step_to;
+                    const float switched = hit + share[m] * (least(other[texel[m]], limit) - z[m]);
+                    const float f = occlusion(at[n], switched, d[n]) - occlusion(at[n], hit, d[n]);
+                    add = g[n] * f / step_to;
                 }
                 if (add != 0.0f) wp::atomic_add(GZ + texel[m], add);
             }

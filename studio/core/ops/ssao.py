@@ -96,9 +96,30 @@ class _Occlusion(torch.autograd.Function):
         inputs = [*ctx.near, jump, grad, *sums[:2], g_soft, *sums[2:]]
         launcher.launch(ssao.blur_adjoint, ctx.count, inputs, device, limit=ctx.limits[1])
         scattered = [g_surface, launcher.Scatter(g_soft), launcher.Scatter(g_radius)]
-        inputs = [*ctx.taps, jump, busy, g_occlusion, *scattered]
+        inputs = [*ctx.taps, jump, _across(soft, edge), busy, g_occlusion, *scattered]
         launcher.launch(ssao.occlude_adjoint, ctx.count, inputs, device, limit=ctx.limits[0])
         return g_surface, g_soft, g_radius, g_strength, None, None, None
+
+
+def _across(soft: Tensor, edge: Tensor) -> Tensor:
+    """[N, H, W] what pixels at a silhouette would see of the nearer surface if it reached them.
+
+    `edge` has that surface's depth a pixel further in. A rounded one has turned away since then, so
+    the slope from there to the next pixel is followed outwards.
+    """
+    out = edge.clone()
+    height, width = soft.shape[1:]
+    view, row, column = torch.nonzero(edge < soft, as_tuple=True)
+    own, near = soft[view, row, column], edge[view, row, column]
+    for down, right in ((0, 1), (0, -1), (1, 0), (-1, 0)):
+        rows, columns = row + 2 * down, column + 2 * right
+        inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        rows, columns = rows.clamp(0, height - 1), columns.clamp(0, width - 1)
+        source = soft[view, (row + down).clamp(0, height - 1), (column + right).clamp(0, width - 1)]
+        further = 2.0 * near - soft[view, rows, columns]
+        use = inside & (source == near) & (further > near) & (further < own)
+        out[view[use], row[use], column[use]] = further[use]
+    return out
 
 
 def _corners(mask: Tensor) -> Tensor:
