@@ -212,13 +212,13 @@ def light_views(
     constants = [
         _constants(lens, place, ends) for lens, row, ends in zip(lenses, places, ranges) for place in row
     ]
-    empty = world_to_light.new_zeros(len(world_to_light), 0, 1)
+    empty = world_to_light.new_zeros(len(world_to_light), 0, 4, 4)
     return LightViews(
         matrices=torch.cat([lens.matrices for lens in lenses], 1) @ world_to_light[:, None]
         if lenses
-        else empty.expand(-1, -1, 16).reshape(-1, 0, 4, 4),
-        tiles=torch.stack([c[0] for c in constants], 1) if lenses else empty.expand(-1, -1, 12),
-        clip=torch.stack([c[1] for c in constants], 1) if lenses else empty.expand(-1, -1, 2),
+        else empty,
+        tiles=torch.stack([c[0] for c in constants], 1) if lenses else empty.flatten(2)[..., :12],
+        clip=torch.stack([c[1] for c in constants], 1) if lenses else empty.flatten(2)[..., :2],
         sides=tuple(place[2] for row in places for place in row),
         first=numbers(first),
         faces=numbers(faces),
