@@ -199,8 +199,8 @@ def test_albedo_comes_out_without_the_occlusion(start: float) -> None:
     for occluded in (True, False):
         colors = torch.full_like(truth, start).requires_grad_()
         optimizer = torch.optim.Adam([colors], lr=0.1)
-        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.92)
-        for _ in range(45):
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.94)
+        for _ in range(65):
             optimizer.zero_grad()
             ((painted(tensors, colors, occluded) - target) ** 2).sum().backward()
             optimizer.step()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import warp as wp
 
 from studio.core.kernels.rows import native
-from studio.core.kernels.ssao_loops import BLUR, BLUR_ADJOINT, OCCLUDE, OCCLUDE_ADJOINT
+from studio.core.kernels.ssao_blur_loops import BLUR, BLUR_ADJOINT
+from studio.core.kernels.ssao_loops import OCCLUDE, OCCLUDE_ADJOINT
 
 wp.set_module_options({"enable_backward": False})
 
