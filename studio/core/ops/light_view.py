@@ -157,7 +157,7 @@ def _lens(lights: LightTensors, number: int, kind: int, centre: Tensor, radius: 
 
 def _sizes(lights: LightTensors, kinds: list[int]) -> Tensor:
     """[L] sizes; an area light's is the radius of a disc of its area."""
-    area = torch.tensor([k == AREA for k in kinds], device=lights.vector.device)
+    area = torch.tensor([k == AREA for k in kinds], dtype=torch.bool, device=lights.vector.device)
     disc = (4.0 / math.pi * (lights.shape[:, 2] * lights.shape[:, 3]).clamp(min=1e-12)).sqrt()
     return torch.where(area, disc, lights.size)
 
