@@ -6,10 +6,12 @@ Heitz, Dupuy, Hill and Neubelt 2016, "Real-Time Polygonal-Light Shading with Lin
 Cosines": a cosine lobe under a 3x3 matrix follows the lobe of each roughness and view angle, and
 the integral of a transformed cosine over a polygon is that of the cosine over the polygon
 transformed back. Fitted here from the lobe of studio/core/kernels/ggx.py, normalised to 1; what
-it adds up to is `dfg`, with the Fresnel term.
+it adds up to is `dfg`, with the Fresnel term. A transformed cosine is dark beyond its own horizon,
+where GGX still has a tail: a share of the plain cosine makes up for it.
 
-The table is [SIZE, SIZE, 4] float32: rows by perceptual roughness 0..1, columns by
-sqrt(1 - NoV) 0..1; the elements 11, 13, 31 and 33 of the inverse matrix over its element 22.
+The table is [2 SIZE, SIZE, 4] float32: rows by perceptual roughness 0..1, columns by
+sqrt(1 - NoV) 0..1; first the elements 11, 13, 31 and 33 of the inverse matrix over its element 22,
+then the share of the plain cosine.
 """
 
 from __future__ import annotations
@@ -64,24 +66,32 @@ def transformed(light: np.ndarray, inverse: np.ndarray) -> np.ndarray:
 
 
 def distance(m: np.ndarray, frame: np.ndarray, view: np.ndarray, alpha: float, norm: float) -> float:
-    """Cubed difference of the two densities, sampled after both."""
+    """Light that goes another way than in the lobe, sampled after all the parts."""
     forward = matrix(frame, m)
     inverse = np.linalg.inv(forward)
     cos, sin = np.sqrt(1 - _U), np.sqrt(_U)
-    light = np.stack([sin * np.cos(_PHI), sin * np.sin(_PHI), cos], axis=1) @ forward.T
+    plain = np.stack([sin * np.cos(_PHI), sin * np.sin(_PHI), cos], axis=1)
+    light = plain @ forward.T
     light /= np.linalg.norm(light, axis=1, keepdims=True)
-    light = np.concatenate([light, mirrored(view, alpha)])
+    light = np.concatenate([light, mirrored(view, alpha), plain])
     value, density = lobe(light, view, alpha)
-    cosine = transformed(light, inverse)
-    return float((np.abs(value / norm - cosine) ** 3 / (density + cosine + 1e-9)).mean())
+    cosine, wide = transformed(light, inverse), np.maximum(light[:, 2], 0) / np.pi
+    both = (1 - m[3]) * cosine + m[3] * wide
+    return float((np.abs(value / norm - both) / (density + cosine + wide + 1e-9)).mean())
+
+
+def unpacked(p: np.ndarray, even: bool) -> np.ndarray:
+    """(m11, m22, m13, share of the plain cosine) of what is searched; `even` all around."""
+    share = min(p[3] ** 2, 1.0)
+    return np.array([np.exp(p[0]), np.exp(p[0]), 0.0, share] if even else [*np.exp(p[:2]), p[2], share])
 
 
 def fit_row(row: int) -> np.ndarray:
-    """[SIZE, 4] of one roughness, from the view along the normal to the grazing one."""
+    """[SIZE, 5] of one roughness, from the view along the normal to the grazing one."""
     rough = max(row / (SIZE - 1), LEAST_ROUGHNESS)
     alpha = rough**2
-    out = np.zeros((SIZE, 4))
-    m = np.array([alpha, alpha, 0.0])
+    out = np.zeros((SIZE, 5))
+    m = np.array([alpha, alpha, 0.0, 0.02])
     for column in range(SIZE):
         nov = max(1 - (column / (SIZE - 1)) ** 2, 1e-3)
         view = np.array([np.sqrt(1 - nov**2), 0.0, nov])
@@ -96,17 +106,16 @@ def fit_row(row: int) -> np.ndarray:
         def error(
             p: np.ndarray, fixed: tuple[Any, ...] = (frame, view, alpha, norm), even: bool = column == 0
         ) -> float:
-            p = np.array([p[0], p[0], 0.0]) if even else p
-            return distance(np.array([*np.exp(p[:2]), p[2]]), *fixed)
+            return distance(unpacked(p, even), *fixed)
 
-        start = np.array([*np.log(m[:2]), m[2]])
-        first = start + np.concatenate([np.zeros((1, 3)), np.eye(3) * (0.1, 0.1, 0.1 * max(alpha, 0.02))])
-        options = {"maxiter": 140, "xatol": 1e-4, "fatol": 1e-12, "initial_simplex": first}
+        start = np.array([*np.log(m[:2]), m[2], np.sqrt(m[3])])
+        steps = np.diag((0.1, 0.1, 0.1 * max(alpha, 0.02), 0.05))
+        first = start + np.concatenate([np.zeros((1, 4)), steps])
+        options = {"maxiter": 160, "xatol": 1e-4, "fatol": 1e-9, "initial_simplex": first}
         found = minimize(error, start, method="Nelder-Mead", options=options).x
-        found = np.array([found[0], found[0], 0.0]) if column == 0 else found
-        m = np.array([*np.exp(found[:2]), found[2]])
+        m = unpacked(found, column == 0)
         inverse = np.linalg.inv(matrix(frame, m))
-        out[column] = inverse[[0, 0, 2, 2], [0, 2, 0, 2]] / inverse[1, 1]
+        out[column] = *(inverse[[0, 0, 2, 2], [0, 2, 0, 2]] / inverse[1, 1]), m[3]
     return out
 
 
@@ -114,6 +123,8 @@ def main() -> None:
     with Pool() as pool:
         table = np.stack(pool.map(fit_row, range(SIZE), chunksize=1))
     OUT.parent.mkdir(exist_ok=True)
+    shares = np.repeat(table[..., 4:], 4, axis=2)
+    table = np.concatenate([table[..., :4], shares])
     np.save(OUT, table.astype(np.float32))
     print(OUT, table.shape, float(np.abs(table).max()))
 

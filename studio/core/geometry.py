@@ -40,7 +40,8 @@ def geometry_buffer(
         wanted: names of surface channels.
         cull: leave out triangles seen from behind.
     Gradients:
-        To: tensors, pos.
+        To: tensors, pos. Tangents of normal textures jump from triangle to triangle; SoftRas, which
+        mixes surfaces before anything is bent, leaves normal textures out.
     """
     if wanted & _DEPTHS:
         wanted = wanted | {"depth"}

@@ -226,8 +226,9 @@ def test_lights(name: str, what: str, fixed_to: str) -> None:
         lights = replace(frame.lights, **{what: value})
         return weighted(effect.apply(replace(frame, lights=lights), params), effect.writes)
 
-    # A spot's edge bends where its fading begins and ends: small steps.
-    step = 5e-4 if what in ("axis", "shape") else STEP
+    # A spot's edge bends where its fading begins and ends: small steps. A panel that is turned in
+    # its plane hardly changes the picture: large ones, against rounding.
+    step = {"axis": 5e-4, "shape": 5e-4, "right": 4e-3}.get(what, STEP)
     assert agree(loss, getattr(frame.lights, what), seed=3, step=step) <= TOLERANCE
 
 

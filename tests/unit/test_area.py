@@ -77,9 +77,9 @@ def test_against_sampling() -> None:
     error = np.abs(seen(values).numpy() - sampled(values))
     assert sampled(values)[:, 0].max() > 0.3
     assert error[:, 0].max() <= 1e-5  # the form factor is exact, below the horizon, too
-    # Measured .0024 and .023 of 1: what one transformed cosine cannot follow.
-    assert error[:, 1].mean() <= 0.003
-    assert error[:, 1].max() <= 0.03
+    # Measured .0014 and .013 of 1: what two cosines cannot follow.
+    assert error[:, 1].mean() <= 0.002
+    assert error[:, 1].max() <= 0.016
 
 
 @pytest.mark.parametrize("name", NAMES)

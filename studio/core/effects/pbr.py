@@ -19,7 +19,7 @@ metal are mixed with a compensation each, so that a white surface in a white wor
 every roughness and metallic (within 1.5 % under direct light, exactly in the environment).
 
 Directional, point and spot lights are evaluated; rectangles of light by linearly transformed
-cosines, diffuse exact, glossy within .024 of the share that they fill, .0024 on average. The
+cosines, diffuse exact, glossy within .013 of the share that they fill, .0014 on average. The
 environment comes from spherical harmonics, or from the light stage, which also says what of a light
 is in shadow and what of the environment is occluded.
 

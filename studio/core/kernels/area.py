@@ -1,7 +1,8 @@
 """What a rectangle of light sends to a pixel: a diffuse and a glossy form factor.
 
 The lobe is a linearly transformed cosine: Heitz, Dupuy, Hill and Neubelt 2016, "Real-Time
-Polygonal-Light Shading with Linearly Transformed Cosines". The rectangle is cut off at the
+Polygonal-Light Shading with Linearly Transformed Cosines", with a share of the plain cosine for
+GGX's tail (see assets/fit_ltc.py). The rectangle is cut off at the
 horizon exactly: a convex polygon has at most one side along it, from where it goes down to where
 it comes up. The adjoint is Warp's generated one: there are no loops, and square roots of zero and
 the cosines of too short and too long arcs are kept away.
@@ -78,15 +79,17 @@ def form_factor(a: wp.vec3, b: wp.vec3, c: wp.vec3, d: wp.vec3) -> float:
 
 
 @wp.func
-def transform(rough: float, nov: float, table: wp.array2d(dtype=wp.vec4)) -> wp.vec4:
-    """Elements 11, 13, 31, 33 of the lobe's inverse matrix, between texels of the table."""
-    last = table.shape[0] - 1
+def transform(rough: float, nov: float, table: wp.array2d(dtype=wp.vec4), first: int) -> wp.vec4:
+    """Between texels of the table's square from row `first` on: elements 11, 13, 31, 33 of the
+    lobe's inverse matrix, or in the second square the share of the plain cosine."""
+    last = table.shape[1] - 1
     y = wp.clamp(rough, 0.0, 1.0) * float(last)
     x = wp.sqrt(wp.max(1.0 - nov, 1.0e-8)) * float(last)
     row = wp.clamp(int(y), 0, last - 1)
     column = wp.clamp(int(x), 0, last - 1)
     fy = y - float(row)
     fx = x - float(column)
+    row += first
     low = table[row, column] * (1.0 - fx) + table[row, column + 1] * fx
     high = table[row + 1, column] * (1.0 - fx) + table[row + 1, column + 1] * fx
     return low * (1.0 - fy) + high * fy
@@ -139,7 +142,9 @@ def area_light(
         if wp.dot(light[1], middle) > 0.0:
             raw_nov = wp.dot(n, v)
             nov = wp.clamp(raw_nov, MIN_NOV, 1.0)
-            m = transform(wp.max(roughness[i], MIN_PERCEPTUAL_ROUGHNESS), nov, table)
+            rough = wp.max(roughness[i], MIN_PERCEPTUAL_ROUGHNESS)
+            m = transform(rough, nov, table, 0)
+            share = transform(rough, nov, table, table.shape[1])[0]
             t = tangent(n, v, raw_nov)
             b = wp.cross(n, t)
             x = local(t, b, n, light[2] * light[3][0])
@@ -149,4 +154,4 @@ def area_light(
             glossy = form_factor(
                 turned(m, q - x - y), turned(m, q + x - y), turned(m, q + x + y), turned(m, q - x + y)
             )
-            out[i] = wp.vec2(diffuse, glossy)
+            out[i] = wp.vec2(diffuse, glossy * (1.0 - share) + diffuse * share)

@@ -192,7 +192,9 @@ def material_adjoint(s: Surface, light: Incoming, env: Around, offers: int, g: U
     g_a += g_e - g_rest * twice * s.f0
     g_b += g_e - g_rest * twice
     slopes = dfg_slopes(s.nov, s.alpha)
-    dark = specular_occlusion_slopes(s.nov, env.ao, s.alpha)
+    dark = wp.vec3(0.0, 0.0, 0.0)
+    if env.ao != 1.0:  # where it is 1, nothing is occluded, and the slopes are 0
+        dark = specular_occlusion_slopes(s.nov, env.ao, s.alpha)
     g_so = wp.dot(g_mirrored, env.specular)
     out.ao = wp.dot(g_total, env.diffuse) + g_so * dark[1]
     out.nov = g_a * slopes[0] + g_b * slopes[1] + g_so * dark[0]

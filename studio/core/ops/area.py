@@ -17,7 +17,7 @@ from studio.core.ops.pixels import flat
 
 @cache
 def lobe_table() -> np.ndarray:
-    """[32, 32, 4] float32 inverse matrices of the lobe; see assets/fit_ltc.py, which makes it."""
+    """[64, 32, 4] float32: inverse matrices of the lobe, shares of a cosine (assets/fit_ltc.py)."""
     table: np.ndarray = np.load(Path(__file__).parent.parent / "data" / "ltc.npy")
     return table
 

@@ -1,6 +1,6 @@
 // What a rectangle of light sends to a pixel, by linearly transformed cosines; the twin of
 // studio/core/kernels/area.py, which tells the rest. Needs lights.glsl.
-uniform sampler2D u_lobe;  // elements 11, 13, 31, 33 of the lobe's inverse matrix
+uniform sampler2D u_lobe;  // elements 11, 13, 31, 33 of the lobe's inverse matrix; then the plain cosine's share
 
 // z of the integral along the great circle from unit a to unit b.
 float arc(vec3 a, vec3 b) {
@@ -39,11 +39,13 @@ float form_factor(vec3 a, vec3 b, vec3 c, vec3 d) {
     return max(total * 0.15915494, 0.0);
 }
 
-vec4 lobe_transform(float rough, float NoV) {
+// Between texels of the square from row `first` on.
+vec4 lobe_transform(float rough, float NoV, int first) {
     int last = textureSize(u_lobe, 0).x - 1;
     vec2 at = vec2(sqrt(max(1.0 - NoV, 1.0e-8)), clamp(rough, 0.0, 1.0)) * float(last);
     ivec2 i = clamp(ivec2(at), 0, last - 1);
     vec2 f = at - vec2(i);
+    i.y += first;
     vec4 low = mix(texelFetch(u_lobe, i, 0), texelFetch(u_lobe, i + ivec2(1, 0), 0), f.x);
     vec4 high = mix(texelFetch(u_lobe, i + ivec2(0, 1), 0), texelFetch(u_lobe, i + ivec2(1, 1), 0), f.x);
     return mix(low, high, f.y);
@@ -66,13 +68,16 @@ vec2 area_light(int i, vec3 n, vec3 v, vec3 p, float rough) {
     vec3 middle = u_light_vector[i] - p;
     if (dot(u_light_axis[i], middle) <= 0.0) return vec2(0.0);
     float raw_NoV = dot(n, v);
-    vec4 m = lobe_transform(rough, clamp(raw_NoV, MIN_NOV, 1.0));
+    float NoV = clamp(raw_NoV, MIN_NOV, 1.0);
+    vec4 m = lobe_transform(rough, NoV, 0);
+    float share = lobe_transform(rough, NoV, textureSize(u_lobe, 0).x).x;
     vec3 t = tangent_towards(n, v, raw_NoV);
     mat3 to_local = transpose(mat3(t, cross(n, t), n));
     vec3 x = to_local * (u_light_right[i] * u_light_shape[i].z);
     vec3 y = to_local * (cross(u_light_axis[i], u_light_right[i]) * u_light_shape[i].w);
     vec3 q = to_local * middle;
     vec3 c0 = q - x - y, c1 = q + x - y, c2 = q + x + y, c3 = q - x + y;
-    return vec2(form_factor(c0, c1, c2, c3),
-                form_factor(turned(m, c0), turned(m, c1), turned(m, c2), turned(m, c3)));
+    float plain = form_factor(c0, c1, c2, c3);
+    float glossy = form_factor(turned(m, c0), turned(m, c1), turned(m, c2), turned(m, c3));
+    return vec2(plain, mix(glossy, plain, share));
 }
