@@ -23,11 +23,13 @@ from benchmarks.effect_cases.shadows import (
 )
 from benchmarks.shadow_reference import measured
 from studio.core.effects import get
+from studio.core.effects.effect import Surroundings
 from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.ops.light_view import light_views
 from studio.core.ops.shadow import MODES, shadow_thickness, shadow_visibility
 from studio.core.params import ParamSet
 from studio.core.pipeline import render
+from studio.core.scene import Mesh
 from studio.core.tensors import SceneTensors
 from tests.grad.test_effects import agree
 from tests.needs import need
@@ -292,3 +294,26 @@ def test_thickness_and_shadow_agree_between_renderers() -> None:
         error = np.abs(theirs[name] - frame[name][0].numpy())[same]
         assert error.mean() < 1e-4
         assert error.max() < 1e-2
+
+
+def test_maps_are_kept_for_the_same_scene_only() -> None:
+    made = corner()
+    params = ParamSet("shadows", get("shadows").params, {"map_size": "256"})
+
+    def around(meshes: list[Mesh]) -> Surroundings:
+        tensors = SceneTensors.from_meshes(meshes)
+        eye = np.eye(4)
+        bounds = (np.zeros(3), np.ones(3))
+        return Surroundings(made.lighting, bounds, 1, eye, eye, (8, 8), lambda: tensors)
+
+    first, second = around(made.meshes), around(made.meshes[:3])
+    prepare = get("shadows").prepare
+    assert prepare is not None
+    maps = [prepare(a, params).images["shadow_atlas"] for a in (first, second, first)]  # type: ignore[union-attr]
+    assert maps[0] is maps[2]
+    assert maps[0] is not maps[1]
+    assert not np.array_equal(maps[0].levels[0], maps[1].levels[0])
+    params.set("softness", 2.0)
+    changed = prepare(first, params)
+    assert changed is not None
+    assert changed.uniforms["shadow_sizes"][0] == pytest.approx(0.2)

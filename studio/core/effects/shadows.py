@@ -34,6 +34,7 @@ face of a cube a receiver falls into and which taps count have no gradient.
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 import numpy as np
@@ -101,26 +102,30 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     return out
 
 
-_kept: dict[str, Any] = {}
-"""What `prepare` made last, and of what."""
+_kept: list[tuple[Any, Any, Prepared]] = []
+"""What `prepare` made last, newest first: of which scene (a weak reference), of what, and it."""
+
+_KEPT = 4
+"""Two sets of effects side by side, in two windows."""
 
 
 def prepare(around: Surroundings, params: ParamSet) -> Prepared:
     """The atlas and the lights' matrices for the shader; kept while nothing they show changes."""
-    arrays = around.lighting.arrays()
     camera = around.lighting.fixed_to == "camera"
     key = (
         around.version,
         params["map_size"],
         float(params["softness"]),
-        camera,
         around.world_to_view.tobytes() if camera else b"",
-        tuple(np.ascontiguousarray(a).tobytes() for a in arrays),
+        tuple(np.ascontiguousarray(a).tobytes() for a in around.lighting.arrays()),
     )
-    if _kept.get("key") != key:
-        with torch.no_grad():
-            _kept.update(prepared=_prepared(around, params), key=key)
-    made: Prepared = _kept["prepared"]
+    for scene, of, prepared in _kept:
+        if scene() is around.surfaces and of == key:
+            return prepared
+    with torch.no_grad():
+        made = _prepared(around, params)
+    _kept.insert(0, (weakref.ref(around.surfaces), key, made))
+    del _kept[_KEPT:]
     return made
 
 
