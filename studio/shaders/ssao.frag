@@ -61,14 +61,16 @@ float blurred() {
     ivec2 here = ivec2(gl_FragCoord.xy), p = pixel();
     vec3 n = view_normal(p);
     float own = dot(n, view_point(vec2(p) + 0.5, depth_here(p)));
+    vec3 world = texelFetch(u_gbuffer_normal, p, 0).xyz;
     ivec2 low = max(here - 2, ivec2(0)), high = min(here + 1, textureSize(u_occluded, 0) - 1);
     float total = 0.0, weights = 0.0;
     for (int j = low.y; j <= high.y; j++) {
         for (int i = low.x; i <= high.x; i++) {
             ivec2 q = u_step * ivec2(i, j);
-            if (!covered(q)) continue;
             float off = (dot(n, view_point(vec2(q) + 0.5, depth_here(q))) - own) / (0.25 * u_radius);
-            float near = max(0.0, 1.0 - off * off), same = max(0.0, dot(n, view_normal(q)));
+            // 0 where nothing is, as normals are there.
+            float same = max(0.0, dot(world, texelFetch(u_gbuffer_normal, q, 0).xyz));
+            float near = max(0.0, 1.0 - off * off);
             float weight = near * near * same * same * same * same;
             total += weight * texelFetch(u_occluded, ivec2(i, j), 0).r;
             weights += weight;
