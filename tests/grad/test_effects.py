@@ -37,8 +37,12 @@ differences are compared with the mean of the gradient along the way."""
 RELIEF = {"ssao": 0.9}
 """Height of the hills, where gentle ones would show nothing of an effect."""
 
-WIDE = {("sss", "normal"): 1.6e-2}
-"""Channels of which little depends: a step at which rounding is less than what it changes."""
+WIDE = {
+    # Area lights look the lobe up in a table, which bends at its texels.
+    ("pbr", "perceptual_roughness"): 5e-4,
+    ("sss", "normal"): 1.6e-2,
+}
+"""Steps of channels on which little depends (large, against rounding) or that bend (small)."""
 
 
 def surface(height: float = 0.15) -> Mesh:
