@@ -71,7 +71,7 @@ def edge_scene(size: float) -> tuple[Scene, Camera]:
     floor = _quad([(-8, 0, 8), (8, 0, 8), (8, 0, -8), (-8, 0, -8)], 0.8)
     plate = _quad([(-6, 1, 6), (-0.9, 1, 6), (-0.7, 1, -6), (-6, 1, -6)], 0.8)
     lamp = Light(kind="point", position=(-1.2, 4.0, 0.1), intensity=12.0, size=size)
-    pose = look_at(np.array((0.1, 0.9, 0.0)), np.array((0.1, 0.0, 0.0)), up=(0, 0, -1))
+    pose = look_at(np.array((-0.67, 0.95, 0.0)), np.array((-0.67, 0.0, 0.0)), up=(0, 0, -1))
     camera = Camera(192, 48, 170, 170, 96, 24, pose, near=0.1, far=20.0)
     return Scene([floor, plate], Lighting([lamp], sh=DARK)), camera
 
@@ -102,7 +102,7 @@ def crossing(profile: np.ndarray, level: float) -> np.ndarray:
 
 def edge_rows() -> Rows:
     """Where a hard shadow ends."""
-    ours, theirs = profiles(0.0, 256, {"mode": "hard", "map_size": 2048})
+    ours, theirs = profiles(0.0, 256, {"mode": "hard", "map_size": "2048"})
     off = np.abs(crossing(ours, 0.5) - crossing(theirs, 0.5))
     return [("hard shadow, edge off by, pixels", f"mean {np.nanmean(off):.2f}", f"max {np.nanmax(off):.2f}")]
 
@@ -111,7 +111,7 @@ def penumbra_rows() -> Rows:
     """How wide penumbras are."""
     rows: Rows = []
     for size in (0.05, 0.15, 0.3, 0.6):
-        ours, theirs = profiles(size, 512, {"mode": "vssm", "map_size": 1024})
+        ours, theirs = profiles(size, 512, {"mode": "vssm", "map_size": "1024"})
         theirs = np.broadcast_to(theirs.mean(0), theirs.shape)  # rows are nearly alike: less noise
         widths = [np.nanmean(crossing(p, 0.9) - crossing(p, 0.1)) for p in (ours, theirs)]
         error = np.abs(ours.mean(0) - theirs.mean(0)).mean()
