@@ -87,7 +87,7 @@ def mesh() -> Mesh:
     _, albedo = duck(vertices - 1e-3 * normals_of(vertices))
     return Mesh(
         vertices=vertices.astype(np.float32),
-        faces=np.ascontiguousarray(faces[:, ::-1], dtype=np.int32),
+        faces=faces.astype(np.int32),
         normals=normals_of(vertices).astype(np.float32),
         colors=albedo.astype(np.float32),
         roughness=np.full((len(vertices), 1), 0.35, np.float32),
@@ -133,7 +133,8 @@ def main() -> None:
     (DEMO / "images").mkdir(parents=True, exist_ok=True)
     scene = Scene(meshes=[mesh()], lighting=lighting(), name="duck")
     export_scene(scene, DEMO / "duck.glb")
-    effects = {name: ParamSet(name, effect.params) for name, effect in registry().items()}
+    on = {name: effect for name, effect in registry().items() if effect.enabled}
+    effects = {name: ParamSet(name, effect.params) for name, effect in on.items()}
     frames = []
     for camera in cameras(SIZE * SUPERSAMPLING):
         image = render_image(scene, camera, effects=effects)
