@@ -287,8 +287,8 @@ def test_errors_name_what_is_wrong() -> None:
     view = scene.cameras[0]
     with pytest.raises(InputError, match="no channel 'colour'; there are color"):
         render_image(scene, view, channel="colour")
-    with pytest.raises(InputError, match="no effect 'bloom'"):
-        render_image(scene, view, effects={"bloom": effects_with("pbr")["pbr"]})
+    with pytest.raises(InputError, match="no effect 'glitter'"):
+        render_image(scene, view, effects={"glitter": effects_with("pbr")["pbr"]})
     with pytest.raises(InputError, match="empty: nothing to render"):
         render_image(Scene(name="empty"), view)
     bad = glossy_sphere()
