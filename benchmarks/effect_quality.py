@@ -49,7 +49,8 @@ def gradient_rows() -> Rows:
             worst[name] = max(worst[name], error)
             # Exactly nothing: the effect does not meet it on the hills of this frame.
             errors[name].append(f"{what} {100 * error:.2g}" if error else f"({what})")
-    rows: Rows = [(name, f"{100 * worst[name]:.2g}", " · ".join(errors[name])) for name in errors]
+    shown = {name: f"{100 * error:.2g}" if error else "–" for name, error in worst.items()}
+    rows: Rows = [(name, shown[name], " · ".join(errors[name])) for name in errors]
     for row in rows:
         print("  " + "  ".join(row), flush=True)
     return rows
