@@ -104,7 +104,7 @@ _FORWARD = (
             lanes begin = {}, slope = {};
             lanes third = {};
             for (int c = 0; c < C; ++c) third[c] = a2[c];
-            FORLANES {
+            FOR_LANES {
                 begin AT = from_0 AT * e + from_1 AT * f + third AT * total;
                 slope AT = from_0 AT * ax + from_1 AT * bx + third AT * total_x;
             }
@@ -112,7 +112,7 @@ _FORWARD = (
                 const float d = (wp::float32)(i - k) * step_x;
                 const float r = 1.0f / (total + d * total_x);
                 lanes value;
-                FORLANES value AT = (begin AT + d * slope AT) * r;
+                FOR_LANES value AT = (begin AT + d * slope AT) * r;
                 for (int c = 0; c < C; ++c) O[(size_t)i * C + c] = value[c];
             }
         }

@@ -34,7 +34,7 @@ _TRIANGLE_SUMS += (
         q.total = sound ? total : 1.0f;
         q.total_x = sound ? total_x : 0.0f;
         q.total_y = sound ? total_y : 0.0f;
-        FORLANES {
+        FOR_LANES {
             q.s_1 AT = q.s_r AT = q.s_xr AT = q.s_yr AT = q.s_rr AT = 0.0f;
             q.s_xrr AT = q.s_yrr AT = q.s_xxrr AT = q.s_xyrr AT = q.s_yyrr AT = 0.0f;
         }
@@ -59,7 +59,7 @@ _TRIANGLE_SUMS += (
     + """
         if (with_attr) {
             lanes to_0, to_1, to_2;
-            FORLANES {
+            FOR_LANES {
                 to_0 AT = e * q.s_r AT + ax * q.s_xr AT + ay * q.s_yr AT;
                 to_1 AT = f * q.s_r AT + bx * q.s_xr AT + by * q.s_yr AT;
                 to_2 AT = q.s_1 AT - to_0 AT - to_1 AT;
@@ -73,7 +73,7 @@ _TRIANGLE_SUMS += (
         if (with_pos && sound) {
             // Gradient of e, f and g, and its moments in x and y.
             lanes g_0, g_1, g_2, m_0, m_1, m_2, n_0, n_1, n_2;
-            FORLANES {
+            FOR_LANES {
                 g_2 AT = -(from_0 AT * (e * q.s_rr AT + ax * q.s_xrr AT + ay * q.s_yrr AT)
                            + from_1 AT * (f * q.s_rr AT + bx * q.s_xrr AT + by * q.s_yrr AT));
                 m_2 AT = -(from_0 AT * (e * q.s_xrr AT + ax * q.s_xxrr AT + ay * q.s_xyrr AT)
@@ -151,7 +151,6 @@ _BACKWARD = (
     for (unsigned i = 0; i < SLOTS; ++i) owner[i] = -1;
     // Whole rows, or on CUDA one pixel.
     const int rows = (last - first + width - 1) / width;
-    const int first_column = first % width;
     for (int row = 0; row < rows; ++row) {
         const int row_begin = first - first % width + row * width;
         const int y = (row_begin / width) % height;
@@ -187,7 +186,7 @@ _BACKWARD = (
                 const float dr = d * r, rr = r * r, drr = dr * r, ddrr = dr * dr;
                 lanes pull = {};
                 for (int c = 0; c < C; ++c) pull[c] = G[(size_t)i * C + c];
-                FORLANES {
+                FOR_LANES {
                     s_1 AT += pull AT;
                     s_r AT += pull AT * r;
                     s_dr AT += pull AT * dr;
@@ -196,7 +195,7 @@ _BACKWARD = (
                     s_ddrr AT += pull AT * ddrr;
                 }
             } while (++i < run && (int)K[i] == id);
-            FORLANES {
+            FOR_LANES {
                 const auto xrr = x0 * s_rr AT + s_drr AT;
                 q.s_1 AT += s_1 AT;
                 q.s_r AT += s_r AT;

@@ -62,17 +62,17 @@ BARYCENTRICS = """
 
 
 # `lanes` has a number per channel: on CPU a vector, since the compiler does not make one of loops
-# this short. `x AT` is all of x, on CUDA the number in turn of the loop FORLANES.
+# this short. `x AT` is all of x, on CUDA the number in turn of the loop FOR_LANES.
 LANES = """
     const int C = CHANNELS;
     #if defined(__CUDA_ARCH__)
     typedef float lanes[WIDE];
     #define AT [lane]
-    #define FORLANES for (int lane = 0; lane < C; ++lane)
+    #define FOR_LANES for (int lane = 0; lane < C; ++lane)
     #else
     typedef float lanes __attribute__((ext_vector_type(WIDE)));
     #define AT
-    #define FORLANES
+    #define FOR_LANES
     #endif
 """
 
