@@ -8,7 +8,8 @@ import re
 import hypothesis
 import pytest
 
-from studio.core.device import configure_threads
+from studio.core.device import band_count, configure_threads
+from studio.core.kernels import launcher
 
 # The same examples every time where a failure blocks others; new ones at a developer's desk.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -17,6 +18,9 @@ if os.environ.get("CI"):
 
 # As the programs do: torch's own threads would take the kernels' cores away.
 configure_threads()
+
+# In bands even where the work is too little to pay for them: what is scattered into must be right.
+launcher.use_threads(max(2, band_count()), least_work=0)
 
 # How many tests skip where a machine lacks something. Each is a check that somebody does not
 # get, so raise a number only for a test that truly cannot run there.

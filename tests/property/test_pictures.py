@@ -115,7 +115,7 @@ def bands() -> Iterator[Callable[[int], None]]:
     former = launcher.use_threads(1)
 
     def use(count: int) -> None:
-        launcher.use_threads(count, least_work=0)
+        launcher.use_threads(count)
 
     yield use
     launcher.use_threads(former)

@@ -155,7 +155,7 @@ def test_the_nearest_is_the_least_of_all_drawn_alone(seed, count, height, width,
     former = launcher.use_threads(1)
     try:
         for threads in (1, 2, 5):
-            launcher.use_threads(threads, least_work=0)
+            launcher.use_threads(threads)
             assert torch.equal(visible(pos, tri, height, width, False), least)
     finally:
         launcher.use_threads(former)

@@ -46,7 +46,7 @@ def square(
 
 @pytest.fixture(params=[1, 2, 3])
 def threads(request):
-    former = launcher.use_threads(request.param, least_work=0)
+    former = launcher.use_threads(request.param)
     yield request.param
     launcher.use_threads(former)
 
@@ -131,7 +131,7 @@ def everything(seed: int, device: torch.device = CPU) -> list[Tensor]:
 def test_bands_change_no_result() -> None:
     results = []
     for threads in (1, 2, 3):
-        former = launcher.use_threads(threads, least_work=0)
+        former = launcher.use_threads(threads)
         results.append(everything(1))
         launcher.use_threads(former)
     for other in results[1:]:

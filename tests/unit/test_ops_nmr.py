@@ -228,7 +228,7 @@ def test_colour_gradient_passes_through_and_bands_agree() -> None:
     former = launcher.use_threads(1)
     try:
         for threads in (1, 3):
-            launcher.use_threads(threads, least_work=0)
+            launcher.use_threads(threads)
             leaf = pos.clone().requires_grad_()
             nmr(color, rast, leaf, tri).backward(wanted)
             grads.append(leaf.grad)

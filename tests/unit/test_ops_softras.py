@@ -192,7 +192,7 @@ def test_bands_and_shared_attributes_change_nothing() -> None:
     former = launcher.use_threads(1)
     try:
         for threads, shared in ((1, True), (3, True), (2, False)):
-            launcher.use_threads(threads, least_work=0)
+            launcher.use_threads(threads)
             leaf = pos.clone().requires_grad_()
             colors = attr if shared else attr.repeat(3, 1, 1)
             image, alpha = softras(leaf, tri, colors, (33, 21), sigma=1e-3)

@@ -80,7 +80,7 @@ def test_threads_share_the_texels_of_large_textures(boundary, size) -> None:
     before = launcher.use_threads(1)
     try:
         for threads in (1, 2, 3, 7):
-            launcher.use_threads(threads, least_work=0)
+            launcher.use_threads(threads)
             for filter_mode in ("nearest", "linear-mipmap-linear"):
                 errors = compare(boundary, filter_mode, values, torch.device("cpu"))
                 assert max(errors.values()) < LIMIT, (threads, filter_mode, errors)

@@ -172,14 +172,18 @@ def pool() -> BandPool:
     return _pool
 
 
-def use_threads(count: int, least_work: float = LEAST_WORK) -> int:
+def use_threads(count: int, least_work: float | None = None) -> int:
     """Replace the pool by one of `count` bands; returns the former number.
 
-    For tests and benchmarks; nothing may be running. `least_work` 0 splits the smallest work.
+    For tests and benchmarks; nothing may be running. `least_work` 0 splits the smallest work;
+    None leaves it as it is.
     """
     global _pool
     with _pool_lock:
-        former, _pool = _pool, BandPool(count, least_work)
+        former = _pool
+        if least_work is None:
+            least_work = LEAST_WORK if former is None else former.least_work
+        _pool = BandPool(count, least_work)
     if former is None:
         return device_module.band_count()
     former.close()
