@@ -247,22 +247,23 @@ class _Run:
                 self.made.add(key)
         self._test(("<=" if draw.run.empty else ">") if draw.tested else "")
         targets.framebuffer(tuple(textures.values()), draw.tested).use()
-        program = self._programs.get("fullscreen.vert", draw.shader, draw.defines)
+        prepared = self._prepared.get(draw.step.effect.name)
+        defines = (*draw.defines, *(prepared.defines if prepared is not None else ()))
+        program = self._programs.get("fullscreen.vert", draw.shader, defines)
         self._set_uniforms(program, 1 << draw.halvings)
         for param in draw.step.params.params():
             value = _uniform_value(draw.step.params, param.name, param.kind, param.choices)
             program.set(f"u_{param.name}", value)
-        self._bind(program, self._inputs(draw))
+        self._bind(program, self._inputs(draw, program))
         self._programs.draw_fullscreen(program)
         self.color = textures.get("color", self.color)
 
-    def _inputs(self, draw: Draw) -> dict[str, moderngl.Texture]:
+    def _inputs(self, draw: Draw, program: Program) -> dict[str, moderngl.Texture]:
         """Sampler -> texture of everything a pass reads besides the G-buffer and the colour."""
         out = {f"u_{name}": self._image_of(draw, name) for name in draw.reads}
         name = draw.step.effect.name
         prepared = self._prepared.get(name)
         if prepared is not None:
-            program = self._programs.get("fullscreen.vert", draw.shader, draw.defines)
             for uniform, value in prepared.uniforms.items():
                 program.set_any(f"u_{uniform}", value)
             for key, image in prepared.images.items():

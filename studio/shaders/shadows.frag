@@ -2,7 +2,6 @@
 #include "common/frame.glsl"
 #include "common/shadow.glsl"
 
-uniform int u_mode;  // 0 hard, 1 pcf, 2 vssm
 uniform float u_bias;
 uniform float u_light_bleeding;
 uniform int u_pcf_radius;
@@ -14,26 +13,45 @@ layout(location = WRITE_SHADOW) out vec4 f_shadow;
 layout(location = WRITE_THICKNESS) out vec4 f_thickness;
 #endif
 
+vec4 shadow = vec4(1.0);
+vec4 thickness = vec4(0.0);
+
+// What arrives of a light whose map is `faces` tiles from `first` on.
+void shade(int light, int first, int faces, vec3 p, vec3 n) {
+    int number = choose_tile(first, faces, p);
+    Tile tile = Tile(u_shadow_places[number], u_shadow_lenses[number], u_shadow_ranges[number]);
+    Receiver at = receive(number, tile, p, n, u_bias);
+#if MODE == 2
+    float seen = soft_visibility(tile, at, u_shadow_sizes[light], u_light_bleeding);
+#elif MODE == 1
+    float seen = hard_visibility(tile, at, u_pcf_radius);
+#else
+    float seen = hard_visibility(tile, at, 0);
+#endif
+    shadow[light] = at.inside ? seen : 1.0;
+#ifdef WRITE_THICKNESS
+    float slant = sqrt(1.0 + tile.range.x * dot(at.xy, at.xy));
+    float behind = max(at.t - moments(tile, 0, at.uv).x, 0.0) * tile.lens.z * slant;
+    thickness[light] = at.inside ? behind : 0.0;
+#endif
+}
+
+// Software OpenGL runs both sides of a branch, so lights without a map are left out by name.
 void main() {
     vec3 p = texelFetch(u_gbuffer_position, pixel(), 0).xyz;
     vec3 n = texelFetch(u_gbuffer_normal, pixel(), 0).xyz;
-    vec4 shadow = vec4(1.0);
-    vec4 thickness = vec4(0.0);
-    for (int light = 0; light < 4; light++) {
-        int first = u_shadow_first[light];
-        if (first < 0) continue;
-        int number = choose_tile(first, u_shadow_faces[light], p);
-        Tile tile = Tile(u_shadow_places[number], u_shadow_lenses[number], u_shadow_ranges[number]);
-        Receiver at = receive(number, tile, p, n, u_bias);
-        if (!at.inside) continue;
-        shadow[light] = u_mode == 2
-            ? soft_visibility(tile, at, u_shadow_sizes[light], u_light_bleeding)
-            : hard_visibility(tile, at, u_mode == 1 ? u_pcf_radius : 0);
-#ifdef WRITE_THICKNESS
-        float slant = sqrt(1.0 + tile.range.x * dot(at.xy, at.xy));
-        thickness[light] = max(at.t - moments(tile, 0, at.uv).x, 0.0) * tile.lens.z * slant;
+#ifdef SHADOW_0
+    shade(0, SHADOW_0, p, n);
 #endif
-    }
+#ifdef SHADOW_1
+    shade(1, SHADOW_1, p, n);
+#endif
+#ifdef SHADOW_2
+    shade(2, SHADOW_2, p, n);
+#endif
+#ifdef SHADOW_3
+    shade(3, SHADOW_3, p, n);
+#endif
 #ifdef WRITE_SHADOW
     f_shadow = shadow;
 #endif

@@ -76,10 +76,13 @@ class Prepared:
         uniforms: u_<name>: a number, [c] vector, [n, c] array, or [4, 4] or [n, 4, 4] matrices
             that act on column vectors.
         images: sampler2D u_<name>; uploaded again only when it is another Image object.
+        defines: lines for `#define`: what of the shader is needed. A program is compiled for every
+            different set, so nothing belongs here that changes while somebody looks.
     """
 
     uniforms: Mapping[str, Any] = field(default_factory=dict)
     images: Mapping[str, Image] = field(default_factory=dict)
+    defines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -114,6 +114,7 @@ def prepare(around: Surroundings, params: ParamSet) -> Prepared:
     camera = around.lighting.fixed_to == "camera"
     key = (
         around.version,
+        params["mode"],
         params["map_size"],
         float(params["softness"]),
         around.world_to_view.tobytes() if camera else b"",
@@ -141,8 +142,6 @@ def _prepared(around: Surroundings, params: ParamSet) -> Prepared:
         "shadow_places": tiles[:, 0:4],
         "shadow_lenses": tiles[:, 4:8],
         "shadow_ranges": tiles[:, 8:12],
-        "shadow_first": np.pad(views.first.numpy(), (0, 4 - len(views.first)), constant_values=-1),
-        "shadow_faces": views.faces.numpy(),
         "shadow_sizes": (views.sizes * float(params["softness"])).numpy(),
         "shadow_taps": disc_taps().numpy(),
         **filter_constants(),
@@ -155,7 +154,12 @@ def _prepared(around: Surroundings, params: ParamSet) -> Prepared:
         atlas[0, starts[k] : starts[k + 1]].view(views.height >> k, views.width >> k, 2).numpy()
         for k in range(views.count)
     )
-    return Prepared(uniforms, {"shadow_atlas": Image(levels)})
+    maps = zip(views.first.tolist(), views.faces.tolist(), strict=True)
+    defines = (
+        f"MODE {MODES.index(params['mode'])}",
+        *(f"SHADOW_{light} {first}, {faces}" for light, (first, faces) in enumerate(maps) if first >= 0),
+    )
+    return Prepared(uniforms, {"shadow_atlas": Image(levels)}, defines)
 
 
 EFFECT = Effect(

@@ -9,8 +9,6 @@ uniform mat4 u_shadow_matrices[MAX_TILES];
 uniform vec4 u_shadow_places[MAX_TILES];  // left, bottom, side (texels), world size of a texel at w = 1
 uniform vec4 u_shadow_lenses[MAX_TILES];  // reach, plane, length, perspective
 uniform vec4 u_shadow_ranges[MAX_TILES];  // perspective / scale^2, nearest
-uniform int u_shadow_first[4];
-uniform int u_shadow_faces[4];
 uniform float u_shadow_sizes[4];
 uniform vec2 u_shadow_taps[SEARCH_TAPS + FILTER_TAPS];
 uniform vec2 u_shadow_variances;   // hard, soft
@@ -125,10 +123,10 @@ float within(Tile tile, float size, float t, float behind, float shift, float bl
 }
 
 // Sums over a disc: how far behind blockers the receiver is, and how much of it they take.
-vec2 look(Tile tile, Receiver at, float radius) {
+vec2 look(Tile tile, Receiver at, float radius, int count) {
     float lod = lod_of(radius, u_shadow_footprints.x);
     vec2 sums = vec2(0.0);
-    for (int i = 0; i < SEARCH_TAPS; i++) {
+    for (int i = 0; i < count; i++) {
         vec2 offset = held(at.uv, u_shadow_taps[i] * radius, tile.place.z);
         vec2 m = moments(tile, lod, at.uv + offset);
         float shift = dot(at.slope, offset);
@@ -145,18 +143,20 @@ float gap_of(vec2 sums) {
     return max(sums.x, 0.0) / (sums.y + float(SEARCH_TAPS) * u_shadow_limits.y);
 }
 
+// Loops end when no pixel beside has anything left to do, while software OpenGL runs both sides of
+// a branch: so what a pixel does not need is a loop of no steps.
 float soft_visibility(Tile tile, Receiver at, float size, float bleeding) {
     float radius = search_radius(tile, size, at.t);
-    vec2 sums = look(tile, at, radius);
-    if (sums.y > 0.0) {
-        float narrow = u_shadow_limits.w * penumbra(tile, size, at.t, gap_of(sums)) + 1.0;
-        if (narrow < radius) sums = look(tile, at, narrow);
-    }
-    if (sums.y == 0.0) return 1.0;
+    vec2 sums = look(tile, at, radius, at.inside ? SEARCH_TAPS : 0);
+    float narrow = u_shadow_limits.w * penumbra(tile, size, at.t, gap_of(sums)) + 1.0;
+    bool again = sums.y > 0.0 && narrow < radius;
+    vec2 closer = look(tile, at, narrow, again ? SEARCH_TAPS : 0);
+    if (again) sums = closer;
+    int count = sums.y > 0.0 ? FILTER_TAPS : 0;
     radius = penumbra(tile, size, at.t, gap_of(sums));
     float lod = lod_of(radius, u_shadow_footprints.y);
     float total = 0.0;
-    for (int i = 0; i < FILTER_TAPS; i++) {
+    for (int i = 0; i < count; i++) {
         vec2 offset = held(at.uv, u_shadow_taps[SEARCH_TAPS + i] * radius, tile.place.z);
         vec2 m = moments(tile, lod, at.uv + offset);
         float shift = dot(at.slope, offset);
@@ -165,7 +165,7 @@ float soft_visibility(Tile tile, Receiver at, float size, float bleeding) {
         float w = within(tile, size, at.t, behind, shift, 1.0 - p, length(offset));
         total += 1.0 - w * (1.0 - unbleed(p, bleeding));
     }
-    return total / float(FILTER_TAPS);
+    return count > 0 ? total / float(FILTER_TAPS) : 1.0;
 }
 
 float box_weight(int i, int radius, float f) {
