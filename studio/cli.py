@@ -82,6 +82,20 @@ def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
     "--preset", default="standard", show_default=True, help="quick, standard, fine, or a .toml file."
 )
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
+@click.option(
+    "--resume",
+    is_flag=False,
+    flag_value="newest",
+    metavar="[FILE]",
+    help="Go on from the newest checkpoint in --out, or from FILE; --steps extends a finished run.",
+)
+@click.option(
+    "--checkpoint-seconds",
+    type=click.FloatRange(0),
+    default=30.0,
+    show_default=True,
+    help="Time between checkpoints.",
+)
 def fit(
     source: Path,
     out: Path,
@@ -89,6 +103,8 @@ def fit(
     optimize: str | None,
     preset: str,
     device: str,
+    resume: str | None,
+    checkpoint_seconds: float,
     generated: dict[str, Any],
 ) -> None:
     """Fit shape, materials and light to the photos of SOURCE.
@@ -98,10 +114,12 @@ def fit(
     """
     from studio.core.io.meshes import load_scene
     from studio.core.io.photos import load_photos
+    from studio.core.optim.resume import saved_settings
     from studio.core.optim.settings import load_preset
     from studio.core.scene.mesh import merge
 
-    settings = load_preset(preset)
+    checkpoint = None if resume is None else _checkpoint(resume, out)
+    settings = load_preset(preset) if checkpoint is None else saved_settings(checkpoint)
     for stem, value in generated.items():
         settings.set(stem.replace("-", "_"), value)
     if optimize is not None:
@@ -111,7 +129,7 @@ def fit(
         meshes = load_scene(mesh_file).meshes
         mesh = merge(meshes)
         settings.set("start", "mesh")
-    elif settings["start"] == "mesh":
+    elif settings["start"] == "mesh" and checkpoint is None:
         raise InputError("--start mesh: expected the mesh with --mesh FILE")
     check_writable(out)
     with Progress() as progress:
@@ -122,15 +140,49 @@ def fit(
         )
     for note in photos.notes:
         click.echo(f"note: {note}")
-    _fit(photos, settings, out, mesh, device)
+    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds)
 
 
-def _fit(photos: PhotoSet, settings: FitSettings, out: Path, mesh: Mesh | None, device: str) -> None:
+def _checkpoint(resume: str, out: Path) -> Path:
+    """The checkpoint that --resume means."""
+    from studio.core.optim.checkpoint import checkpoints_in
+    from studio.core.optim.fitrun import CHECKPOINTS
+
+    if resume != "newest":
+        return Path(resume)
+    found = checkpoints_in(out / CHECKPOINTS)
+    if not found:
+        raise InputError(
+            f"--resume: no checkpoints in {out / CHECKPOINTS}; expected a folder that `fit` left"
+        )
+    return found[-1]
+
+
+def _fit(
+    photos: PhotoSet,
+    settings: FitSettings,
+    out: Path,
+    mesh: Mesh | None,
+    device: str,
+    resume: Path | None = None,
+    checkpoint_seconds: float = 30.0,
+) -> None:
     """Run a fit with a progress bar and print what came out."""
     from studio.core.optim.fitrun import run_fit
 
     with Progress() as progress:
-        metrics = run_fit(photos, settings, out, mesh=mesh, device=device, progress=progress.report)
+        metrics = run_fit(
+            photos,
+            settings,
+            out,
+            mesh=mesh,
+            device=device,
+            progress=progress.report,
+            resume=resume,
+            checkpoint_seconds=checkpoint_seconds,
+        )
+    for note in metrics["notes"]:
+        click.echo(f"note: {note}")
     for line in summary(metrics):
         click.echo(line)
     click.echo(f"results in {out}/: mesh.glb, metrics.json, renders/, log.jsonl")

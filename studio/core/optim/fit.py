@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from studio.core.device import configure_threads, pick_device
-from studio.core.errors import Cancelled, InputError, StudioError, WorkError, describe
+from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.kernels import launcher
 from studio.core.optim import bake
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
@@ -18,6 +19,7 @@ from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import measure
 from studio.core.optim.messages import GROUPS, Snapshot
+from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper, explained
 from studio.core.optim.regularizers import SurfaceTerms
 from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
@@ -108,6 +110,7 @@ class Fit:
         self._topology = 0
         self._last: StepResult | None = None
         self._start: Variables | None = None
+        self._keeper = Keeper()
 
     @property
     def steps(self) -> int:
@@ -122,13 +125,7 @@ class Fit:
             InputError: the photos or the start mesh do not allow it.
             Cancelled: `cancel` said so.
         """
-        configure_threads()
-        launcher.preload(
-            needed_modules(str(self.settings["rasterizer"])),
-            lambda done, total, _name: self._report(0.0, f"Compiling kernels: {done} of {total}"),
-            self.device,
-        )
-        check_formats(self.problem.photos.photos)
+        self.prepare_machine()
         schedule = self._schedule()
         photos = PhotoSet(
             self.training,
@@ -161,6 +158,16 @@ class Fit:
         )  # fmt: skip
         self.reset()
         self._report(1.0, "Ready")
+
+    def prepare_machine(self) -> None:
+        """What every run needs first, also one that goes on from a checkpoint."""
+        configure_threads()
+        launcher.preload(
+            needed_modules(str(self.settings["rasterizer"])),
+            lambda done, total, _name: self._report(0.0, f"Compiling kernels: {done} of {total}"),
+            self.device,
+        )
+        check_formats(self.problem.photos.photos)
 
     def _can_remesh(self, mesh: Mesh) -> bool:
         if not self.settings["remesh"]:
@@ -201,10 +208,21 @@ class Fit:
         self._queue: list[int] = []
         self._random = np.random.default_rng(int(self.settings["seed"]))
         self._generator = torch.Generator(self.device).manual_seed(int(self.settings["seed"]))
-        self._adopt(self._start.clone())
+        self._keeper = Keeper()
+        self.adopt(self._start.clone())
 
-    def _adopt(self, variables: Variables) -> None:
-        """Make these the moving variables, with fresh optimizers."""
+    def adopt(
+        self,
+        variables: Variables,
+        rest_shape: Tensor | None = None,
+        optimizers: dict[str, dict[int, Any]] | None = None,
+    ) -> None:
+        """Make these the moving variables, with fresh optimizers or ones of the given states.
+
+        Args:
+            rest_shape: [V, 3] vertices whose curvature the regularizers keep; theirs if None.
+            optimizers: `state_dict()["state"]` of each group's optimizer.
+        """
         self.variables = variables
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
         for group in GROUPS:
@@ -213,40 +231,61 @@ class Fit:
                 self._optimizers[group] = AdamUniform(tensors)
             else:
                 self._optimizers[group] = torch.optim.Adam(tensors)
+            if optimizers is not None:
+                optimizer = self._optimizers[group]
+                optimizer.load_state_dict(optimizer.state_dict() | {"state": optimizers[group]})
         with torch.no_grad():
-            self._terms = SurfaceTerms(variables.faces.cpu().numpy(), variables.box_vertices())
+            self._rest_shape = variables.box_vertices() if rest_shape is None else rest_shape
+            self._terms = SurfaceTerms(variables.faces.cpu().numpy(), self._rest_shape)
         unlit = self.settings["shading"] == "unlit"
         mesh = variables.mesh(self._mesh, unlit)
         rasterizer = Rasterizer.from_settings(self.settings)
         self._renderer = Renderer(variables, mesh, unlit, self.problem.effects, rasterizer)
+        self._keeper.keep(self.steps_done, variables, self._optimizers)
 
     # Stepping
 
     def step(self) -> StepResult:
         """Compare a few photos with their renders and move every enabled group once.
 
+        If the values become infinite or memory runs out, the last good values come back, the
+        rates or the photos per step are halved, `notes` says so, and the step is done again.
+
         Raises:
-            WorkError: the loss or a gradient is not finite, or memory ran out; the variables
-                stay as they were before the step.
+            WorkError: it failed, and more care would not help; the last good values are there.
         """
         if self._start is None:
             raise InputError("fit: prepare it before stepping it")
-        try:
-            self._enter_stage()
-            targets = self._current_targets()
-            views = self._draw_views()
-            result, loss = self._measure(targets, views)
-            if loss.requires_grad:  # not if every group is held
-                loss.backward()
-            self._update()
-        except (MemoryError, RuntimeError) as error:
-            if isinstance(error, StudioError):
-                raise
-            raise WorkError(_explain(error)) from error
+        while True:
+            try:
+                with explained():
+                    result = self._try_step()
+                break
+            except WorkError as error:
+                self._recover(error)
         self.steps_done += 1
         self._view_errors.update(result.view_errors)
         self._last = result
+        if self.steps_done % KEEP_EVERY == 0:
+            self._keeper.keep(self.steps_done, self.variables, self._optimizers)
         return result
+
+    def _try_step(self) -> StepResult:
+        self._enter_stage()
+        targets = self._current_targets()
+        views = self._draw_views()
+        result, loss = self._measure(targets, views)
+        if loss.requires_grad:  # not if every group is held
+            loss.backward()
+        self._update()
+        return result
+
+    def _recover(self, error: WorkError) -> None:
+        """Take back the last good values; raises `error` where that will not help."""
+        variables, optimizers, views, note = self._keeper.recover(error, self.settings["views_per_step"])
+        self.settings.set("views_per_step", views)
+        self.notes.append(f"step {self.steps_done + 1}: {note}")
+        self.adopt(variables, self._rest_shape, {k: o["state"] for k, o in optimizers.items()})
 
     def _measure(self, targets: Targets, views: list[int]) -> tuple[StepResult, Tensor]:
         """Render the views and compare them; (numbers, loss to call backward on)."""
@@ -259,11 +298,11 @@ class Fit:
         rgba, box = self._renderer.render(targets.cameras.select(index), background)
         measured = measure(rgba, box, targets, index, background, self.variables, self._terms, self.settings)
         if not math.isfinite(measured.losses["total"]):
-            raise WorkError(
+            raise Diverged(
                 f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
             )
         if self.steps_done % _CHECK_EVERY == 0 and float(box.detach().abs().max()) > _FAR:
-            raise WorkError(
+            raise Diverged(
                 f"fit: the surface has left the scene at step {self.steps_done + 1}; "
                 "lower the learning rate of vertices or raise large_steps"
             )
@@ -272,11 +311,11 @@ class Fit:
 
     def _update(self) -> None:
         fraction = min(1.0, self.steps_done / max(1, self.steps - 1))
-        decay = float(self.settings["decay"]) ** fraction
+        decay = float(self.settings["decay"]) ** fraction * self._keeper.caution
         moved = [g for g in GROUPS if self.settings.enabled(g)]
         gradients = [t.grad for g in moved for t in self.variables.tensors(g) if t.grad is not None]
         if gradients and not math.isfinite(float(sum(g.sum() for g in gradients))):
-            raise WorkError(
+            raise Diverged(
                 f"fit: a gradient is not finite at step {self.steps_done + 1}; lower the learning rates"
             )
         for group in moved:
@@ -330,7 +369,7 @@ class Fit:
         if self._can_remesh(mesh):
             mesh = evened(mesh, schedule.edge_length(stage) * v.scale)
             self._topology += 1
-        self._adopt(v.on_mesh(mesh, self._smoothness()))
+        self.adopt(v.on_mesh(mesh, self._smoothness()))
 
     # Live settings
 
@@ -398,10 +437,3 @@ def _known(name: str, names: tuple[str, ...], what: str) -> str:
     if name not in names:
         raise InputError(f"fit: no {what} {name!r}; there are {', '.join(names)}")
     return name
-
-
-def _explain(error: BaseException) -> str:
-    text = describe(error)
-    if isinstance(error, MemoryError) or "memory" in text.lower() or "alloc" in text.lower():
-        return f"fit: out of memory; lower the resolution or the photos per step ({text})"
-    return f"fit: {text}"

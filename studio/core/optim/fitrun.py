@@ -12,20 +12,29 @@ from typing import Any, TextIO
 import torch
 
 from studio.core.device import describe_device
-from studio.core.errors import WorkError
+from studio.core.errors import StudioError, WorkError
 from studio.core.io.files import write_error
 from studio.core.optim import report
+from studio.core.optim.checkpoint import checkpoint_path, load_checkpoint, prune, save_checkpoint
 from studio.core.optim.evaluate import Evaluation
-from studio.core.optim.fit import Fit, FitProblem, StepResult
+from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
+from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.scene import Lighting, Mesh, PhotoSet
 
 Report = Callable[[float, str], None]
 
+LOG = "log.jsonl"
+CHECKPOINTS = "checkpoints"
+"""File and folder that a fit leaves in its folder."""
+
 _FLUSH_STEPS = 20
 """Steps between writes of log.jsonl: an interrupted run loses less than a second."""
+
+_CHECKPOINTS_KEPT = 3
+"""Newest checkpoints that stay; each is some megabytes."""
 
 _PICTURES = 6
 """Views shown side by side; more make files nobody looks at."""
@@ -44,12 +53,15 @@ def run_fit(
     device: str = "auto",
     progress: Report | None = None,
     lighting: Lighting | None = None,
+    resume: Path | str | None = None,
+    checkpoint_seconds: float = 30.0,
 ) -> dict[str, Any]:
     """Fit and leave everything in a folder: mesh, metrics, pictures, log.
 
     Ctrl-C ends the run early: what was reached so far is evaluated and exported, and
     metrics["interrupted"] says so. The same holds when the work fails midway; then the
-    error is raised after the files were written.
+    error is raised after the files were written. Now and then and at the end a checkpoint
+    is left in out_dir/checkpoints.
 
     Args:
         photos: as loaded.
@@ -60,27 +72,36 @@ def run_fit(
         device: auto, cpu or cuda.
         progress: called with (0..1, note); a note is "phase: details".
         lighting: start light.
+        resume: checkpoint to go on from; the log in out_dir is continued.
+        checkpoint_seconds: between checkpoints, which is what a crash may cost; one takes a
+            tenth of a second.
     Returns:
         The contents of metrics.json.
     Raises:
         InputError: photos, mesh or settings do not allow a fit.
-        WorkError: the fit failed, or the folder cannot be written.
+        WorkError: the fit failed, or the folder cannot be written. A checkpoint that cannot be
+            written is only noted.
     """
     tell = progress or (lambda fraction, note: None)
     out = Path(out_dir)
     fit = Fit(FitProblem(photos, mesh, lighting), settings, device, progress=tell)
     began = time.perf_counter()
-    fit.prepare()
-    prepared = time.perf_counter()
     rows: list[HistoryRow] = []
+    if resume is None:
+        fit.prepare()
+    else:
+        restore(fit, load_checkpoint(resume, fit.device))
+        rows = _earlier_rows(out / LOG, fit.steps_done)
+    prepared = time.perf_counter()
     failure: WorkError | None = None
     interrupted = False
     try:
         out.mkdir(parents=True, exist_ok=True)
         start = fit.evaluate(_shown(fit), pictures=1)
-        with open(out / "log.jsonl", "w", encoding="utf-8") as log:
+        with open(out / LOG, "w", encoding="utf-8") as log:
+            log.writelines(json.dumps(_log_row(row)) + "\n" for row in rows)
             try:
-                _optimize(fit, rows, log, tell)
+                _optimize(fit, rows, log, tell, out / CHECKPOINTS, checkpoint_seconds)
             except KeyboardInterrupt:
                 interrupted = True
             except WorkError as error:
@@ -96,32 +117,66 @@ def run_fit(
     return metrics
 
 
-def _optimize(fit: Fit, rows: list[HistoryRow], log: TextIO, tell: Report) -> None:
-    """All steps, each one line of the log."""
-    seconds = 0.0
+def _optimize(
+    fit: Fit, rows: list[HistoryRow], log: TextIO, tell: Report, folder: Path, pause: float
+) -> None:
+    """All steps, each one line of the log, with a checkpoint every `pause` seconds and at the end."""
+    seconds = rows[-1].seconds if rows else 0.0
+    first, start = fit.steps_done, seconds
+    saved = time.perf_counter()
     while fit.steps_done < fit.steps:
         began = time.perf_counter()
         result = fit.step()
-        seconds += time.perf_counter() - began
+        ended = time.perf_counter()
+        seconds += ended - began
         rows.append(HistoryRow(result.step, result.losses, result.psnr, seconds))
-        log.write(json.dumps(_log_row(result, seconds)) + "\n")
-        if result.step % _FLUSH_STEPS == 0 or fit.steps_done >= fit.steps:
+        log.write(json.dumps(_log_row(rows[-1])) + "\n")
+        finished = fit.steps_done >= fit.steps
+        if result.step % _FLUSH_STEPS == 0 or finished:
             log.flush()
-            rate = result.step / max(seconds, 1e-9)
+            rate = (result.step - first) / max(seconds - start, 1e-9)
             tell(
                 fit.steps_done / fit.steps,
                 f"Optimizing: {result.step}/{fit.steps}, {result.psnr:.1f} dB, {rate:.0f} it/s",
             )
+        if finished or ended - saved > pause:
+            _save(fit, folder)
+            saved = time.perf_counter()
 
 
-def _log_row(result: StepResult, seconds: float) -> dict[str, Any]:
-    losses = {name: round(value, 7) for name, value in result.losses.items()}
+def _save(fit: Fit, folder: Path) -> None:
+    """A checkpoint; a full disk must not end a fit that could still be kept elsewhere."""
+    try:
+        save_checkpoint(checkpoint_path(folder, fit.steps_done), state_of(fit))
+        prune(folder, _CHECKPOINTS_KEPT)
+    except StudioError as error:
+        fit.notes.append(f"step {fit.steps_done}: no checkpoint: {error}")
+
+
+def _log_row(row: HistoryRow) -> dict[str, Any]:
+    losses = {name: round(value, 7) for name, value in row.losses.items()}
     return {
-        "step": result.step,
-        "seconds": round(seconds, 4),
-        "psnr": round(result.psnr, 3),
+        "step": row.step,
+        "seconds": round(row.seconds, 4),
+        "psnr": round(row.psnr, 3),
         "losses": losses,
     }
+
+
+def _earlier_rows(path: Path, steps: int) -> list[HistoryRow]:
+    """What an earlier run logged up to step `steps`; the line it was killed in is left out."""
+    rows: list[HistoryRow] = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return rows
+    for line in lines[:steps]:
+        try:
+            row = json.loads(line)
+            rows.append(HistoryRow(row["step"], row["losses"], row["psnr"], row["seconds"]))
+        except (ValueError, KeyError, TypeError):
+            break
+    return rows
 
 
 def _shown(fit: Fit) -> list[Any]:

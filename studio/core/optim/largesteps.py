@@ -63,6 +63,8 @@ class LargeSteps:
     def __init__(
         self, faces: np.ndarray, vertex_count: int, smoothness: float, device: torch.device | str = "cpu"
     ):
+        self.faces = faces
+        self.vertex_count = vertex_count
         self.smoothness = float(smoothness)
         device = torch.device(device)
         matrix = (

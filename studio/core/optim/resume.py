@@ -1,0 +1,87 @@
+"""A fit's state as a tree of plain values, and a fit that goes on from one."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from studio.core.errors import InputError
+from studio.core.optim.checkpoint import load_checkpoint
+from studio.core.optim.fit import Fit
+from studio.core.optim.settings import FitSettings
+from studio.core.scene import Photo
+
+_PLAIN = ("steps_done", "_stage", "_topology", "_view_errors", "_fixed_to", "_thickness", "_mesh")
+"""Attributes of a Fit that are saved as they are."""
+
+
+def state_of(fit: Fit) -> dict[str, Any]:
+    """Everything that `restore` needs to go on from here, bit for bit on the CPU.
+
+    It refers to the tensors that move: write it before the next step.
+
+    Raises:
+        InputError: the fit was not prepared.
+    """
+    if fit._start is None:
+        raise InputError("fit: prepare it before saving its state")
+    return {
+        "photos": _fingerprint(fit.problem.photos.photos),
+        "settings": fit.settings.as_dict(),
+        "preset": fit.settings.preset,
+        "queue": list(fit._queue),
+        "random": fit._random.bit_generator.state,
+        "generator": fit._generator.get_state().numpy(),
+        "notes": list(fit.notes),
+        "caution": fit._keeper.caution,
+        "start": fit._start,
+        "variables": fit.variables,
+        "rest_shape": fit._rest_shape,
+        "optimizers": {name: o.state_dict()["state"] for name, o in fit._optimizers.items()},
+        "plain": {name: getattr(fit, name) for name in _PLAIN},
+    }
+
+
+def restore(fit: Fit, state: dict[str, Any]) -> None:
+    """Bring a new fit to a state, instead of `prepare`; the fit's settings hold, not those saved.
+
+    Raises:
+        InputError: it is the state of a fit to other photos.
+    """
+    if state["photos"] != _fingerprint(fit.problem.photos.photos):
+        raise InputError(
+            "checkpoint: it belongs to other photos, or to other sizes of them; "
+            "expected the photos and the resolution that the run began with"
+        )
+    fit.prepare_machine()
+    for name in _PLAIN:
+        setattr(fit, name, state["plain"][name])
+    fit.notes = list(state["notes"])
+    fit._start = state["start"]
+    fit._queue = list(state["queue"])
+    fit._random = np.random.default_rng()
+    fit._random.bit_generator.state = state["random"]
+    fit._generator = torch.Generator(fit.device)
+    fit._generator.set_state(torch.from_numpy(state["generator"]))
+    fit._last = None
+    fit._keeper.caution = state["caution"]
+    fit.adopt(state["variables"], state["rest_shape"], state["optimizers"])
+
+
+def saved_settings(path: Path | str) -> FitSettings:
+    """The settings of the run that left a checkpoint; raises as `load_checkpoint`."""
+    state = load_checkpoint(path)
+    return FitSettings(state["settings"], state["preset"])
+
+
+def _fingerprint(photos: list[Photo]) -> str:
+    """Names, sizes and a sample of the pixels of the photos in one number."""
+    total = hashlib.sha256()
+    for photo in photos:
+        total.update(f"{photo.name} {photo.image.shape}".encode())
+        total.update(np.ascontiguousarray(photo.image[::7, ::7]).tobytes())
+    return total.hexdigest()
