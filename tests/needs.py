@@ -1,4 +1,4 @@
-"""The one way a test may skip: `need("cuda")`, and "gl", "display", "data", "mitsuba", "unprivileged"."""
+"""The one way a test may skip: `need("cuda")`, or another thing that `_has` knows."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _has(what: str) -> bool:
         return bool(os.environ.get("DISPLAY"))
     if what == "gl":
         return _has_gl()
-    if what == "mitsuba":
-        return importlib.util.find_spec("mitsuba") is not None
+    if what in ("mitsuba", "pycolmap", "heif"):
+        return importlib.util.find_spec({"heif": "pillow_heif"}.get(what, what)) is not None
     if what == "data":
         return (data_root() / "photos").is_dir()
     if what == "unprivileged":  # file permissions do not bind root

@@ -61,8 +61,15 @@ JSON_CASES: dict[str, tuple[Callable[[Entry], Any], str]] = {
     "link out": (lambda e: frame(e, file_path="train/link.png"), "leads out of"),
     "mask above": (lambda e: frame(e, mask_path="..\\secret.png"), "mask_path.*leads out of"),
     "missing mask": (lambda e: frame(e, mask_path="gone.png"), "mask .*gone.png does not exist"),
-    "fisheye": (lambda e: e.update(camera_model="OPENCV_FISHEYE"), "'OPENCV_FISHEYE', expected a pinhole"),
-    "fisheye flag": (lambda e: e.update(is_fisheye=True), "'fisheye', expected a pinhole"),
+    "lens": (
+        lambda e: e.update(camera_model="EQUIRECTANGULAR"),
+        "'EQUIRECTANGULAR', expected one of PINHOLE",
+    ),
+    "lens of one": (
+        lambda e: frame(e, camera_model="SPHERE"),
+        r"frame 1 \(r_1.png\): camera_model is 'SPHERE'",
+    ),
+    "cloud": (lambda e: e.update(ply_file_path="../c.ply"), "ply_file_path.*leads out of"),
     "distortion text": (lambda e: e.update(k1="x"), "k1 is 'x', expected a number"),
     "other shape": (lambda e: e.update(w=90, h=48), "48x48 pixels, its camera is for 90x48"),
 }

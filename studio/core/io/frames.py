@@ -11,18 +11,20 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.io.images import SUFFIXES
+from studio.core.io.lens import Lens
 from studio.core.scene.camera import Camera
 
 
 @dataclass
 class Intrinsics:
-    """Pinhole intrinsics as a file gives them; None is filled in from the image's size.
+    """Intrinsics as a file gives them; None is filled in from the image's size.
 
     Attributes:
         width, height: pixels the numbers below count in, or None where the file does not say.
         fx, fy, cx, cy: pixels from the top-left corner.
         angle_x, angle_y: full fields of view in radians, used where fx, fy are missing.
         own: this frame states its own size, so the set may mix sizes.
+        lens: how the photo is bent against the pinhole of these numbers, or None.
     """
 
     width: float | None = None
@@ -34,11 +36,13 @@ class Intrinsics:
     angle_x: float | None = None
     angle_y: float | None = None
     own: bool = False
+    lens: Lens | None = None
 
     def camera(self, width: int, height: int, pose: np.ndarray, name: str, where: str) -> Camera:
         """The camera of a photo of `width` x `height` pixels.
 
-        A photo scaled down as a whole keeps its camera; one of another shape does not.
+        A photo scaled down as a whole keeps its camera; one of another shape does not. The lens
+        is left out.
         """
         w, h = self.width or width, self.height or height
         if abs(width / w - height / h) > 0.01 * width / w:  # 1 %: odd sizes halved and rounded
@@ -66,7 +70,13 @@ class Intrinsics:
 
 @dataclass
 class Frame:
-    """One photo and its camera, not loaded yet; the pose is [4, 4] with OpenGL axes."""
+    """One photo and its camera, not loaded yet.
+
+    Attributes:
+        pose: [4, 4] camera to world, OpenGL axes.
+        where: begins every message about it.
+        as_stored: the camera was made for the picture as stored, whatever its EXIF orientation.
+    """
 
     name: str
     image: Path
@@ -74,6 +84,7 @@ class Frame:
     intrinsics: Intrinsics
     where: str
     mask: Path | None = None
+    as_stored: bool = False
 
 
 @dataclass
@@ -84,12 +95,14 @@ class FrameSet:
         up: the file's up axis, a unit vector in its coordinates.
         depth_range: (near, far) around the object in file units, where the file knows.
         box: (low, high) tight box of the object in file coordinates, where the file knows.
+        points: [P, 3] points of the surroundings in file coordinates, where the file knows.
     """
 
     frames: list[Frame]
     up: tuple[float, float, float] = (0.0, 1.0, 0.0)
     depth_range: tuple[float, float] | None = None
     box: tuple[np.ndarray, np.ndarray] | None = None
+    points: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
 

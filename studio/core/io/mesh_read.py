@@ -15,7 +15,7 @@ from trimesh.geometry import triangulate_quads
 
 from studio.core.color import srgb_to_linear
 from studio.core.errors import InputError, describe
-from studio.core.io.files import inside
+from studio.core.io.files import inside, read_bytes
 from studio.core.io.images import load_image
 from studio.core.io.limits import binary_stl_size, check_triangles
 from studio.core.scene.material import Material
@@ -64,6 +64,13 @@ def read_ply(path: Path, data: bytes, notes: list[str]) -> list[Mesh]:
     )
     mesh.material = Material(base_color=_base(mesh), base_color_texture=_ply_texture(path, header, notes))
     return [mesh]
+
+
+def read_points(path: Path) -> np.ndarray:
+    """[P, 3] float64 finite vertices of a PLY, with or without faces; InputError if damaged."""
+    parsed = _parsed(path, load_ply, read_bytes(path, "a point cloud, .ply"), skip_materials=True)
+    points = np.asarray(parsed.get("vertices", ()), np.float64).reshape(-1, 3)
+    return points[np.isfinite(points).all(axis=1)]
 
 
 def _ply_texture(path: Path, header: str, notes: list[str]) -> np.ndarray | None:

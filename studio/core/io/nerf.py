@@ -1,4 +1,4 @@
-"""NeRF and instant-ngp transforms.json."""
+"""transforms.json of NeRF, instant-ngp and nerfstudio."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import numpy as np
 from studio.core.errors import InputError
 from studio.core.io.files import inside, natural_key, read_json
 from studio.core.io.frames import Frame, FrameSet, Intrinsics, find_image, find_mask, number, unique_names
+from studio.core.io.lens import Lens
+from studio.core.io.mesh_read import read_points
 from studio.core.scene.camera import check_rigid
 
-_PINHOLE = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
-_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
-_LARGE_DISTORTION = 0.02
-"""Coefficient up to which ignoring it moves a pixel at the image edge (tangent 0.5) by well
-under a percent of its radius: 0.02 * 0.5^2 = 0.5 %, two pixels of 400."""
+_PERSPECTIVE = ("PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "PERSPECTIVE")
+_FISHEYE = ("OPENCV_FISHEYE", "FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE")
+_RADIAL, _TANGENTIAL = ("k1", "k2", "k3", "k4"), ("p1", "p2")
+_UNUSED = {
+    "depth maps": ("depth_file_path", "depth_path"),
+    "normal maps": ("normal_file_path", "normal_path"),
+}
 _SIZES = {"width": "w", "height": "h", "fx": "fl_x", "fy": "fl_y"}
 _WHAT = "a transforms.json of NeRF"
 
@@ -38,13 +42,13 @@ def read_nerf(path: Path) -> FrameSet:
 
     Matrices are camera-to-world with OpenGL axes as they stand; the world is +Z up. `scale`,
     `offset` and `applied_transform` describe how others normalise and change nothing here:
-    the studio has its own normalisation.
+    the studio has its own normalisation. Intrinsics and lens may stand in the file or in each
+    frame. The points of `ply_file_path` only tell where the object is.
 
     Raises:
         InputError: names the file, the frame and the key.
     """
     data = read_json(path, _WHAT)
-    notes = _check_lens(data, path)
     frames_data = data.get("frames")
     if not isinstance(frames_data, list) or not frames_data:
         state = "missing" if frames_data is None else "empty" if frames_data == [] else "not a list"
@@ -55,23 +59,41 @@ def read_nerf(path: Path) -> FrameSet:
     ]
     unique_names(frames, path.parent)
     frames.sort(key=lambda f: natural_key(f.image.as_posix()))
-    return FrameSet(frames, up=(0.0, 0.0, 1.0), notes=notes)
+    points = _points(data, path)
+    return FrameSet(frames, up=(0.0, 0.0, 1.0), points=points, notes=_notes(data, frames_data))
 
 
-def _check_lens(data: dict[str, Any], path: Path) -> list[str]:
-    """Notes on what of the lens is ignored; InputError where that would be wrong."""
-    model = str(data.get("camera_model", "PINHOLE")).upper()
-    if model not in _PINHOLE or data.get("is_fisheye") is True:
-        shown = "fisheye" if data.get("is_fisheye") is True else data["camera_model"]
-        raise InputError(
-            f"{path}: camera_model is {shown!r}, expected a pinhole camera ({', '.join(_PINHOLE)})"
-        )
-    values = {k: number(data[k], f"{path}: {k}") for k in _DISTORTION if data.get(k) is not None}
-    worst = max(values, key=lambda k: abs(values[k]), default=None)
-    if worst is None or values[worst] == 0.0:
-        return []
-    weight = "small" if abs(values[worst]) <= _LARGE_DISTORTION else "large: undistort the photos first"
-    return [f"lens distortion is ignored, it is {weight} ({worst} = {values[worst]:g})"]
+def _lens(data: dict[str, Any], where: str, default: Lens | None) -> Lens | None:
+    """The lens that `data` states, or the default; a pinhole is None.
+
+    The perspective polynomial has up to four radial terms, as nerfstudio counts them.
+    """
+    keys = (*_RADIAL, *_TANGENTIAL)
+    given = {k: number(data[k], f"{where}: {k}") for k in keys if data.get(k) is not None}
+    stated = data.get("camera_model") is not None or "is_fisheye" in data
+    if not given and not stated:
+        return default
+    inherited = default.model if default else "OPENCV"
+    model = str(data.get("camera_model") or inherited).upper().replace("BROWN", "OPENCV")
+    if model not in _PERSPECTIVE + _FISHEYE:
+        known = ", ".join(_PERSPECTIVE + _FISHEYE)
+        raise InputError(f"{where}: camera_model is {data['camera_model']!r}, expected one of {known}")
+    terms = default.params if default else ()
+    values = dict(zip(keys, terms, strict=False)) | given
+    radial = tuple(values.get(k, 0.0) for k in _RADIAL)
+    if model in _FISHEYE or data.get("is_fisheye") is True:
+        return Lens("OPENCV_FISHEYE", radial)
+    if "PINHOLE" in model and not given:
+        return None
+    lens = Lens("BROWN", radial + tuple(values.get(k, 0.0) for k in _TANGENTIAL))
+    return None if lens.straight else lens
+
+
+def _notes(data: dict[str, Any], frames: list[dict[str, Any]]) -> list[str]:
+    """What of the file is not used."""
+    entries = [data, *(entry for entry in frames if isinstance(entry, dict))]
+    found = [what for what, keys in _UNUSED.items() if any(k in entry for k in keys for entry in entries)]
+    return [f"{what} are not used" for what in found]
 
 
 def _intrinsics(data: dict[str, Any], where: str, default: Intrinsics) -> Intrinsics:
@@ -91,8 +113,17 @@ def _intrinsics(data: dict[str, Any], where: str, default: Intrinsics) -> Intrin
             if angle >= math.pi:
                 raise InputError(f"{where}: {key} is {angle:g}, expected radians below pi")
             setattr(out, field, angle)
+    out.lens = _lens(data, where, default.lens)
     out.own = data.get("w") is not None and data.get("h") is not None
     return out
+
+
+def _points(data: dict[str, Any], path: Path) -> np.ndarray | None:
+    """[P, 3] points of the file's ply, or None where there is none."""
+    if not data.get("ply_file_path"):
+        return None
+    file = inside(path.parent, data["ply_file_path"], f"{path}: ply_file_path")
+    return read_points(file) if file.is_file() else None
 
 
 def _frame(entry: Any, index: int, path: Path, common: Intrinsics, masks: Path) -> Frame:

@@ -12,6 +12,7 @@ from studio.core.io.images import image_size, load_image, read_samples, to_bytes
 from studio.core.io.limits import machine_memory
 from studio.core.io.masks import WORK_SIZE, load_mask
 from studio.core.io.resample import fitted_size, shrink
+from studio.core.io.undistort import Undistortion, undistortion
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
 from studio.core.scene.scene import Similarity
@@ -87,6 +88,11 @@ class PhotoReader:
         camera = frame.intrinsics.camera(width, height, pose, frame.name, frame.where)
         size = fitted_size(height, width, self._max_size)
         mask = self._mask(frame, (height, width))
+        ignore = None
+        if frame.intrinsics.lens is not None:
+            straight = undistortion(frame.intrinsics.lens, camera)
+            rgb, alpha, mask, ignore = _undistorted(straight, rgb, alpha, mask)
+            camera = straight.camera(camera)
         if self._keep and alpha is None:
             self.pictures[str(frame.image)] = _working_picture(rgb)
         if alpha is not None:
@@ -95,9 +101,14 @@ class PhotoReader:
             rgb = shrink(rgb, *size)
         if mask is not None and size != (height, width):
             mask = shrink(mask[..., None], *size)[..., 0]
+        if ignore is not None and size != (height, width):
+            ignore = shrink(ignore[..., None].astype(np.float32), *size)[..., 0] > 1e-3
         if size != (height, width):
             camera = camera.resized(size[1], size[0])
-        return self._photo(frame, rgb, alpha, mask, camera)
+        photo = self._photo(frame, rgb, alpha, mask, camera)
+        if ignore is not None:
+            photo.ignore = ignore if photo.ignore is None else photo.ignore | ignore
+        return photo
 
     def _photo(
         self, frame: Frame, rgb: np.ndarray, alpha: np.ndarray | None, mask: np.ndarray | None, camera: Camera
@@ -142,12 +153,16 @@ class PhotoReader:
         return self._keep and len(self.pictures) == self._count
 
     def notes(self, frames: list[Frame], photos: list[Photo]) -> list[str]:
-        """What the masks came from."""
+        """What was done to the photos, and what the masks came from."""
         files = sum(frame.mask is not None for frame in frames)
         ignore = self._mask_files == "ignore"
         pairs = zip(frames, photos, strict=True)
         with_alpha = sum(p.mask is not None and (f.mask is None or ignore) for f, p in pairs)
         out = []
+        lenses = [frame.intrinsics.lens.model for frame in frames if frame.intrinsics.lens is not None]
+        if lenses:
+            models = ", ".join(sorted(set(lenses)))
+            out.append(f"lens distortion undone ({models}): {len(lenses)} of {len(frames)} photos")
         if files:
             use = "mark pixels to ignore" if ignore else "cut out the object"
             out.append(f"mask files {use}: {files} of {len(frames)} photos")
@@ -155,6 +170,25 @@ class PhotoReader:
             kind = "premultiplied, divided" if self._premultiplied else "straight"
             out.append(f"masks from alpha ({kind}): {with_alpha} of {len(frames)} photos")
         return out
+
+
+def _undistorted(
+    straight: Undistortion, rgb: np.ndarray, alpha: np.ndarray | None, mask: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Colour, alpha and mask of the pinhole, and [H, W] bool of what the photo does not show, if any.
+
+    There alpha and mask are 0: no object was seen.
+    """
+    ignore = None if straight.valid.all() else ~straight.valid
+    if alpha is not None:
+        both = straight.picture(np.concatenate([rgb * alpha[..., None], alpha[..., None]], axis=2))
+        alpha = both[..., 3] * straight.valid
+        rgb = np.where(alpha[..., None] > 1e-4, both[..., :3] / np.maximum(both[..., 3:], 1e-4), 0)
+    else:
+        rgb = straight.picture(rgb)
+    if mask is not None:
+        mask = straight.picture(mask) * straight.valid
+    return rgb, alpha, mask, ignore
 
 
 def _working_picture(rgb: np.ndarray) -> np.ndarray:
@@ -167,6 +201,8 @@ def _working_picture(rgb: np.ndarray) -> np.ndarray:
 
 def _oriented(frame: Frame) -> np.ndarray:
     """Samples turned by EXIF, unless the camera was made for the picture as stored."""
+    if frame.as_stored:
+        return read_samples(frame.image, orient=False)
     samples = read_samples(frame.image)
     intrinsics = frame.intrinsics
     if intrinsics.width and intrinsics.height:
