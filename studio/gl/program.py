@@ -108,7 +108,8 @@ class Program:
 
     def set_any(self, name: str, value: Any) -> None:
         """Set a uniform of any kind from a number, a [c] vector, [n, c] rows, or [4, 4] or
-        [n, 4, 4] matrices; missing rows of an array become zero, extra ones are dropped.
+        [n, 4, 4] matrices; missing rows of an array become zero, extra ones are dropped (drivers
+        cut arrays down to the elements that a shader uses, even to one).
 
         Raises:
             WorkError: the numbers do not fit the uniform's type.
@@ -117,10 +118,11 @@ class Program:
         if member is None:
             return
         values = np.asarray(value, np.int32 if member.fmt.endswith("i") else np.float32)
+        several = values.ndim > (2 if member.matrix else 1)
         if member.matrix:
             values = np.swapaxes(values.reshape(-1, *values.shape[-2:]), 1, 2)
         rows = values.reshape(-1, member.dimension) if values.size % member.dimension == 0 else None
-        if rows is None or (member.array_length == 1 and len(rows) != 1):
+        if rows is None or (member.array_length == 1 and len(rows) != 1 and not several):
             raise WorkError(f"shader: {name} holds {member.fmt}, and got an array {np.shape(value)}")
         whole = np.zeros((member.array_length, member.dimension), values.dtype)
         whole[: len(rows)] = rows[: member.array_length]

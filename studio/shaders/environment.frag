@@ -10,22 +10,24 @@ layout(location = WRITE_ENVIRONMENT_SPECULAR) out vec4 f_specular;
 layout(location = WRITE_BACKGROUND) out vec4 f_background;
 #endif
 
-uniform float u_exposure;  // stops
+uniform float u_scale;
 uniform float u_background_blur;
 
 void main() {
-    mat3 rotation = mat3(u_light_to_map) * mat3(u_world_to_light);
-    float scale = exp2(u_exposure);
 #ifdef PASS_BACKGROUND
-    vec3 d = view_point(gl_FragCoord.xy, 1.0);
-    f_background = vec4(scale * map_lobe(rotation * (mat3(u_view_to_world) * d), u_background_blur), 1.0);
+    vec3 d = mat3(u_world_to_map) * (mat3(u_view_to_world) * view_point(gl_FragCoord.xy, 1.0));
+#ifdef BLURRED
+    f_background = vec4(u_scale * map_lobe(d, u_background_blur), 1.0);
+#else
+    f_background = vec4(u_scale * map_radiance(d), 1.0);
+#endif
 #else
     ivec2 p = pixel();
     vec4 normal = texelFetch(u_gbuffer_normal, p, 0);
     vec3 position = texelFetch(u_gbuffer_position, p, 0).xyz;
-    vec3 n = rotation * normal.xyz;
-    vec3 v = rotation * normalize(u_camera_position - position);
-    f_diffuse = vec4(scale * map_irradiance(n), 1.0);
-    f_specular = vec4(scale * map_lobe(2.0 * dot(n, v) * n - v, normal.w), 1.0);
+    vec3 n = mat3(u_world_to_map) * normal.xyz;
+    vec3 v = mat3(u_world_to_map) * normalize(u_camera_position - position);
+    f_diffuse = vec4(u_scale * map_irradiance(n), 1.0);
+    f_specular = vec4(u_scale * map_lobe(2.0 * dot(n, v) * n - v, normal.w), 1.0);
 #endif
 }

@@ -108,6 +108,8 @@ def test_uniforms_of_every_kind_are_set_from_arrays(shaders):
         for name, value in (("u_v", (1, 2)), ("u_f", (1, 2)), ("u_m", np.eye(3))):
             with pytest.raises(WorkError, match=name):
                 program.set_any(name, value)
+        program.set_any("u_v", [(4, 5, 6), (7, 8, 9)])  # as of an array that was cut down to its first
+        assert got["u_v"].value == (4.0, 5.0, 6.0)
         program.release()
         resources.release_all()
 

@@ -33,6 +33,13 @@ _levels: list[tuple[weakref.ref[Tensor], int, Tensor]] = []
 _image: list[tuple[weakref.ref[np.ndarray] | None, bytes, Image]] = []
 
 
+_PLACES = np.array(
+    [(roughness, size, 1 + sum(2 + s for _, s in LEVELS[:k])) for k, (roughness, size) in enumerate(LEVELS)],
+    np.float32,
+)
+"""[L, 3] perceptual roughness, texels along a side and first row of each level in the atlas."""
+
+
 def levels_of(lights: LightTensors) -> Tensor:
     """[T, 3] the prefiltered map of the lights, kept as long as nobody changes the map."""
     source = lights.sh if lights.environment is None else lights.environment
@@ -101,14 +108,22 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     return {"environment_diffuse": diffuse, "environment_specular": specular, "background": background}
 
 
+def _framed(level: np.ndarray) -> np.ndarray:
+    """[size + 2, size + 2, 3]: what lies beyond the border is at the other end of the same side."""
+    framed = np.pad(level, ((1, 1), (1, 1), (0, 0)))
+    framed[1:-1, 0], framed[1:-1, -1] = level[::-1, 0], level[::-1, -1]
+    framed[0], framed[-1] = framed[1, ::-1], framed[-2, ::-1]
+    return framed
+
+
 def _atlas(levels: Tensor) -> Image:
-    """All levels as one picture, one above the other from row 0 on."""
+    """All levels as one picture, one above the other from row 0 on, each in a frame of a texel."""
     parts = levels.split([size * size for _, size in LEVELS])
-    atlas = np.zeros((sum(size for _, size in LEVELS), LEVELS[0][1], 4), np.float32)
+    atlas = np.zeros((sum(size + 2 for _, size in LEVELS), LEVELS[0][1] + 2, 4), np.float32)
     row = 0
     for part, (_, size) in zip(parts, LEVELS, strict=True):
-        atlas[row : row + size, :size, :3] = part.view(size, size, 3).numpy()
-        row += size
+        atlas[row : row + size + 2, : size + 2, :3] = _framed(part.view(size, size, 3).numpy())
+        row += size + 2
     return Image((atlas,))
 
 
@@ -121,15 +136,21 @@ def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
         with torch.no_grad():
             atlas = _atlas(levels_of(LightTensors.from_lighting(lighting)))
         _image[:] = [(None if source is None else weakref.ref(source), harmonics, atlas)]
-    rows = np.cumsum([0, *(size for _, size in LEVELS[:-1])])
-    turn = np.eye(4, dtype=np.float32)
-    turn[:3, :3] = _turn(torch.tensor(float(params["rotation"]), dtype=torch.float64)).numpy()
+    angle = math.radians(float(params["rotation"]))
+    turn = np.eye(4)
+    turn[0, 0] = turn[2, 2] = math.cos(angle)
+    turn[2, 0] = math.sin(angle)
+    turn[0, 2] = -turn[2, 0]
+    if lighting.fixed_to == "camera":
+        turn[:3, :3] = turn[:3, :3] @ surroundings.world_to_view[:3, :3]
     return Prepared(
         uniforms={
-            "levels": np.array([(r, size, row) for (r, size), row in zip(LEVELS, rows)], np.float32),
-            "light_to_map": turn,
+            "levels": _PLACES,
+            "world_to_map": turn,
+            "scale": 2.0 ** float(params["exposure"]),
         },
         images={"environment_map": _image[0][2]},
+        defines=("BLURRED",) if float(params["background_blur"]) > 0.0 else (),
     )
 
 
