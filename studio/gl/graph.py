@@ -29,6 +29,8 @@ class Draw:
             color and the surface's channels have samplers of their own.
         writes: names in the order of the output locations.
         halvings: how often the picture is halved for this pass.
+        over: which pixels the depth test picks: "covered", "empty", the mask "<effect>.<pass>"
+            that an earlier pass has marked, or "" for all.
     """
 
     step: Step
@@ -37,15 +39,11 @@ class Draw:
     reads: tuple[str, ...]
     writes: tuple[str, ...]
     halvings: int
+    over: str
 
     @property
     def shader(self) -> str:
         return f"{self.step.effect.name}.frag"
-
-    @property
-    def tested(self) -> bool:
-        """The depth test picks the pixels: covered ones, or empty ones for `run.empty`."""
-        return self.halvings == 0 and self.step.effect.stage != "post"
 
     def image(self, name: str) -> str:
         """The name among the images of a frame: a channel's own, a buffer's with its effect."""
@@ -58,11 +56,18 @@ class Draw:
 
 
 def draws(plan: Plan, *stages: str) -> tuple[Draw, ...]:
-    """The passes of some stages in the order in which they run, without those `when` leaves out."""
+    """The passes of some stages in the order in which they run, without those that `when` leaves
+    out and without idle effects."""
     return tuple(draw for step in plan.stage(*stages) for draw in _draws_of(step))
 
 
+def _idle(step: Step) -> bool:
+    return step.effect.idle is not None and step.effect.idle(step.params)
+
+
 def _draws_of(step: Step) -> Iterable[Draw]:
+    if _idle(step):
+        return
     own: list[str] = []
     given = dict.fromkeys((*step.effect.reads, *sorted(step.present)))
     channels = [name for name in given if name != "color" and CHANNELS[name].effect]
@@ -70,24 +75,37 @@ def _draws_of(step: Step) -> Iterable[Draw]:
     for run in step.effect.passes:
         if not run.runs(step.params):
             continue
-        writes = tuple(name for name in run.writes or step.writes if name not in optional)
+        asked = () if run.marks else run.writes or step.writes
+        writes = tuple(name for name in asked if name not in optional)
         halvings = run.halvings(step.params)
+        over = _over(step, run)
         yield Draw(
             step=step,
             run=run,
-            defines=_defines(step, run, writes, halvings),
+            defines=(*_defines(step, run, writes), *(["FAR"] if over else [])),
             reads=tuple(name for name in (*channels, *own) if name not in writes),
             writes=writes,
             halvings=halvings,
+            over=over,
         )
         own += [name for name in writes if name not in CHANNELS and name not in own]
 
 
-def _defines(step: Step, run: Pass, writes: tuple[str, ...], halvings: int) -> tuple[str, ...]:
+def _over(step: Step, run: Pass) -> str:
+    """See Draw.over."""
+    if run.marks:
+        return ""
+    if run.mask:
+        return f"{step.effect.name}.{run.mask}"
+    if run.empty:
+        return "empty"
+    return "" if run.shrink or step.effect.stage == "post" else "covered"
+
+
+def _defines(step: Step, run: Pass, writes: tuple[str, ...]) -> tuple[str, ...]:
     out = [f"PASS_{run.name.upper()}"]
     out += [f"HAS_{name.upper()}" for name in sorted(step.present)]
     out += [f"WRITE_{name.upper()} {location}" for location, name in enumerate(writes)]
     halved = any(p.half and p.halvings(step.params) > p.shrink for p in step.effect.passes)
     out += ["HALF"] if halved else []
-    out += ["FAR"] if halvings == 0 and step.effect.stage != "post" else []
     return tuple(out)

@@ -142,14 +142,15 @@ class EffectChain:
         channels asked for are in `texture`.
         """
         todo, prepared = self._ready(shot, asked)
-        run = _Run(self._programs, self._images, shot, prepared)
-        if todo.surface & DEPTHS:
-            run.depth()
         # Screen effects find 0 where nothing is, as in the differentiable renderer.
         late = bool(todo.stage("screen"))
-        run.clear_color((0.0, 0.0, 0.0) if late else shot.background)
+        run = _Run(self._programs, self._images, shot, prepared, frozenset(asked))
+        run.empty_color = (0.0, 0.0, 0.0) if late else shot.background
+        if todo.surface & DEPTHS:
+            run.depth()
         for draw in draws(todo, "light"):
-            run.draw(draw)
+            if shot.scenery or draw.writes != ("background",) or "background" in asked:
+                run.draw(draw)
         shades = draws(todo, "shade")
         if not shades:
             run.unshaded()
@@ -163,7 +164,7 @@ class EffectChain:
     def post(self, shot: Shot, source: moderngl.Texture) -> moderngl.Texture:
         """The "post" stage on antialiased linear colour. Returns the texture it ends in."""
         todo, prepared = self._ready(shot, ())
-        run = _Run(self._programs, self._images, shot, prepared, source)
+        run = _Run(self._programs, self._images, shot, prepared, color=source)
         for draw in draws(todo, "post"):
             run.draw(draw)
         return run.finish()
@@ -179,7 +180,8 @@ class _Run:
 
     Attributes:
         color: where the newest colour is, or None before there is one.
-        made: channels and buffers drawn so far.
+        empty_color: of a colour image where nothing is, or None: all pixels are drawn.
+        made: channels, buffers and masks drawn so far.
     """
 
     def __init__(
@@ -188,6 +190,7 @@ class _Run:
         images: PreparedImages,
         shot: Shot,
         prepared: dict[str, Prepared],
+        asked: frozenset[str] = frozenset(),
         color: moderngl.Texture | None = None,
     ):
         self._programs = programs
@@ -195,12 +198,11 @@ class _Run:
         self._shot = shot
         self._targets = shot.targets
         self._prepared = prepared
+        self._asked = asked
         self.color = color
+        self.empty_color: Color | None = None
         self.made: set[str] = set()
-
-    def clear_color(self, color: Color) -> None:
-        for fbo in self._targets.color_fbo:
-            fbo.clear(*color, 1.0)
+        self._cleared: set[int] = set()
 
     def finish(self) -> moderngl.Texture:
         """The newest colour; leaves the tests of OpenGL as whoever draws next expects them."""
@@ -211,7 +213,7 @@ class _Run:
     def depth(self) -> None:
         """u_depth from the G-buffer: the distance along -Z, `far` where nothing is."""
         texture = self._targets.image("depth", 1)
-        fbo = self._targets.framebuffer((texture,))
+        fbo = self._targets.framebuffer((texture,), self._targets.depth)
         fbo.clear(self._shot.view.far, 0.0, 0.0, 0.0)
         self._test(">")
         self._simple(fbo, "depth.frag", _FAR, {})
@@ -233,20 +235,7 @@ class _Run:
 
     def draw(self, draw: Draw) -> None:
         """One pass of an effect."""
-        targets = self._targets
-        textures = {}
-        for name in draw.writes:
-            if name == "color":
-                textures[name] = self._next_color()
-                continue
-            key = draw.image(name)
-            textures[name] = targets.image(key, draw.components(name), draw.halvings)
-            if key not in self.made:
-                empty = CHANNELS[name].empty if name in CHANNELS else 0.0
-                targets.framebuffer((textures[name],), tested=False).clear(empty, empty, empty, empty)
-                self.made.add(key)
-        self._test(("<=" if draw.run.empty else ">") if draw.tested else "")
-        targets.framebuffer(tuple(textures.values()), draw.tested).use()
+        self._target(draw)
         prepared = self._prepared.get(draw.step.effect.name)
         defines = (*draw.defines, *(prepared.defines if prepared is not None else ()))
         program = self._programs.get("fullscreen.vert", draw.shader, defines)
@@ -256,7 +245,60 @@ class _Run:
             program.set(f"u_{param.name}", value)
         self._bind(program, self._inputs(draw, program))
         self._programs.draw_fullscreen(program)
-        self.color = textures.get("color", self.color)
+        if "color" in draw.writes:
+            self.color = self._next_color()
+
+    def _target(self, draw: Draw) -> None:
+        """Use the framebuffer of a pass, and the depth test that picks its pixels."""
+        targets = self._targets
+        if draw.run.marks:
+            fbo = targets.marking(draw.image(draw.run.name), draw.halvings)
+            fbo.clear(depth=1.0)
+            self._test("1")
+            fbo.use()
+            return
+        textures = tuple(self._output(draw, name) for name in draw.writes)
+        depth = None
+        if draw.over:
+            mask = "covered" if draw.over == "empty" else draw.over
+            if mask == "covered" and draw.halvings:
+                self._cover(draw.halvings)
+            depth = targets.mask(mask, draw.halvings)
+        self._test({"": "", "empty": "<="}.get(draw.over, ">"))
+        targets.framebuffer(textures, depth).use()
+
+    def _output(self, draw: Draw, name: str) -> moderngl.Texture:
+        """The image that a pass writes, with what belongs into the pixels over which it does not run.
+
+        Channels that nobody asked for hold anything there: passes look at covered pixels.
+        """
+        if name == "color":
+            texture = self._next_color()
+            if draw.run.mask and self.color is not None:
+                self._copy(self.color, texture)
+            return texture
+        key = draw.image(name)
+        texture = self._targets.image(key, draw.components(name), draw.halvings)
+        if key not in self.made and (name not in CHANNELS or name in self._asked):
+            empty = CHANNELS[name].empty if name in CHANNELS else 0.0
+            self._targets.framebuffer((texture,), None).clear(empty, empty, empty, empty)
+        self.made.add(key)
+        return texture
+
+    def _copy(self, source: moderngl.Texture, target: moderngl.Texture) -> None:
+        plain = [self._targets.framebuffer((texture,), None) for texture in (target, source)]
+        self._programs.ctx.copy_framebuffer(*plain)
+
+    def _cover(self, halvings: int) -> None:
+        """Mark the covered pixels at a smaller size, once in a frame."""
+        key = f"covered/{halvings}"
+        if key in self.made:
+            return
+        self.made.add(key)
+        fbo = self._targets.marking("covered", halvings)
+        fbo.clear(depth=1.0)
+        self._test("1")
+        self._simple(fbo, "covered.frag", (), {}, 1 << halvings)
 
     def _inputs(self, draw: Draw, program: Program) -> dict[str, moderngl.Texture]:
         """Sampler -> texture of everything a pass reads besides the G-buffer and the colour."""
@@ -281,7 +323,11 @@ class _Run:
     def _next_color(self) -> moderngl.Texture:
         """The one of the two colour images that is not being read."""
         first, second = self._targets.color
-        return second if self.color is first else first
+        texture = second if self.color is first else first
+        if self.empty_color is not None and texture.glo not in self._cleared:
+            self._cleared.add(texture.glo)
+            self._targets.fbo_of(texture).clear(*self.empty_color, 1.0)
+        return texture
 
     def _simple(
         self,
@@ -289,10 +335,11 @@ class _Run:
         shader: str,
         defines: tuple[str, ...],
         images: dict[str, moderngl.Texture],
+        step: int = 1,
     ) -> None:
         program = self._programs.get("fullscreen.vert", shader, defines)
         fbo.use()
-        self._set_uniforms(program, 1)
+        self._set_uniforms(program, step)
         self._bind(program, images)
         self._programs.draw_fullscreen(program)
 
@@ -318,7 +365,7 @@ class _Run:
             program.set(name, unit)
 
     def _test(self, func: str) -> None:
-        """Depth test: ">" covered pixels, "<=" the empty ones, "" all."""
+        """Depth test: ">" covered or marked pixels, "<=" the others, "1" all, writing, "" none."""
         ctx = self._programs.ctx
         ctx.depth_func = func or "<"
         ctx.enable_only(moderngl.DEPTH_TEST if func else moderngl.NOTHING)

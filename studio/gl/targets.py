@@ -41,6 +41,7 @@ class Targets:
         self._other: Targets | None = None
         self.size = size
         self._images: dict[tuple[str, int, int], moderngl.Texture] = {}
+        self._masks: dict[tuple[str, int], moderngl.Renderbuffer] = {}
         self._framebuffers: dict[tuple[int, ...], moderngl.Framebuffer] = {}
         if geometry is None:
             self.depth = resources.depth(size)
@@ -64,7 +65,7 @@ class Targets:
         """What the geometry pass draws into: the four images, or with `emission` all five."""
         if not emission:
             return self.gbuffer_fbo
-        fbo = self.framebuffer((*self.gbuffer.values(), self.emission))
+        fbo = self.framebuffer((*self.gbuffer.values(), self.emission), self.depth)
         fbo.depth_mask = True
         return fbo
 
@@ -90,21 +91,39 @@ class Targets:
         """
         key = (name, components, halvings)
         if key not in self._images:
-            width, height = (-(-side >> halvings) for side in self.size)  # rounded up
-            self._images[key] = self._resources.texture((width, height), components, dtype="f4")
+            self._images[key] = self._resources.texture(self._halved(halvings), components, dtype="f4")
         return self._images[key]
 
-    def framebuffer(
-        self, textures: tuple[moderngl.Texture, ...], tested: bool = True
-    ) -> moderngl.Framebuffer:
-        """The framebuffer over some images, kept for the next time.
+    def _halved(self, halvings: int) -> tuple[int, int]:
+        width, height = (-(-side >> halvings) for side in self.size)  # rounded up
+        return width, height
+
+    def mask(self, name: str, halvings: int = 0) -> moderngl.Renderbuffer:
+        """Depth of 1 but in the pixels that a pass has marked.
 
         Args:
-            tested: with the geometry's depth, for the depth test; images of full size only.
+            name: "<effect>.<pass>" of a pass that marks, or "covered" for the geometry.
+            halvings: as for images.
         """
-        key = (tested, *(texture.glo for texture in textures))
+        if name == "covered" and halvings == 0:
+            return self.depth
+        key = (name, halvings)
+        if key not in self._masks:
+            self._masks[key] = self._resources.depth(self._halved(halvings))
+        return self._masks[key]
+
+    def marking(self, name: str, halvings: int) -> moderngl.Framebuffer:
+        """What a pass that marks draws into, for `mask`: no image, and a depth that it writes."""
+        fbo = self.framebuffer((), self.mask(name, halvings))
+        fbo.depth_mask = True
+        return fbo
+
+    def framebuffer(
+        self, textures: tuple[moderngl.Texture, ...], depth: moderngl.Renderbuffer | None
+    ) -> moderngl.Framebuffer:
+        """The framebuffer over some images and the depth they are tested with, kept for the next time."""
+        key = (depth.glo if depth is not None else 0, *(texture.glo for texture in textures))
         if key not in self._framebuffers:
-            depth = self.depth if tested else None
             self._framebuffers[key] = self._resources.framebuffer(list(textures), depth)
             self._framebuffers[key].depth_mask = False
         return self._framebuffers[key]
@@ -132,7 +151,7 @@ class Targets:
         if self._other is not None:
             self._other.release()
         release = self._resources.release
-        release(*self._framebuffers.values(), *self._images.values())
+        release(*self._framebuffers.values(), *self._images.values(), *self._masks.values())
         release(*self.color_fbo, self.sum_fbo, self.resolved_fbo, self.display_fbo)
         release(*self.color, self.sum, self.resolved, self.display)
         if self._geometry is None:

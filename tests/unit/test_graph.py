@@ -63,7 +63,21 @@ def effects() -> dict[str, Effect]:
         apply=lambda frame, params: {},
         passes=(Pass(), Pass("tint", ("color",), when="tint=blue")),
     )
-    return ordered([veil, paint, dust])
+    spots = Effect(
+        name="spots",
+        stage="post",
+        reads=("color",),
+        writes=("color",),
+        params=(Param("half_resolution", False, kind="bool"), Param("darkness", 0.5, low=0.0, high=1.0)),
+        apply=lambda frame, params: {},
+        passes=(
+            *(Pass("left", marks=True), Pass("main", mask="left")),
+            *(Pass("right", marks=True, half=True), Pass("count", ("seen",), half=True, mask="right")),
+            Pass("show", when="half_resolution"),
+        ),
+        idle=lambda params: params["darkness"] == 0.0,
+    )
+    return ordered([veil, paint, dust, spots])
 
 
 @pytest.fixture
@@ -85,11 +99,11 @@ def on(registry: dict[str, Effect], *names: str, **values: Any) -> dict[str, Par
 def test_draws_have_the_defines_of_their_step(registry: dict[str, Effect]) -> None:
     todo = plan(on(registry, "dust", "paint", "veil"), ("reflection",), lacks={"emissive"})
     low, spread = draws(todo, "light")
-    assert low.defines == ("PASS_MAIN", "WRITE_LOW 0", "HALF")
-    assert (low.reads, low.writes, low.halvings, low.tested) == ((), ("low",), 1, False)
+    assert low.defines == ("PASS_MAIN", "WRITE_LOW 0", "HALF", "FAR")
+    assert (low.reads, low.writes, low.halvings, low.over) == ((), ("low",), 1, "covered")
     assert low.image("low") == "dust.low"
     assert spread.defines == ("PASS_SPREAD", "WRITE_AO 0", "HALF", "FAR")
-    assert (spread.reads, spread.halvings, spread.tested) == (("low",), 0, True)
+    assert (spread.reads, spread.halvings, spread.over) == (("low",), 0, "covered")
     assert (spread.image("ao"), spread.components("ao")) == ("ao", 1)
     (paint,) = draws(todo, "shade")
     assert paint.defines == (
@@ -110,8 +124,19 @@ def test_offers_nobody_wants_and_passes_left_out_are_not_there(registry: dict[st
     assert [draw.run.name for draw in draws(tinted, "screen")] == ["main", "tint"]
     full = plan(on(registry, "dust", **{"dust_half_resolution": False}))
     low, spread = draws(full, "light")
-    assert (low.halvings, low.defines, low.tested) == (0, ("PASS_MAIN", "WRITE_LOW 0", "FAR"), True)
+    assert (low.halvings, low.defines, low.over) == (0, ("PASS_MAIN", "WRITE_LOW 0", "FAR"), "covered")
     assert "HALF" not in spread.defines
+
+
+def test_marks_write_nothing_and_masks_are_tested(registry: dict[str, Effect]) -> None:
+    left, main, *_ = draws(plan(on(registry, "spots")), "post")
+    assert (left.writes, left.over, left.defines) == ((), "", ("PASS_LEFT",))
+    assert (main.writes, main.over) == (("color",), "spots.left")
+    assert main.defines == ("PASS_MAIN", "WRITE_COLOR 0", "FAR")
+
+
+def test_an_idle_effect_draws_nothing(registry: dict[str, Effect]) -> None:
+    assert draws(plan(on(registry, "spots", spots_darkness=0.0)), "post") == ()
 
 
 # On a context
@@ -181,6 +206,32 @@ void main() {
 }
 """
 
+SPOTS = """
+#include "common/frame.glsl"
+uniform float u_darkness;
+#if defined(PASS_LEFT)
+void main() { if (gl_FragCoord.x > 20.0) discard; }
+#elif defined(PASS_RIGHT)
+void main() { if (pixel().x < 50) discard; }
+#elif defined(PASS_COUNT)
+layout(location = WRITE_SEEN) out vec4 f_seen;
+void main() { f_seen = vec4(0.25); }
+#else
+layout(location = WRITE_COLOR) out vec4 f_color;
+#ifdef PASS_SHOW
+uniform sampler2D u_seen;
+#endif
+void main() {
+    f_color = texelFetch(u_color, pixel(), 0);
+#ifdef PASS_SHOW
+    f_color += texelFetch(u_seen, pixel() / 2, 0);
+#else
+    f_color *= u_darkness;
+#endif
+}
+#endif
+"""
+
 
 @pytest.fixture
 def viewport(context: Any, registry: dict[str, Effect], tmp_path: Path) -> Any:
@@ -188,7 +239,7 @@ def viewport(context: Any, registry: dict[str, Effect], tmp_path: Path) -> Any:
     from studio.gl.viewport import Viewport
 
     shutil.copytree(SHADERS, tmp_path / "shaders")
-    for name, text in (("dust", DUST), ("paint", PAINT), ("veil", VEIL)):
+    for name, text in (("dust", DUST), ("paint", PAINT), ("veil", VEIL), ("spots", SPOTS)):
         (tmp_path / "shaders" / f"{name}.frag").write_text(text)
     with context:
         made = Viewport(context, tmp_path / "shaders")
@@ -233,6 +284,20 @@ def test_changes_of_parameters_and_effects_show(viewport: Any, registry: dict[st
     viewport.set_effects(on(registry, "veil"))  # nobody makes irradiance: the veil is left out
     image = viewport.render_offline(camera(), samples=1)
     assert image[CENTER][:3] == pytest.approx((0.1, 0.2, 0.3))
+
+
+def test_a_masked_pass_leaves_the_other_pixels_alone(viewport: Any, registry: dict[str, Effect]) -> None:
+    viewport.set_effects(on(registry, "paint"))
+    plain = viewport.render_offline(camera(), samples=1)[..., :3]
+    expected = plain.copy()
+    expected[:, :20] *= 0.5
+    viewport.set_effects(on(registry, "paint", "spots"))
+    np.testing.assert_allclose(viewport.render_offline(camera(), samples=1)[..., :3], expected)
+    viewport.set_effects(on(registry, "paint", "spots", **{"spots_half_resolution": True}))
+    expected[:, 50:] += 0.25
+    np.testing.assert_allclose(viewport.render_offline(camera(), samples=1)[..., :3], expected)
+    viewport.set_effects(on(registry, "paint", "spots", spots_darkness=0.0))
+    np.testing.assert_allclose(viewport.render_offline(camera(), samples=1)[..., :3], plain)
 
 
 def test_an_effect_that_is_not_ready_is_left_out_until_it_is(

@@ -23,7 +23,8 @@ Stage = Literal["light", "shade", "screen", "post"]
 class Pass:
     """One run of an effect's shader, with PASS_<NAME> defined.
 
-    It runs over covered pixels; in the others its outputs keep Channel.empty (0 in buffers).
+    It runs over covered pixels, or those of its `mask`; in the others its outputs keep
+    Channel.empty (0 in buffers), and color stays what it was.
 
     Attributes:
         name: identifier within the effect.
@@ -31,10 +32,14 @@ class Pass:
             names are channels of those, or buffers of its own, which later passes read as
             u_<name>.
         size: components of its own buffers.
-        half: half size while the effect's Param `half_resolution` is on. A pass below full
-            size has no depth test: the shader discards where nothing is.
+        half: half size while the effect's Param `half_resolution` is on.
         shrink: further halvings; it has ceil(full / 2^(shrink + half)) pixels each way, and its
-            pixel (i, j) stands for the full one at (i, j) * 2^(shrink + half).
+            pixel (i, j) stands for the full one at (i, j) * 2^(shrink + half). Such a pass runs
+            over all pixels, as passes of the post stage do.
+        marks: it writes no image: the pixels that its shader does not discard, of all, are
+            those over which later passes run that name it as their `mask`.
+        mask: the pass of the same size that marked this one's pixels. Where few pixels need much
+            work this saves it even on processors that execute all branches.
         empty: over the pixels where nothing is, instead.
         when: a bool Param, or "param=choice"; the pass is left out while that is not so.
     """
@@ -44,6 +49,8 @@ class Pass:
     size: int = 4
     half: bool = False
     shrink: int = 0
+    marks: bool = False
+    mask: str = ""
     empty: bool = False
     when: str = ""
 
@@ -130,6 +137,7 @@ class Effect:
         passes: the runs of its shader, in their order.
         prepare: uniforms and images for the shader, called before every frame, so it keeps what
             it made; None back leaves the effect out of this frame (kernels still load).
+        idle: whether these values change nothing, so that shaders need not run.
     """
 
     name: str
@@ -146,3 +154,4 @@ class Effect:
     offers: tuple[str, ...] = ()
     passes: tuple[Pass, ...] = (Pass(),)
     prepare: Callable[[Surroundings, ParamSet], Prepared | None] | None = None
+    idle: Callable[[ParamSet], bool] | None = None

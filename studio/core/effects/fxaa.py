@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from studio.core.effects.effect import Effect
+from studio.core.effects.effect import Effect, Pass, Prepared, Surroundings
 from studio.core.gbuffer import Frame
-from studio.core.ops.fxaa import fxaa
+from studio.core.ops.fxaa import REACH, fxaa
 from studio.core.params import Param, ParamSet
 
 
@@ -34,6 +34,11 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     """
     values = (params[name] for name in ("threshold", "threshold_dark", "subpixel"))
     return {"color": fxaa(frame["color"], *values)}
+
+
+def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
+    """How far the shader follows edges."""
+    return Prepared({"reach": REACH})
 
 
 EFFECT = Effect(
@@ -65,4 +70,6 @@ EFFECT = Effect(
     citations=("Lottes 2009, FXAA",),
     order=200,
     enabled=False,
+    passes=(Pass("edges", marks=True), Pass("main", mask="edges")),
+    prepare=prepare,
 )

@@ -154,8 +154,14 @@ def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
             "agx_stops": np.array(AGX_STOPS),
             "agx_sigmoid": np.array(AGX_SIGMOID)[:, None],
             "toe": TOE,
-        }
+        },
+        defines=(f"CURVE {CURVES.index(params['curve'])}", *(["GAMMA"] if params["gamma"] != 1.0 else [])),
     )
+
+
+def idle(params: ParamSet) -> bool:
+    """Whether the picture stays as it is."""
+    return params["curve"] == "linear" and params["exposure"] == 0.0 and params["gamma"] == 1.0
 
 
 EFFECT = Effect(
@@ -202,4 +208,5 @@ EFFECT = Effect(
     ),
     order=100,
     prepare=prepare,
+    idle=idle,
 )

@@ -12,6 +12,9 @@ from studio.core.kernels import launcher
 from studio.core.ops import check
 from studio.core.ops.pixels import flat
 
+REACH = int(kernels.STEPS)
+"""Pixels an edge is followed to either side."""
+
 _PIXEL = 40.0
 """Nanoseconds of a pixel on one core."""
 

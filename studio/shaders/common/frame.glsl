@@ -2,6 +2,8 @@
 // One screen space in both renderers (studio/core/kernels/screen.py): positions "xy" are pixels of
 // the whole picture, centres at .5, row 0 below, in half-size passes too. Read with texelFetch and
 // weights of your own: filtering hardware has 8-bit weights, and the other renderer has none.
+// Channels that effects make hold anything where covered() is false; color, depth and the surface
+// are as below.
 //
 // A shader includes this, declares the samplers of the channels it reads (u_<channel>) and of the
 // buffers of its earlier passes, and for each output
