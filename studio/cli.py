@@ -24,7 +24,7 @@ from studio import __version__
 from studio.compare import compare
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
-from studio.options import DEVICES, GeneratedOptions, OpenByDefault, Progress, check_writable
+from studio.options import DEVICES, FIRST_PROCESS, GeneratedOptions, OpenByDefault, Progress, check_writable
 from studio.render import render
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def fit(
             max_size=settings["resolution"],
             progress=lambda done, total: progress.report(done / total, f"Loading photos: {done}/{total}"),
         )
-    for note in photos.notes:
+    for note in photos.notes if FIRST_PROCESS else ():
         click.echo(f"note: {note}")
     _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds)
 
@@ -181,6 +181,8 @@ def _fit(
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
         )
+    if not FIRST_PROCESS:
+        return
     for note in metrics["notes"]:
         click.echo(f"note: {note}")
     for line in summary(metrics):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,6 +192,10 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"--out {folder}: cannot write there ({error.strerror or error})") from None
 
 
+FIRST_PROCESS = os.environ.get("RANK", "0") == "0"
+"""Whether this is the one of torchrun's processes that speaks."""
+
+
 class Progress:
     """A progress bar for a terminal, a line now and then for a log."""
 
@@ -202,6 +207,7 @@ class Progress:
             progress.BarColumn(bar_width=30),
             progress.TaskProgressColumn(),
             progress.TimeRemainingColumn(),
+            disable=not FIRST_PROCESS,
         )
         self._task: Any = None
         self._fraction = 0.0

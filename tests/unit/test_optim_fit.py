@@ -227,7 +227,7 @@ def test_out_of_memory_halves_the_photos_per_step(photos, monkeypatch):
     fit.step()
     assert asked == [3, 2, 1]
     assert fit.settings["views_per_step"] == 1
-    assert any("out of memory" in note and "1 photos per step" in note for note in fit.notes)
+    assert any("out of memory" in note and "on with 1 photo per step" in note for note in fit.notes)
 
 
 def test_memory_for_not_even_one_photo_is_explained(photos, monkeypatch):

@@ -17,9 +17,10 @@ from studio.core.optim import bake
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
-from studio.core.optim.losses import measure
+from studio.core.optim.losses import Measured, measure
 from studio.core.optim.messages import GROUPS, Snapshot
-from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper, explained
+from studio.core.optim.ranks import Ranks
+from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
 from studio.core.optim.regularizers import SurfaceTerms
 from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
@@ -39,6 +40,8 @@ from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
 from studio.core.scene import Mesh, Photo, PhotoSet, Scene
 
 __all__ = ["Fit", "FitProblem", "StepResult"]
+
+ALONE = Ranks()
 
 _BAKE_RESOLUTION = 160
 """Photos this large say the first colours and where the light is fixed; more only costs time."""
@@ -82,6 +85,7 @@ class Fit:
         device: auto, cpu or cuda.
         progress: called with (0..1, note) while preparing.
         cancel: asked while preparing; true makes it raise Cancelled.
+        ranks: processes that share every step's photos.
     Attributes:
         steps_done, steps: where the run is, and its length.
         settings: as they are now.
@@ -96,6 +100,7 @@ class Fit:
         device: str = "auto",
         progress: Progress | None = None,
         cancel: Cancel | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.problem = problem
         self.settings = settings.copy()
@@ -103,6 +108,10 @@ class Fit:
         self.steps_done = 0
         self.notes: list[str] = []
         self.training, self.holdout = split_holdout(problem.photos.photos, self.settings["holdout"])
+        self.ranks = ranks
+        if self.settings["views_per_step"] < ranks.count:
+            self.settings.set("views_per_step", ranks.count)
+            self.notes.append(f"{ranks.count} photos per step, one for each process")
         self._progress = progress
         self._cancel = cancel
         self._targets: dict[int, Targets] = {}
@@ -258,8 +267,7 @@ class Fit:
             raise InputError("fit: prepare it before stepping it")
         while True:
             try:
-                with explained():
-                    result = self._try_step()
+                result = self._try_step()
                 break
             except WorkError as error:
                 self._recover(error)
@@ -271,48 +279,57 @@ class Fit:
         return result
 
     def _try_step(self) -> StepResult:
-        self._enter_stage()
-        targets = self._current_targets()
-        views = self._draw_views()
-        result, loss = self._measure(targets, views)
-        if loss.requires_grad:  # not if every group is held
-            loss.backward()
+        with self.ranks.together():
+            self._enter_stage()
+            targets = self._current_targets()
+            views = self._draw_views()
+            own = self.ranks.own(views)
+            measured = self._measure(targets, views, own)
+            # Losses are means over photos, so shares of them add up to the whole.
+            loss = measured.total * (len(own) / len(views))
+            if loss.requires_grad:  # not if every group is held
+                loss.backward()
+        measured = self.ranks.combine(measured, own, len(views))
+        if not math.isfinite(measured.losses["total"]):
+            raise Diverged(
+                f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
+            )
         self._update()
-        return result
+        errors = {targets.names[view]: error for view, error in zip(views, measured.view_errors)}
+        return StepResult(self.steps_done + 1, measured.losses, measured.psnr, errors)
 
     def _recover(self, error: WorkError) -> None:
         """Take back the last good values; raises `error` where that will not help."""
-        variables, optimizers, views, note = self._keeper.recover(error, self.settings["views_per_step"])
+        variables, optimizers, views, note = self._keeper.recover(
+            error, self.settings["views_per_step"], self.ranks.count
+        )
         self.settings.set("views_per_step", views)
         self.notes.append(f"step {self.steps_done + 1}: {note}")
         self.adopt(variables, self._rest_shape, {k: o["state"] for k, o in optimizers.items()})
 
-    def _measure(self, targets: Targets, views: list[int]) -> tuple[StepResult, Tensor]:
-        """Render the views and compare them; (numbers, loss to call backward on)."""
-        index = torch.tensor(views, device=self.device)
+    def _measure(self, targets: Targets, views: list[int], own: list[int]) -> Measured:
+        """Render and compare this process's own of the step's photos."""
         background = self._background(targets, len(views))
+        if background.ndim == 4:
+            background = background[own]
+        index = torch.tensor([views[place] for place in own], device=self.device)
         for group in GROUPS:
             for tensor in self.variables.tensors(group):
                 tensor.requires_grad_(self.settings.enabled(group))
                 tensor.grad = None
         rgba, box = self._renderer.render(targets.cameras.select(index), background)
-        measured = measure(rgba, box, targets, index, background, self.variables, self._terms, self.settings)
-        if not math.isfinite(measured.losses["total"]):
-            raise Diverged(
-                f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
-            )
         if self.steps_done % _CHECK_EVERY == 0 and float(box.detach().abs().max()) > _FAR:
             raise Diverged(
                 f"fit: the surface has left the scene at step {self.steps_done + 1}; "
                 "lower the learning rate of vertices or raise large_steps"
             )
-        errors = {targets.names[view]: error for view, error in zip(views, measured.view_errors)}
-        return StepResult(self.steps_done + 1, measured.losses, measured.psnr, errors), measured.total
+        return measure(rgba, box, targets, index, background, self.variables, self._terms, self.settings)
 
     def _update(self) -> None:
         fraction = min(1.0, self.steps_done / max(1, self.steps - 1))
         decay = float(self.settings["decay"]) ** fraction * self._keeper.caution
         moved = [g for g in GROUPS if self.settings.enabled(g)]
+        self.ranks.sum_gradients(t for g in moved for t in self.variables.tensors(g))
         gradients = [t.grad for g in moved for t in self.variables.tensors(g) if t.grad is not None]
         if gradients and not math.isfinite(float(sum(g.sum() for g in gradients))):
             raise Diverged(

@@ -20,6 +20,7 @@ from studio.core.optim.evaluate import Evaluation
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
+from studio.core.optim.ranks import Ranks
 from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.scene import Lighting, Mesh, PhotoSet
@@ -76,7 +77,7 @@ def run_fit(
         checkpoint_seconds: between checkpoints, which is what a crash may cost; one takes a
             tenth of a second.
     Returns:
-        The contents of metrics.json.
+        The contents of metrics.json; nothing in the other processes of a shared fit.
     Raises:
         InputError: photos, mesh or settings do not allow a fit.
         WorkError: the fit failed, or the folder cannot be written. A checkpoint that cannot be
@@ -84,13 +85,39 @@ def run_fit(
     """
     tell = progress or (lambda fraction, note: None)
     out = Path(out_dir)
-    fit = Fit(FitProblem(photos, mesh, lighting), settings, device, progress=tell)
-    began = time.perf_counter()
-    rows: list[HistoryRow] = []
+    ranks = Ranks.join()
+    try:
+        fit = Fit(FitProblem(photos, mesh, lighting), settings, device, tell, ranks=ranks)
+        if ranks.rank > 0:
+            return _follow(fit, resume)
+        return _lead(fit, photos, out, tell, resume, checkpoint_seconds)
+    finally:
+        ranks.leave()
+
+
+def _follow(fit: Fit, resume: Path | str | None) -> dict[str, Any]:
+    """The part of a process that only renders; the first one writes what comes out."""
+    _prepare(fit, resume)
+    while fit.steps_done < fit.steps:
+        fit.step()
+    return {}
+
+
+def _prepare(fit: Fit, resume: Path | str | None) -> None:
     if resume is None:
         fit.prepare()
     else:
         restore(fit, load_checkpoint(resume, fit.device))
+
+
+def _lead(
+    fit: Fit, photos: PhotoSet, out: Path, tell: Report, resume: Path | str | None, pause: float
+) -> dict[str, Any]:
+    """A whole fit with all of its files."""
+    began = time.perf_counter()
+    rows: list[HistoryRow] = []
+    _prepare(fit, resume)
+    if resume is not None:
         rows = _earlier_rows(out / LOG, fit.steps_done)
     prepared = time.perf_counter()
     failure: WorkError | None = None
@@ -101,7 +128,7 @@ def run_fit(
         with open(out / LOG, "w", encoding="utf-8") as log:
             log.writelines(json.dumps(_log_row(row)) + "\n" for row in rows)
             try:
-                _optimize(fit, rows, log, tell, out / CHECKPOINTS, checkpoint_seconds)
+                _optimize(fit, rows, log, tell, out / CHECKPOINTS, pause)
             except KeyboardInterrupt:
                 interrupted = True
             except WorkError as error:

@@ -65,12 +65,15 @@ class Keeper:
         self._variables = variables.clone()
         self._optimizers = {name: copy.deepcopy(o.state_dict()) for name, o in optimizers.items()}
 
-    def recover(self, error: WorkError, views: int) -> tuple[Variables, dict[str, Any], int, str]:
+    def recover(
+        self, error: WorkError, views: int, least: int = 1
+    ) -> tuple[Variables, dict[str, Any], int, str]:
         """What to go on with after a failed step.
 
         Args:
             error: why it failed.
             views: photos per step until now.
+            least: photos per step that there must be.
         Returns:
             (variables, states of the optimizers by name, photos per step, a note for the user).
         Raises:
@@ -79,10 +82,10 @@ class Keeper:
         if self._variables is None or self.attempts == 0:
             raise error
         if isinstance(error, OutOfMemory):
-            if views == 1:
+            if views <= least:
                 raise error
-            views = math.ceil(views / 2)
-            change = f"{views} photos per step"
+            views = max(math.ceil(views / 2), least)
+            change = f"{views} photo{'s' if views > 1 else ''} per step"
         elif isinstance(error, Diverged):
             self.caution *= 0.5
             change = f"learning rates times {self.caution:g}"

@@ -1,0 +1,114 @@
+"""Several processes that share one fit: each renders some of a step's photos, gradients are summed.
+
+Every process holds the whole scene and draws the same random numbers, so a step is the same on all
+of them; only renders and their gradients differ. `torchrun --nproc-per-node N main.py fit ...`
+starts them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from studio.core.color import mse_to_psnr
+from studio.core.device import THREADS_VARIABLE, band_count
+from studio.core.errors import WorkError
+from studio.core.optim.losses import Measured
+from studio.core.optim.recovery import Diverged, OutOfMemory, explained
+
+_PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others: the hull of a large set takes minutes."""
+
+_FAILURES: tuple[type[WorkError], ...] = (WorkError, Diverged, OutOfMemory)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among `count`; the first, rank 0, is the one that writes."""
+
+    rank: int = 0
+    count: int = 1
+
+    @classmethod
+    def join(cls) -> Ranks:
+        """As torchrun's environment says; alone without it. Cores are divided among processes.
+
+        Raises:
+            WorkError: the other processes cannot be reached.
+        """
+        count = int(os.environ.get("WORLD_SIZE", "1"))
+        if count == 1:
+            return cls()
+        if THREADS_VARIABLE not in os.environ:
+            beside = int(os.environ.get("LOCAL_WORLD_SIZE", str(count)))
+            os.environ[THREADS_VARIABLE] = str(max(1, band_count() // beside))
+        try:
+            dist.init_process_group("gloo", timeout=_PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            raise WorkError(f"fit: cannot reach the other processes ({error})") from None
+        return cls(dist.get_rank(), count)
+
+    def leave(self) -> None:
+        """Say goodbye to the others."""
+        if self.count > 1:
+            dist.destroy_process_group()
+
+    def own(self, views: Sequence[int]) -> list[int]:
+        """Places in `views` that this process renders."""
+        return list(range(self.rank, len(views), self.count))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What fails in one process fails in all, with the same kind of error."""
+        failure: WorkError | None = None
+        try:
+            with explained():
+                yield
+        except WorkError as error:
+            failure = error
+        if self.count > 1:
+            code = torch.tensor([1 + _FAILURES.index(type(failure)) if failure else 0])
+            dist.all_reduce(code, dist.ReduceOp.MAX)
+            if failure is None and int(code):
+                failure = _FAILURES[int(code) - 1]("fit: another process failed in this step")
+        if failure is not None:
+            raise failure
+
+    def combine(self, measured: Measured, own: list[int], views: int) -> Measured:
+        """What the whole step measured, from what this process measured of its `own` views."""
+        if self.count == 1:
+            return measured
+        share = len(own) / views
+        errors = torch.zeros(views, dtype=torch.float64)
+        errors[own] = torch.tensor(measured.view_errors, dtype=torch.float64)
+        losses = torch.tensor(list(measured.losses.values()), dtype=torch.float64) * share
+        numbers = torch.cat([errors, losses])
+        dist.all_reduce(numbers)
+        everyone = numbers[:views].tolist()
+        return replace(
+            measured,
+            losses=dict(zip(measured.losses, numbers[views:].tolist())),
+            psnr=mse_to_psnr(sum(e * e for e in everyone) / views),
+            view_errors=everyone,
+        )
+
+    @torch.no_grad()
+    def sum_gradients(self, leaves: Iterable[Tensor]) -> None:
+        """Replace every leaf's gradient by the sum over the processes."""
+        if self.count == 1:
+            return
+        leaves = list(leaves)
+        for leaf in leaves:
+            if leaf.grad is None:
+                leaf.grad = torch.zeros_like(leaf)
+        flat = torch.cat([leaf.grad.reshape(-1).cpu() for leaf in leaves if leaf.grad is not None])
+        dist.all_reduce(flat)
+        for leaf, part in zip(leaves, flat.split([leaf.numel() for leaf in leaves])):
+            leaf.grad = part.view_as(leaf).to(leaf.device)
