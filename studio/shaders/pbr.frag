@@ -30,16 +30,53 @@ uniform sampler2D u_shadow;  // component i: how much of light i arrives
 uniform sampler2D u_ao;
 #endif
 
-uniform float u_light_exposure;        // stops
-uniform float u_environment_exposure;  // stops
+uniform float u_light_gain;
+uniform float u_environment_gain;
 uniform float u_specular_f0;
+
+// The surface, in the space of the lights.
+struct Surface {
+    vec3 n, v, p;
+    float rough, alpha, NoV;
+};
+
+// Sums over lights: of light that arrives, of the lobe's share of it by powers of Fresnel's weight,
+// and of what area lights send into the lobe.
+struct Light {
+    vec3 diffuse, s0, s1, panels;
+};
 
 // Share of a spot's light in a direction: smooth between its outer and inner angle.
 float spot(int i, vec3 l) {
-    if (u_light_kind[i] != 2) return 1.0;
     vec2 cosines = u_light_shape[i].xy;
     float t = clamp((dot(u_light_axis[i], l) - cosines.x) / max(cosines.y - cosines.x, 1.0e-6), 0.0, 1.0);
     return t * t * (3.0 - 2.0 * t);
+}
+
+// Light i, of which `seen` arrives. The kind is a constant: software OpenGL runs both sides of a branch.
+void shine(int i, int kind, float seen, Surface at, inout Light sum) {
+    vec3 e = u_light_radiance[i] * (seen * u_light_gain);
+    if (kind == 3) {
+        vec2 filled = area_light(i, at.n, at.v, at.p, at.rough);
+        sum.diffuse += e * filled.x;
+        sum.panels += e * filled.y;
+        return;
+    }
+    vec3 to_light = u_light_vector[i] - (kind == 0 ? vec3(0.0) : at.p);
+    float d2 = dot(to_light, to_light);
+    vec3 l = to_light * inversesqrt(max(d2, 1.0e-24));
+    // A point light closer than 0.01 units does not get brighter.
+    if (kind != 0) e *= 1.0 / max(d2, 1.0e-4);
+    if (kind == 2) e *= spot(i, l);
+    float NoL = max(dot(at.n, l), 0.0);
+    vec3 h = l + at.v;
+    h *= inversesqrt(max(dot(h, h), 1.0e-24));
+    vec3 nxh = cross(at.n, h);
+    float lobe = D_GGX(max(dot(at.n, h), 0.0), dot(nxh, nxh), at.alpha) * V_SmithGGXCorrelated(at.NoV, NoL, at.alpha) * NoL;
+    float fresnel = F_Schlick_weight(clamp(dot(l, h), 0.0, 1.0));
+    sum.diffuse += e * NoL;
+    sum.s0 += e * (lobe * (1.0 - fresnel));
+    sum.s1 += e * (lobe * fresnel);
 }
 
 void main() {
@@ -50,10 +87,13 @@ void main() {
     vec2 material = texelFetch(u_gbuffer_material, at, 0).rg;
     float metallic = material.r;
 
+    vec3 n = normal.xyz, p = position, v = normalize(u_camera_position - position);
+#ifdef LIGHTS_TURN
     mat3 rotation = mat3(u_world_to_light);
-    vec3 n = rotation * normal.xyz;
-    vec3 v = normalize(rotation * (u_camera_position - position));
-    vec3 p = (u_world_to_light * vec4(position, 1.0)).xyz;
+    n = rotation * n;
+    v = rotation * v;
+    p = (u_world_to_light * vec4(position, 1.0)).xyz;
+#endif
     float rough = max(normal.w, MIN_PERCEPTUAL_ROUGHNESS);
     float alpha = rough * rough;
     float raw_NoV = dot(n, v);
@@ -63,32 +103,20 @@ void main() {
     seen = texelFetch(u_shadow, at, 0);
 #endif
 
-    vec3 diffuse = vec3(0.0), s0 = vec3(0.0), s1 = vec3(0.0), panels = vec3(0.0);
-    for (int i = 0; i < u_light_count; i++) {
-        if (u_light_kind[i] == 3) {
-            vec2 filled = area_light(i, n, v, p, rough);
-            vec3 e = u_light_radiance[i] * (seen[i] * exp2(u_light_exposure));
-            diffuse += e * filled.x;
-            panels += e * filled.y;
-            continue;
-        }
-        bool placed = u_light_kind[i] != 0;
-        vec3 to_light = u_light_vector[i] - (placed ? p : vec3(0.0));
-        float d2 = dot(to_light, to_light);
-        vec3 l = to_light * inversesqrt(max(d2, 1.0e-24));
-        float NoL = dot(n, l);
-        if (NoL <= 0.0) continue;
-        // A point light closer than 0.01 units does not get brighter.
-        float attenuation = placed ? 1.0 / max(d2, 1.0e-4) : 1.0;
-        vec3 e = u_light_radiance[i] * (attenuation * spot(i, l) * seen[i] * exp2(u_light_exposure));
-        vec3 h = normalize(l + v);
-        vec3 nxh = cross(n, h);
-        float lobe = D_GGX(max(dot(n, h), 0.0), dot(nxh, nxh), alpha) * V_SmithGGXCorrelated(NoV, NoL, alpha) * NoL;
-        float fresnel = F_Schlick_weight(clamp(dot(l, h), 0.0, 1.0));
-        diffuse += e * NoL;
-        s0 += e * (lobe * (1.0 - fresnel));
-        s1 += e * (lobe * fresnel);
-    }
+    Surface surface = Surface(n, v, p, rough, alpha, NoV);
+    Light light = Light(vec3(0.0), vec3(0.0), vec3(0.0), vec3(0.0));
+#ifdef LIGHT_0
+    shine(0, LIGHT_0, seen.x, surface, light);
+#endif
+#ifdef LIGHT_1
+    shine(1, LIGHT_1, seen.y, surface, light);
+#endif
+#ifdef LIGHT_2
+    shine(2, LIGHT_2, seen.z, surface, light);
+#endif
+#ifdef LIGHT_3
+    shine(3, LIGHT_3, seen.w, surface, light);
+#endif
 
     float ao = 1.0;
 #ifdef HAS_OCCLUSION
@@ -101,7 +129,6 @@ void main() {
 #if defined(HAS_AO) || defined(HAS_OCCLUSION)
     so = specular_occlusion(NoV, ao, alpha);
 #endif
-    float environment = exp2(u_environment_exposure);
 #ifdef HAS_ENVIRONMENT_DIFFUSE
     vec3 around = texelFetch(u_environment_diffuse, at, 0).rgb;
     vec3 mirrored = texelFetch(u_environment_specular, at, 0).rgb;
@@ -110,13 +137,14 @@ void main() {
     vec3 around = soft_clamp(sh_diffuse(n), mean);
     vec3 mirrored = soft_clamp(sh_specular(2.0 * raw_NoV * n - v, alpha), mean);
 #endif
-    vec3 irradiance = diffuse + around * (environment * ao);
-    vec3 reflection = mirrored * (environment * so);
+    vec3 irradiance = light.diffuse + around * (u_environment_gain * ao);
+    vec3 reflection = mirrored * (u_environment_gain * so);
 
     vec2 ab = dfg(NoV, alpha);
     vec3 base = (1.0 - metallic) * entering(u_specular_f0, ab) * albedo;
     vec3 reflectance = specular(u_specular_f0, albedo, metallic, ab, vec3(ab.x), vec3(ab.y));
-    vec3 color = base * irradiance + specular(u_specular_f0, albedo, metallic, ab, s0, s1) + reflectance * (reflection + panels);
+    vec3 direct = specular(u_specular_f0, albedo, metallic, ab, light.s0, light.s1);
+    vec3 color = base * irradiance + direct + reflectance * (reflection + light.panels);
 #ifdef HAS_EMISSIVE
     color += texelFetch(u_gbuffer_emission, at, 0).rgb;
 #endif

@@ -38,7 +38,7 @@ from studio.core.gbuffer import Frame
 from studio.core.ops.area import area_light, lobe_table
 from studio.core.ops.shading import shade_metallic_roughness
 from studio.core.params import Param, ParamSet
-from studio.core.scene.light import KINDS
+from studio.core.scene.light import KINDS, MAX_LIGHTS
 
 AREA = KINDS.index("area")
 
@@ -131,13 +131,25 @@ def _occlusion(frame: Frame) -> Tensor | None:
 
 
 @cache
-def _shared() -> Prepared:
-    return Prepared(images={"lobe": Image((lobe_table(),))})
+def _lobe() -> Image:
+    return Image((lobe_table(),))
 
 
 def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
-    """The table that area lights look the lobe's shape up in."""
-    return _shared()
+    """The kinds of the lights, and the table that area lights look the lobe's shape up in."""
+    lighting = surroundings.lighting
+    kinds = [KINDS.index(light.kind) for light in lighting.lights[:MAX_LIGHTS]]
+    return Prepared(
+        uniforms={
+            "light_gain": 2.0 ** float(params["light_exposure"]),
+            "environment_gain": 2.0 ** float(params["environment_exposure"]),
+        },
+        images={"lobe": _lobe()} if AREA in kinds else {},
+        defines=(
+            *(f"LIGHT_{i} {kind}" for i, kind in enumerate(kinds)),
+            *(("LIGHTS_TURN",) if lighting.fixed_to == "camera" else ()),
+        ),
+    )
 
 
 EFFECT = Effect(
