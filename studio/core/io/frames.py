@@ -14,6 +14,8 @@ from studio.core.io.images import SUFFIXES
 from studio.core.io.lens import Lens
 from studio.core.scene.camera import Camera
 
+MASK_FOLDERS = ("masks", "mask")
+
 
 @dataclass
 class Intrinsics:
@@ -76,6 +78,8 @@ class Frame:
         pose: [4, 4] camera to world, OpenGL axes.
         where: begins every message about it.
         as_stored: the camera was made for the picture as stored, whatever its EXIF orientation.
+        reprojection: median distance of features from their points, pixels of the file's camera,
+            or None where the file does not tell.
     """
 
     name: str
@@ -85,6 +89,7 @@ class Frame:
     where: str
     mask: Path | None = None
     as_stored: bool = False
+    reprojection: float | None = None
 
 
 @dataclass
@@ -129,21 +134,33 @@ def find_image(path: Path) -> Path | None:
     return None
 
 
-def find_mask(folder: Path, image: Path) -> Path | None:
-    """The mask of `image` in `folder`: the photo's stem, or its whole name plus a suffix."""
-    for name in (image.stem, image.name):
-        for suffix in SUFFIXES:
-            candidate = folder / (name + suffix)
-            if candidate.is_file():
-                return candidate
-    return None
+def find_mask(root: Path, image: Path) -> Path | None:
+    """The mask of `image` in a capture's folder `root`.
+
+    In `masks/` or `mask/`, of the capture or beside the photo, as the photo's stem, its whole
+    name plus a suffix (COLMAP's way), or the stem plus `_mask`; beside the photo only the last.
+    """
+    parents = (root, image.parent)
+    folders = list(dict.fromkeys(parent / name for parent in parents for name in MASK_FOLDERS))
+    candidates = [folder for folder in folders if folder.is_dir() and folder != image.parent]
+    below = image.parent.relative_to(root) if image.is_relative_to(root) else Path()
+    for folder in [c / below for c in candidates] + candidates:
+        for name in (image.stem, image.name, f"{image.stem}_mask"):
+            for suffix in SUFFIXES:
+                candidate = folder / (name + suffix)
+                if candidate.is_file():
+                    return candidate
+    beside = (image.with_name(f"{image.stem}_mask{suffix}") for suffix in SUFFIXES)
+    return next((candidate for candidate in beside if candidate.is_file()), None)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files of a folder, in plain order of their names; hidden ones are left out."""
+    """Photos of a folder, in plain order of their names; hidden files and masks are left out."""
     if not folder.is_dir():
         return []
     files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")]
+    stems = {p.stem for p in files}
+    files = [p for p in files if not (p.stem.endswith("_mask") and p.stem[:-5] in stems)]
     return sorted(p for p in files if p.is_file())
 
 

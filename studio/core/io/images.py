@@ -20,7 +20,20 @@ from studio.core.errors import InputError, describe
 from studio.core.io import radiance
 from studio.core.io.files import atomic_path, check_readable, write_bytes
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".exr", ".hdr", ".webp", ".tif", ".tiff", ".bmp", ".tga")
+SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".exr",
+    ".hdr",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".tga",
+    ".heic",
+    ".heif",
+)
 """Suffixes tried, in this order, for a file name without one."""
 
 MAX_PIXELS = 2**27
@@ -81,8 +94,8 @@ def to_float(samples: np.ndarray, color: bool) -> np.ndarray:
 def load_image(path: Path | str, color: bool = True) -> np.ndarray:
     """Read one image file.
 
-    PNG (8 and 16 bit), JPEG, WebP, TIFF, BMP, TGA, OpenEXR, Radiance HDR. The EXIF orientation
-    is applied. Colour profiles are not: integer colours are taken as sRGB.
+    PNG (8 and 16 bit), JPEG, WebP, TIFF, BMP, TGA, OpenEXR, Radiance HDR; HEIC with
+    pillow-heif. The EXIF orientation is applied. Colour profiles are not: integer colours are taken as sRGB.
 
     Args:
         path: the file.
@@ -125,8 +138,21 @@ def image_size(path: Path) -> tuple[int, int]:
         return picture.size
 
 
+@cache
+def _register_heif() -> bool:
+    """Teach Pillow HEIC where pillow-heif is installed."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener()
+    return True
+
+
 def _opened(source: Path | io.BytesIO, path: str) -> Image.Image:
     """The picture with only its header read; its size is checked."""
+    if path.lower().endswith((".heic", ".heif")) and not _register_heif():
+        raise InputError(f'{path}: reading HEIC needs pillow-heif; run: pip install "pillow-heif>=0.18"')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns from 89 megapixels; the check below is ours

@@ -42,7 +42,7 @@ def read_llff(folder: Path) -> FrameSet:
         columns = (matrix[:, 1], -matrix[:, 0], matrix[:, 2], matrix[:, 3])
         pose = check_rigid(np.stack(columns, axis=1), where)
         intrinsics = Intrinsics(float(width), float(height), float(focal), float(focal))
-        mask = find_mask(folder / "masks", image)
+        mask = find_mask(folder, image)
         frames.append(Frame(image.stem, image, pose, intrinsics, where, mask))
     frames.sort(key=lambda f: natural_key(f.image.name))
     near, far = float(np.median(rows[:, 15])), float(np.median(rows[:, 16]))

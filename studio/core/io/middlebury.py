@@ -73,7 +73,7 @@ def _frame(fields: list[str], path: Path, index: int) -> Frame:
     if not image.is_file():
         raise InputError(f"{where}: photo {image} does not exist")
     intrinsics = Intrinsics(fx=k[0, 0], fy=k[1, 1], cx=k[0, 2] + 0.5, cy=k[1, 2] + 0.5)
-    return Frame(image.stem, image, pose, intrinsics, where, find_mask(path.parent / "masks", image))
+    return Frame(image.stem, image, pose, intrinsics, where, find_mask(path.parent, image))
 
 
 def _box(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:

@@ -54,9 +54,7 @@ def read_nerf(path: Path) -> FrameSet:
         state = "missing" if frames_data is None else "empty" if frames_data == [] else "not a list"
         raise InputError(f"{path}: key 'frames' is {state}, expected a list of photos")
     common = _intrinsics(data, str(path), Intrinsics())
-    frames = [
-        _frame(entry, index, path, common, path.parent / "masks") for index, entry in enumerate(frames_data)
-    ]
+    frames = [_frame(entry, index, path, common) for index, entry in enumerate(frames_data)]
     unique_names(frames, path.parent)
     frames.sort(key=lambda f: natural_key(f.image.as_posix()))
     points = _points(data, path)
@@ -126,7 +124,7 @@ def _points(data: dict[str, Any], path: Path) -> np.ndarray | None:
     return read_points(file) if file.is_file() else None
 
 
-def _frame(entry: Any, index: int, path: Path, common: Intrinsics, masks: Path) -> Frame:
+def _frame(entry: Any, index: int, path: Path, common: Intrinsics) -> Frame:
     where = f"{path}: frame {index}"
     if not isinstance(entry, dict):
         raise InputError(f"{where} is a {type(entry).__name__}, expected an object")
@@ -143,7 +141,7 @@ def _frame(entry: Any, index: int, path: Path, common: Intrinsics, masks: Path) 
     if all(v is None for v in (intrinsics.fx, intrinsics.fy, intrinsics.angle_x, intrinsics.angle_y)):
         raise InputError(f"{where}: no focal length, expected key 'camera_angle_x' or 'fl_x'")
     pose = check_rigid(_matrix(entry["transform_matrix"], where), f"{where}: transform_matrix")
-    return Frame(image.stem, image, pose, intrinsics, where, _mask(entry, path, image, masks, where))
+    return Frame(image.stem, image, pose, intrinsics, where, _mask(entry, path, image, where))
 
 
 def _matrix(value: Any, where: str) -> np.ndarray:
@@ -153,11 +151,11 @@ def _matrix(value: Any, where: str) -> np.ndarray:
         raise InputError(f"{where}: transform_matrix is not a 4x4 matrix of numbers") from None
 
 
-def _mask(entry: dict[str, Any], path: Path, image: Path, masks: Path, where: str) -> Path | None:
+def _mask(entry: dict[str, Any], path: Path, image: Path, where: str) -> Path | None:
     if entry.get("mask_path"):
         mask = inside(path.parent, entry["mask_path"], f"{where}: mask_path")
         found = find_image(mask)
         if found is None:
             raise InputError(f"{where}: mask {mask} does not exist")
         return found
-    return find_mask(masks, image)
+    return find_mask(path.parent, image)

@@ -1,4 +1,4 @@
-"""Photos with cameras: one door for NeRF, LLFF and Middlebury captures."""
+"""Photos with cameras: one door for NeRF, COLMAP, LLFF and Middlebury captures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from studio.core.errors import InputError
-from studio.core.io import llff, middlebury, nerf
+from studio.core.io import colmap, llff, middlebury, nerf
 from studio.core.io.frames import FrameSet
 from studio.core.io.normalize import normalisation, object_sphere, with_clip_range
 from studio.core.io.photo_reader import MaskUse, PhotoReader
@@ -20,7 +20,10 @@ Progress = Callable[[int, int], None]
 A = TypeVar("A")
 B = TypeVar("B")
 
-KNOWN = "transforms*.json (NeRF), poses_bounds.npy with images/ (LLFF) or *_par.txt (Middlebury)"
+KNOWN = (
+    "transforms*.json (NeRF), a COLMAP model (sparse/0), poses_bounds.npy with images/ (LLFF) "
+    "or *_par.txt (Middlebury)"
+)
 
 
 def load_photos(
@@ -34,7 +37,7 @@ def load_photos(
     """Read photos, their cameras and masks into one normalised world.
 
     Args:
-        source: a folder, a transforms*.json, a poses_bounds.npy or a *_par.txt.
+        source: a folder, a transforms*.json, a COLMAP model, a poses_bounds.npy or a *_par.txt.
         max_size: longest side in pixels; larger photos are averaged down in linear light.
         background: where neither alpha nor mask files exist, masks come from a plain background:
             "auto" finds its colour at the borders of the photos and gives up where they are not
@@ -77,6 +80,8 @@ def read_frames(source: Path) -> FrameSet:
             return nerf.read_nerf(source)
         if source.name == "poses_bounds.npy":
             return llff.read_llff(source.parent)
+        if source.stem in ("cameras", "images", "points3D"):
+            return colmap.read_colmap(source.parent)
         if source.name.endswith("_par.txt"):
             return middlebury.read_middlebury(source)
         raise InputError(f"{source}: not a camera file; expected a folder with {KNOWN}")
@@ -87,6 +92,9 @@ def read_frames(source: Path) -> FrameSet:
         frames = nerf.read_nerf(transforms)
         frames.notes[:0] = notes
         return frames
+    model = colmap.find_model(source)
+    if model is not None:
+        return colmap.read_colmap(model)
     if (source / "poses_bounds.npy").exists():
         return llff.read_llff(source)
     par = middlebury.find_par(source)
