@@ -8,316 +8,291 @@ the surface is above). The jumps of g undo those of the centre.
 Pieces whose edges share a vertex are one outline. On fine or noisy meshes several may pass a
 pixel, one sheet of the surface before the other; their sum would count sheets, so the outline that
 covers most is taken, one for what the pixel loses and one for what it gains.
+
+The work is C++ (see `relation` for the question it asks most): in Warp's dialect, which cannot keep
+what it knows of a pixel for the next piece, it took twice as long.
 """
 
 import warp as wp
 
-from studio.core.kernels.relation import HIDDEN, INSIDE, OUTSIDE, Pieces, Scene, relation, seen_at
+from studio.core.kernels.relation import PART, PIECE, RELATION
 
 wp.set_module_options({"enable_backward": False})
 
-# Pixels within which an edge counts as passing through a pixel's centre: where the rasterizer's
-# answer counts, not the arithmetic's.
-TIE = wp.constant(1.0e-5)
+# What a piece adds to the coverage of its pixel's centre; p = both ends relative to that. An edge
+# at 0 is left of the centre, or below it, as it is for the rasterizer. Edges that pass the centre
+# within a hundred thousandth of a pixel are where its answer counts, not the arithmetic's.
+_COVERAGE = """
+    // g: how far an edge at u is from covering or leaving half the pixel; beyond: right of 0.
+    auto stay = [](float u, bool beyond) -> float { return beyond ? u - 0.5f : u + 0.5f; };
+    auto coverage = [=](const float* p, bool inside) -> float {
+        if ((p[0] > 0.0f) == (p[2] > 0.0f)) {
+            const float middle = 0.5f * (p[0] + p[2]);
+            return stay(middle, middle > 0.0f) * (p[3] - p[1]);
+        }
+        const float v = p[1] + (p[3] - p[1]) * p[0] / (p[0] - p[2]);
+        const float first = p[0] > 0.0f ? -0.5f : 0.5f;
+        const float total = (0.5f * p[0] + first) * (v - p[1]) + (0.5f * p[2] - first) * (p[3] - v);
+        const bool below = p[2] < p[0];
+        const float crossing = stay(v, fabsf(v) < 1.0e-5f ? inside == below : v > 0.0f);
+        return total + (below ? crossing : -crossing);
+    };
+"""
+
+# The parts of a pixel: `count` of them from the chain that begins with piece `head` - 1.
+_GATHER = """
+        int count = 0;
+        for (int i = head; i > 0; i = all[i - 1].next) ++count;
+    #if defined(__CUDA_ARCH__)
+        Part* parts = (Part*)scratch.data + wp::atomic_add((int*)used.data + used.shape[1] * band + 1, count);
+    #else
+        Part* parts = (Part*)scratch.data + (size_t)room * band;
+    #endif
+        count = 0;
+        for (int i = head; i > 0; i = all[i - 1].next) {
+            const Piece& piece = all[i - 1];
+            const int* e = E + 6 * (size_t)(piece.number < 0 ? -1 - piece.number : piece.number);
+            Part& part = parts[count];
+            part.piece = &piece;
+            part.first = e[2];
+            part.second = e[3] < -1 ? -2 - e[3] : e[3];
+            part.own = T + 3 * (size_t)(piece.number < 0 && part.second >= 0 ? part.second : part.first);
+            part.outline = count++;
+            part.x = (float)x + 0.5f * (piece.ends[0] + piece.ends[2]);
+            part.y = (float)y + 0.5f * (piece.ends[1] + piece.ends[3]);
+            part.z = piece.z;
+        }
+        auto relation = [&](const Part& part, int dx, int dy, bool ask) -> int {
+            const int column = x + dx, row = y + dy;
+            if (column < 0 || row < 0 || column >= width || row >= height) return NOWHERE;
+            return relation_to(part, P, target + dy * width + dx, column, row, ask);
+        };
+"""
+
+# Comparing parts with each other takes the square of their number: of a crowd those stay whose
+# surface is seen here or beside.
+_LEAVE_HIDDEN = """
+        if (count >= 16) {
+            int kept = 0;
+            for (int i = 0; i < count; ++i) {
+                const Part& part = parts[i];
+                bool seen = relation(part, 0, 0, true) == INSIDE;
+                for (int side = -1; side < 2; side += 2)
+                    seen = seen || relation(part, side, 0, true) == INSIDE
+                        || relation(part, 0, side, true) == INSIDE;
+                if (seen) {
+                    parts[kept] = part;
+                    parts[kept].outline = kept;
+                    ++kept;
+                }
+            }
+            count = kept;
+        }
+"""
+
+# Parts that share a vertex get the number of the first of them.
+_JOIN = """
+        for (int j = 1; j < count; ++j)
+            for (int i = 0; i < j; ++i) {
+                const Piece &a = *parts[i].piece, &b = *parts[j].piece;
+                const int own = parts[i].outline, other = parts[j].outline;
+                if (own == other || !(a.p == b.p || a.p == b.q || a.q == b.p || a.q == b.q)) continue;
+                const int least = own < other ? own : other, most = own < other ? other : own;
+                for (int k = 0; k <= j; ++k)
+                    if (parts[k].outline == most) parts[k].outline = least;
+            }
+"""
+
+# What an outline does to its pixel; `source` is -1 if it is not to be seen there. Else it is a
+# pixel on the other side, and `mirror` says whether the one opposite is on this side. Upright edges
+# look sideways first; at the end of an edge the other side may be found only diagonally, on a
+# zigzag only against the direction.
+_JUDGE = """
+        struct Outline {
+            int number, state, source;
+            float covered;
+            bool mirror;
+        };
+        auto find_source = [&](Outline& out, const Part& part, float right, float above) {
+            const bool inside = out.state == INSIDE, upright = fabsf(right) >= fabsf(above);
+            const float to_x = right != 0.0f ? right : part.x - (float)x;
+            const float to_y = above != 0.0f ? above : part.y - (float)y;
+            for (int attempt = 0; attempt < 6 && out.source < 0; ++attempt) {
+                const int kind = attempt % 3, sign = attempt < 3 ? 1 : -1;
+                const int dx = kind == 2 || (kind == 0) == upright ? (to_x > 0.0f ? sign : -sign) : 0;
+                const int dy = kind == 2 || (kind == 0) != upright ? (to_y > 0.0f ? sign : -sign) : 0;
+                if (relation(part, dx, dy, !inside) != (inside ? OUTSIDE : INSIDE)) continue;
+                const int step = dy * width + dx;
+                out.source = target + step;
+                out.mirror = relation(part, -dx, -dy, inside) == out.state;
+                // Background is not continued by a surface, nor a surface by background.
+                if (out.mirror && !inside) out.mirror = (seen_at(target) < 0) == (seen_at(target - step) < 0);
+            }
+        };
+        auto judge = [&](int number) -> Outline {
+            Outline out = {number, OUTSIDE, -1, 0.0f, false};
+            float right = 0.0f, above = 0.0f, longest = -1.0f;
+            int main = 0;
+            for (int i = number; i < count; ++i) {
+                if (parts[i].outline != number) continue;
+                const int state = relation(parts[i], 0, 0, true);
+                if (state == HIDDEN) return out;
+                if (state == INSIDE) out.state = INSIDE;
+                const float* p = parts[i].piece->ends;
+                const float du = p[2] - p[0], dv = p[3] - p[1], length = du * du + dv * dv;
+                right += dv;
+                above -= du;
+                if (length > longest) {
+                    longest = length;
+                    main = i;
+                }
+            }
+            const bool inside = out.state == INSIDE;
+            for (int i = number; i < count; ++i)
+                if (parts[i].outline == number)
+                    out.covered += parts[i].covered = coverage(parts[i].piece->ends, inside);
+            // Covered more than wholly or less than not at all: the centre belongs to another surface.
+            if (inside ? out.covered > 0.0f : out.covered < 0.0f) return out;
+            const float turn = inside ? 1.0f : -1.0f;
+            find_source(out, parts[main], right * turn, above * turn);
+            return out;
+        };
+"""
+
+# Turns the parts of an outline into records. `total` is how much of the pixel its outlines take
+# away or add: what is left of its own colour must not be negative.
+_WRITE = """
+        auto write = [&](const Outline& out, float total) {
+            const float most = total > 1.0f ? total : 1.0f;
+            float share = 0.0f;
+            if (out.mirror && total < 1.0f) {
+                share = (1.0f - total) / (total > 1.0e-6f ? total : 1.0e-6f);
+                share = share < 1.0f ? share : 1.0f;
+            }
+            const float sign = (out.state == INSIDE ? -1.0f : 1.0f) / most;
+            for (int i = out.number; i < count; ++i) {
+                if (parts[i].outline != out.number) continue;
+                const Piece& piece = *parts[i].piece;
+                const int number = wp::atomic_add((int*)used.data + used.shape[1] * band, 1);
+                const size_t to = 4 * ((size_t)room * band + number);
+                int* pixel = (int*)pixels.data + to;
+                float *a = (float*)amount_a.data + to, *b = (float*)amount_b.data + to;
+                pixel[0] = out.source;
+                pixel[1] = target;
+                pixel[2] = piece.p;
+                pixel[3] = piece.q;
+                a[0] = sign * parts[i].covered;
+                b[0] = share * a[0];
+                for (int k = 0; k < 3; ++k) {
+                    a[1 + k] = sign * piece.slope_p[k];
+                    b[1 + k] = sign * piece.slope_q[k];
+                }
+            }
+        };
+"""
+
+# Of the outlines that the pixel lies within, and of those it lies outside of, the one each that
+# covers most.
+_CHOOSE = """
+        Outline lost = {}, won = {};
+        lost.source = won.source = -1;
+        for (int i = 0; i < count; ++i) {
+            if (parts[i].outline != i) continue;
+            const Outline found = judge(i);
+            Outline& best = found.state == INSIDE ? lost : won;
+            if (found.source >= 0 && (best.source < 0 || found.covered > best.covered)) best = found;
+        }
+        const float total = (lost.source < 0 ? 0.0f : fabsf(lost.covered))
+            + (won.source < 0 ? 0.0f : fabsf(won.covered));
+        if (lost.source >= 0) write(lost, total);
+        if (won.source >= 0) write(won, total);
+"""
+
+_SETTLE = (
+    PIECE
+    + PART
+    + RELATION
+    + _COVERAGE
+    + """
+    const Piece* all = (const Piece*)pieces.data;
+    int* H = (int*)heads.data;
+    const int pixels_begin = row_begin * width, pixels_end = row_end * width;
+    for (int i = first; i < last; ++i) {
+    #if !defined(__CUDA_ARCH__)
+        // Outlines run through the image and the mesh: what a pixel asks for is in no cache by itself.
+        if (i + AHEAD < last) {
+            const Piece& later = all[i + AHEAD];
+            __builtin_prefetch(H + later.pixel);
+            __builtin_prefetch(E + 6 * (size_t)(later.number < 0 ? -1 - later.number : later.number));
+            if (with_keys) __builtin_prefetch(K + later.pixel);
+        }
+    #endif
+        // The last piece linked works for its whole pixel; the others find nothing to do.
+        const int target = all[i].pixel, head = i + 1;
+        if (target < pixels_begin || target >= pixels_end || H[target] != head) continue;
+        H[target] = 0;
+        const int row = target / width, n = row / height, x = target - row * width, y = row - n * height;
+        const float* P = S + 4 * (size_t)n * screen.shape[1];
+"""
+    + _GATHER
+    + _LEAVE_HIDDEN
+    + _JOIN
+    + _JUDGE
+    + _WRITE
+    + _CHOOSE
+    + """
+    }
+"""
+).replace("AHEAD", "8")
 
 
-# Pieces in a pixel from which it pays to look first which of them can be seen: comparing pieces
-# with each other takes the square of their number.
-CROWD = wp.constant(16)
-
-
-@wp.struct
-class Outline:
-    """Joined pieces within a pixel, and what they do to it."""
-
-    state: wp.int32
-    covered: wp.float32
-    source: wp.int32
-    mirror: wp.bool
-
-
-@wp.func
-def stay(u: wp.float32, beyond: wp.bool) -> wp.float32:
-    """g: how far an edge at u is from covering or leaving half the pixel; beyond: right of 0."""
-    return wp.where(beyond, u - 0.5, u + 0.5)
-
-
-@wp.func
-def coverage(p: wp.vec4, inside: wp.bool) -> wp.float32:
-    """What a piece adds to the coverage of its pixel's centre; p = both ends relative to that.
-
-    An edge at 0 is left of the centre, or below it, as it is for the rasterizer.
-    """
-    middle = 0.5 * (p[0] + p[2])
-    total = stay(middle, middle > 0.0) * (p[3] - p[1])
-    if (p[0] > 0.0) != (p[2] > 0.0):
-        v = p[1] + (p[3] - p[1]) * p[0] / (p[0] - p[2])
-        first = wp.where(p[0] > 0.0, -0.5, 0.5)
-        total = (0.5 * p[0] + first) * (v - p[1]) + (0.5 * p[2] - first) * (p[3] - v)
-        below = p[2] < p[0]
-        above_centre = v > 0.0
-        if wp.abs(v) < TIE:
-            above_centre = inside == below
-        crossing = stay(v, above_centre)
-        total += wp.where(below, crossing, -crossing)
-    return total
-
-
-@wp.func
-def middle_of(pieces: Pieces, i: wp.int32, x: wp.int32, y: wp.int32) -> wp.vec3:
-    """Where a piece is on screen: x, y, z/w."""
-    p = pieces.ends[i]
-    return wp.vec3(
-        wp.float32(x) + 0.5 * (p[0] + p[2]), wp.float32(y) + 0.5 * (p[1] + p[3]), pieces.amount_a[i][0]
-    )
-
-
-@wp.func
-def join(pieces: Pieces, head: wp.int32) -> wp.bool:
-    """Number the outlines in a pixel: pieces whose edges share a vertex are one. True if one is all."""
-    i = head
-    while i > 0:
-        pieces.outline[i - 1] = i - 1
-        i = pieces.next[i - 1]
-    changed = wp.bool(True)
-    while changed:
-        changed = wp.bool(False)
-        i = head
-        while i > 0:
-            p = pieces.pixels[i - 1]
-            j = pieces.next[i - 1]
-            while j > 0:
-                q = pieces.pixels[j - 1]
-                own = pieces.outline[i - 1]
-                other = pieces.outline[j - 1]
-                if own != other and (p[2] == q[2] or p[2] == q[3] or p[3] == q[2] or p[3] == q[3]):
-                    least = wp.min(own, other)
-                    pieces.outline[i - 1] = least
-                    pieces.outline[j - 1] = least
-                    changed = wp.bool(True)
-                j = pieces.next[j - 1]
-            i = pieces.next[i - 1]
-    single = wp.bool(True)
-    number = pieces.outline[head - 1]
-    i = pieces.next[head - 1]
-    while i > 0:
-        single = single and pieces.outline[i - 1] == number
-        i = pieces.next[i - 1]
-    return single
-
-
-@wp.func
-def find_source(
-    scene: Scene,
-    pieces: Pieces,
-    out: Outline,
-    i: wp.int32,
-    n: wp.int32,
-    x: wp.int32,
-    y: wp.int32,
-    right: wp.float32,
-    above: wp.float32,
-) -> Outline:
-    """A pixel on the other side of the outline, and whether the one opposite is on this side.
-
-    (right, above) points to the other side. Upright edges look sideways first; at the end of an
-    edge the other side may be found only diagonally, on a zigzag only against the direction.
-    """
-    inside = out.state == INSIDE
-    wanted = wp.where(inside, OUTSIDE, INSIDE)
-    at = middle_of(pieces, i, x, y)
-    upright = wp.abs(right) >= wp.abs(above)
-    to_x = wp.where(right != 0.0, right, at[0] - wp.float32(x))
-    to_y = wp.where(above != 0.0, above, at[1] - wp.float32(y))
-    target = (n * scene.height + y) * scene.width + x
-    for attempt in range(6):
-        if out.source < 0:
-            kind = attempt % 3
-            sign = wp.where(attempt < 3, 1, -1)
-            dx = wp.where(kind == 2 or (kind == 0) == upright, wp.where(to_x > 0.0, sign, -sign), 0)
-            dy = wp.where(kind == 2 or (kind == 0) != upright, wp.where(to_y > 0.0, sign, -sign), 0)
-            if relation(scene, pieces, i, n, x + dx, y + dy, at) == wanted:
-                step = dy * scene.width + dx
-                out.source = target + step
-                out.mirror = relation(scene, pieces, i, n, x - dx, y - dy, at) == out.state
-                if out.mirror and not inside:
-                    # Background is not continued by a surface, nor a surface by background.
-                    own = seen_at(scene, target) < 0
-                    out.mirror = own == (seen_at(scene, target - step) < 0)
-    return out
-
-
-@wp.func
-def judge(
-    scene: Scene, pieces: Pieces, head: wp.int32, number: wp.int32, n: wp.int32, x: wp.int32, y: wp.int32
-) -> Outline:
-    """What one outline does to its pixel; `source` is -1 if it is not to be seen there."""
-    out = Outline()
-    out.state = OUTSIDE
-    out.source = -1
-    hidden = wp.bool(False)
-    right = wp.float32(0.0)
-    above = wp.float32(0.0)
-    longest = wp.float32(-1.0)
-    main = wp.int32(0)
-    i = head
-    while i > 0:
-        if pieces.outline[i - 1] == number:
-            state = relation(scene, pieces, i - 1, n, x, y, middle_of(pieces, i - 1, x, y))
-            hidden = hidden or state == HIDDEN
-            if state == INSIDE:
-                out.state = INSIDE
-            p = pieces.ends[i - 1]
-            du = p[2] - p[0]
-            dv = p[3] - p[1]
-            right += dv
-            above -= du
-            if du * du + dv * dv > longest:
-                longest = du * du + dv * dv
-                main = i - 1
-        i = pieces.next[i - 1]
-    if hidden:
-        return out
-    inside = out.state == INSIDE
-    i = head
-    while i > 0:
-        if pieces.outline[i - 1] == number:
-            out.covered += coverage(pieces.ends[i - 1], inside)
-        i = pieces.next[i - 1]
-    # Covered more than wholly or less than not at all: the centre belongs to another surface.
-    if (inside and out.covered > 0.0) or (not inside and out.covered < 0.0):
-        return out
-    turn = wp.where(inside, 1.0, -1.0)
-    return find_source(scene, pieces, out, main, n, x, y, right * turn, above * turn)
-
-
-@wp.func
-def erase(pieces: Pieces, k: wp.int32, target: wp.int32):
-    """Make a piece a record that does nothing."""
-    p = pieces.pixels[k]
-    pieces.pixels[k] = wp.vec4i(target, target, p[2], p[3])
-    pieces.amount_a[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
-    pieces.amount_b[k] = wp.vec4(0.0, 0.0, 0.0, 0.0)
-
-
-@wp.func
-def write(
-    pieces: Pieces, head: wp.int32, number: wp.int32, target: wp.int32, out: Outline, total: wp.float32
+@wp.func_native(_SETTLE)
+def settle_range(
+    row_begin: int,
+    row_end: int,
+    first: int,
+    last: int,
+    band: int,
+    room: int,
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    edges: wp.array2d(dtype=wp.int32),
+    rast: wp.array(dtype=wp.vec4),
+    keys: wp.array(dtype=wp.int64),
+    width: int,
+    height: int,
+    pieces: wp.array2d(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+    scratch: wp.array2d(dtype=wp.int64),
+    used: wp.array2d(dtype=wp.int32),
+    pixels: wp.array(dtype=wp.vec4i),
+    amount_a: wp.array(dtype=wp.vec4),
+    amount_b: wp.array(dtype=wp.vec4),
 ):
-    """Turn the pieces of an outline into records; without a source they come to nothing.
-
-    `total` is how much of the pixel its outlines take away or add: what is left of its own colour
-    must not be negative.
-    """
-    most = wp.max(total, 1.0)
-    share = wp.where(out.mirror and total < 1.0, wp.min((1.0 - total) / wp.max(total, 1.0e-6), 1.0), 0.0)
-    inside = out.state == INSIDE
-    sign = wp.where(inside, -1.0, 1.0) / most
-    i = head
-    while i > 0:
-        k = i - 1
-        if pieces.outline[k] == number:
-            a = pieces.amount_a[k]
-            b = pieces.amount_b[k]
-            p = pieces.pixels[k]
-            if out.source < 0:
-                erase(pieces, k, target)
-            else:
-                amount = sign * coverage(pieces.ends[k], inside)
-                pieces.pixels[k] = wp.vec4i(out.source, target, p[2], p[3])
-                pieces.amount_a[k] = wp.vec4(amount, sign * a[1], sign * a[2], sign * a[3])
-                pieces.amount_b[k] = wp.vec4(share * amount, sign * b[1], sign * b[2], sign * b[3])
-        i = pieces.next[k]
+    """Settle the pixels of pieces [first, last) whose chains begin with one of them."""
+    ...
 
 
-@wp.func
-def crowded(pieces: Pieces, head: wp.int32) -> wp.bool:
-    count = wp.int32(0)
-    i = head
-    while i > 0 and count < CROWD:
-        count += 1
-        i = pieces.next[i - 1]
-    return count == CROWD
-
-
-@wp.func
-def leave_hidden(
-    scene: Scene, pieces: Pieces, head: wp.int32, target: wp.int32, n: wp.int32, x: wp.int32, y: wp.int32
-) -> wp.int32:
-    """The chain's new head, without pieces whose surface is seen neither here nor beside; 0: none."""
-    kept = wp.int32(0)
-    i = head
-    while i > 0:
-        k = i - 1
-        following = pieces.next[k]
-        at = middle_of(pieces, k, x, y)
-        seen = wp.bool(False)
-        for side in range(5):
-            dx = wp.where(side == 1, 1, 0) - wp.where(side == 2, 1, 0)
-            dy = wp.where(side == 3, 1, 0) - wp.where(side == 4, 1, 0)
-            if not seen:
-                seen = relation(scene, pieces, k, n, x + dx, y + dy, at) == INSIDE
-        if seen:
-            pieces.next[k] = kept
-            kept = i
-        else:
-            erase(pieces, k, target)
-        i = following
-    return kept
-
-
-@wp.func
-def settle_pixel(scene: Scene, pieces: Pieces, first: wp.int32):
-    """Records of one pixel, whose pieces begin with number first - 1."""
-    target = pieces.pixels[first - 1][1]
-    head = first
-    n = target // (scene.width * scene.height)
-    x = target % scene.width
-    y = (target // scene.width) % scene.height
-    if crowded(pieces, head):
-        head = leave_hidden(scene, pieces, head, target, n, x, y)
-        if head == 0:
-            return
-    if join(pieces, head):
-        number = pieces.outline[head - 1]
-        only = judge(scene, pieces, head, number, n, x, y)
-        write(pieces, head, number, target, only, wp.abs(only.covered))
-        return
-    # Of the outlines that the pixel lies within, and of those it lies outside of, the one each
-    # that covers most; -1: none.
-    lost = wp.int32(-1)
-    won = wp.int32(-1)
-    most_lost = wp.float32(-2.0)
-    most_won = wp.float32(-2.0)
-    i = head
-    while i > 0:
-        if pieces.outline[i - 1] == i - 1:
-            found = judge(scene, pieces, head, i - 1, n, x, y)
-            if found.source >= 0 and found.state == INSIDE and found.covered > most_lost:
-                most_lost = found.covered
-                lost = i - 1
-            if found.source >= 0 and found.state == OUTSIDE and found.covered > most_won:
-                most_won = found.covered
-                won = i - 1
-        i = pieces.next[i - 1]
-    nothing = Outline()
-    nothing.source = -1
-    found_lost = Outline()
-    found_won = Outline()
-    if lost >= 0:
-        found_lost = judge(scene, pieces, head, lost, n, x, y)
-    if won >= 0:
-        found_won = judge(scene, pieces, head, won, n, x, y)
-    total = wp.abs(found_lost.covered) + wp.abs(found_won.covered)
-    i = head
-    while i > 0:
-        if pieces.outline[i - 1] == i - 1 and i - 1 != lost and i - 1 != won:
-            write(pieces, head, i - 1, target, nothing, total)
-        i = pieces.next[i - 1]
-    if lost >= 0:
-        write(pieces, head, lost, target, found_lost, total)
-    if won >= 0:
-        write(pieces, head, won, target, found_won, total)
+@wp.func_native(
+    PIECE
+    + """
+    Piece* all = (Piece*)pieces.data;
+    for (int i = first; i < last; ++i) {
+        const int pixel = all[i].pixel;
+        if (pixel >= row_begin * width && pixel < row_end * width)
+            all[i].next = wp::atomic_exch((int*)heads.data + pixel, i + 1);
+    }
+"""
+)
+def link_range(
+    row_begin: int,
+    row_end: int,
+    first: int,
+    last: int,
+    width: int,
+    pieces: wp.array2d(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+): ...
 
 
 @wp.kernel(enable_backward=False)
@@ -327,20 +302,16 @@ def link(
     chunk: wp.int32,
     capacity: wp.int32,
     width: wp.int32,
-    counts: wp.array(dtype=wp.int32),
-    pixels: wp.array(dtype=wp.vec4i),
-    next: wp.array(dtype=wp.int32),
+    counts: wp.array2d(dtype=wp.int32),
+    pieces: wp.array2d(dtype=wp.int32),
     heads: wp.array(dtype=wp.int32),
 ):
     """Chain up the pieces of each pixel in rows [row_begin, row_end) of all images end to end."""
     first = wp.tid() * chunk
     for slot in range(counts.shape[0]):
-        for j in range(first, wp.min(first + chunk, wp.min(counts[slot], capacity))):
-            i = slot * capacity + j
-            pixel = pixels[i][1]
-            row = pixel // width
-            if row >= row_begin and row < row_end:
-                next[i] = wp.atomic_exch(heads, pixel, i + 1)
+        last = wp.min(first + chunk, wp.min(counts[slot, 0], capacity))
+        begin = slot * capacity
+        link_range(row_begin, row_end, begin + first, begin + last, width, pieces, heads)
 
 
 @wp.kernel(enable_backward=False)
@@ -349,6 +320,8 @@ def settle(
     row_end: wp.int32,
     chunk: wp.int32,
     capacity: wp.int32,
+    band: wp.int32,
+    room: wp.int32,
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
     edges: wp.array2d(dtype=wp.int32),
@@ -356,39 +329,25 @@ def settle(
     keys: wp.array(dtype=wp.int64),
     width: wp.int32,
     height: wp.int32,
-    counts: wp.array(dtype=wp.int32),
+    counts: wp.array2d(dtype=wp.int32),
+    pieces: wp.array2d(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+    scratch: wp.array2d(dtype=wp.int64),
+    used: wp.array2d(dtype=wp.int32),
     pixels: wp.array(dtype=wp.vec4i),
     amount_a: wp.array(dtype=wp.vec4),
     amount_b: wp.array(dtype=wp.vec4),
-    ends: wp.array(dtype=wp.vec4),
-    next: wp.array(dtype=wp.int32),
-    outline: wp.array(dtype=wp.int32),
-    heads: wp.array(dtype=wp.int32),
 ):
-    """Make records of linked pieces in place, and leave `heads` empty for the next call."""
-    scene = Scene()
-    scene.screen = screen
-    scene.tri = tri
-    scene.edges = edges
-    scene.rast = rast
-    scene.keys = keys
-    scene.width = width
-    scene.height = height
-    pieces = Pieces()
-    pieces.pixels = pixels
-    pieces.amount_a = amount_a
-    pieces.amount_b = amount_b
-    pieces.ends = ends
-    pieces.next = next
-    pieces.outline = outline
+    """Make records of linked pieces, and leave `heads` empty for the next call.
+
+    A band puts its records, used[band, 0] of them, from band * room on.
+    """
     first = wp.tid() * chunk
     for slot in range(counts.shape[0]):
-        for j in range(first, wp.min(first + chunk, wp.min(counts[slot], capacity))):
-            i = slot * capacity + j
-            pixel = pixels[i][1]
-            row = pixel // width
-            if row >= row_begin and row < row_end:
-                # The last piece linked works for its whole pixel; the others find nothing to do.
-                if heads[pixel] == i + 1:
-                    settle_pixel(scene, pieces, i + 1)
-                    heads[pixel] = 0
+        last = wp.min(first + chunk, wp.min(counts[slot, 0], capacity))
+        begin = slot * capacity
+        settle_range(
+            row_begin, row_end, begin + first, begin + last, band, room,
+            screen, tri, edges, rast, keys, width, height, pieces, heads, scratch, used,
+            pixels, amount_a, amount_b,
+        )  # fmt: skip

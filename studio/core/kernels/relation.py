@@ -1,143 +1,149 @@
-"""On which side of a silhouette's piece a pixel is, from what the rasterizer saw there."""
+"""C++: on which side of a silhouette's piece a pixel is, from what the rasterizer saw there.
 
-import warp as wp
+`coverage` puts these fragments at the head of its function, whose arrays they name: `screen`, `tri`,
+`edges`, `rast`, `keys`, `width` and `height`, one of `rast` and `keys` empty.
+"""
 
-from studio.core.kernels.visibility import depth_slopes, doubled_area, key_depth
+# A piece as `silhouette.put_piece` writes it, a line of cache each; `next` links those of a pixel,
+# number + 1, 0 at the end. The slopes are the derivatives of the covered area to x, y and w of
+# either vertex.
+PIECE = """
+    struct Piece {
+        int number, pixel, p, q;
+        float z, slope_p[3];
+        int next;
+        float slope_q[3], ends[4];
+    };
+"""
+PIECE_WORDS = 16
 
-wp.set_module_options({"enable_backward": False})
+# What is known of a piece while its pixel is settled: the triangles of its edge, the vertices of the
+# one that ends there, its middle on screen, which outline it belongs to and what it covers.
+PART = """
+    struct Part {
+        const Piece* piece;
+        const int* own;
+        int first, second, outline;
+        float x, y, z, covered;
+    };
+"""
+PART_WORDS = 12
 
-OUTSIDE = wp.constant(0)
-"""Behind the surface that an edge ends, or empty."""
-INSIDE = wp.constant(1)
-"""A triangle of the edge, or another at least as near: more of its surface, or what is before it."""
-HIDDEN = wp.constant(2)
-"""Something before the edge's own triangle."""
-NOWHERE = wp.constant(3)
-"""Out of the image."""
+# OUTSIDE: behind the surface that an edge ends, or empty. INSIDE: a triangle of the edge, or another
+# at least as near: more of its surface, or what is before it. HIDDEN: something before the edge's
+# own triangle. NOWHERE: out of the image.
+#
+# The pieces of a pixel, and of the next, ask for the planes of the same few triangles, so those
+# asked for last are kept.
+RELATION = """
+    enum { OUTSIDE, INSIDE, HIDDEN, NOWHERE };
+    struct Plane {
+        const float* P;
+        const int* t;
+        int id;
+        bool large, flat;
+        float x, y, z, slope_x, slope_y, low, high, touch;
+    };
+    #if defined(__CUDA_ARCH__)
+    const int KEPT = 4;
+    #else
+    const int KEPT = 64;
+    #endif
+    Plane planes[KEPT];
+    for (int i = 0; i < KEPT; ++i) planes[i].id = -1;
+    const float* S = (const float*)screen.data;
+    const int* T = (const int*)tri.data;
+    const int* E = (const int*)edges.data;
+    const float* R = (const float*)rast.data;
+    const long long* K = (const long long*)keys.data;
+    const bool with_keys = keys.shape[0] > 0;
 
-# Depth within which two surfaces touch, and pixels by which either may be off: coplanar triangles
-# differ by what single precision leaves of their vertices' positions.
-TOUCH = wp.constant(1.0e-6)
-TOUCH_PIXELS = wp.constant(1.0e-4)
-# Doubled area in pixels from which a triangle's plane is trusted.
-SMALL_AREA = wp.constant(wp.float64(4.0))
-
-
-@wp.struct
-class Scene:
-    """What is drawn, as `rast` or as `keys` with the other empty, and the edges of the mesh."""
-
-    screen: wp.array2d(dtype=wp.vec4)
-    tri: wp.array(dtype=wp.vec3i)
-    edges: wp.array2d(dtype=wp.int32)
-    rast: wp.array(dtype=wp.vec4)
-    keys: wp.array(dtype=wp.int64)
-    width: wp.int32
-    height: wp.int32
-
-
-@wp.struct
-class Pieces:
-    """See `silhouette.put_piece`; `next` links the pieces of a pixel, number + 1, 0 at the end."""
-
-    pixels: wp.array(dtype=wp.vec4i)
-    amount_a: wp.array(dtype=wp.vec4)
-    amount_b: wp.array(dtype=wp.vec4)
-    ends: wp.array(dtype=wp.vec4)
-    next: wp.array(dtype=wp.int32)
-    outline: wp.array(dtype=wp.int32)  # number of the first piece of the same outline
-
-
-@wp.func
-def seen_at(scene: Scene, pixel: wp.int32) -> wp.int32:
-    """Number of the triangle seen in a pixel, or -1."""
-    if scene.keys.shape[0] > 0:
-        return wp.int32(scene.keys[pixel])  # the lower half: -1 of an empty key, too
-    return wp.int32(scene.rast[pixel][3]) - 1
-
-
-@wp.func
-def depth_at(scene: Scene, pixel: wp.int32) -> wp.float32:
-    """Its depth z/w."""
-    if scene.keys.shape[0] > 0:
-        return key_depth(scene.keys[pixel])
-    return scene.rast[pixel][2]
-
-
-@wp.func
-def covers(a: wp.vec4, b: wp.vec4, c: wp.vec4, x: wp.int32, y: wp.int32) -> wp.bool:
-    """Whether a pixel's centre is within a triangle."""
-    centre = wp.vec4(wp.float32(x), wp.float32(y), 0.0, 1.0)
-    zero = wp.float64(0.0)
-    ab = doubled_area(a, b, centre)
-    bc = doubled_area(b, c, centre)
-    ca = doubled_area(c, a, centre)
-    same = (ab > zero and bc > zero and ca > zero) or (ab < zero and bc < zero and ca < zero)
-    return same and a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0
-
-
-@wp.func
-def has(t: wp.vec3i, vertex: wp.int32) -> wp.bool:
-    """Whether a triangle has a vertex."""
-    return t[0] == vertex or t[1] == vertex or t[2] == vertex
-
-
-@wp.func
-def relation(
-    scene: Scene, pieces: Pieces, i: wp.int32, n: wp.int32, x: wp.int32, y: wp.int32, at: wp.vec3
-) -> wp.int32:
-    """On which side of a piece a pixel's centre is, from what is seen there.
-
-    `at` is the piece's middle: the depth of the triangle seen is continued to it along its plane.
-    """
-    if x < 0 or y < 0 or x >= scene.width or y >= scene.height:
-        return NOWHERE
-    pixel = (n * scene.height + y) * scene.width + x
-    triangle = seen_at(scene, pixel)
-    if triangle < 0:
-        return OUTSIDE
-    number = pieces.pixels[i][0]
-    e = wp.where(number < 0, -1 - number, number)
-    first = scene.edges[e, 2]
-    code = scene.edges[e, 3]
-    second = wp.where(code < -1, -2 - code, code)
-    if triangle == first or triangle == second:
-        return INSIDE
-    f = scene.tri[wp.where(number < 0 and second >= 0, second, first)]
-    t = scene.tri[triangle]
-    a = scene.screen[n, t[0]]
-    b = scene.screen[n, t[1]]
-    c = scene.screen[n, t[2]]
-    z = depth_at(scene, pixel)
-    touch = TOUCH
-    area = doubled_area(a, b, c)
-    if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0 and area != wp.float64(0.0):
-        large = wp.abs(area) >= SMALL_AREA
-        if large and (has(f, t[0]) or has(f, t[1]) or has(f, t[2])):
-            # Joined to the edge's own triangle: the two may be level, so depth says nothing.
-            p = pieces.ends[i]
-            du = p[2] - p[0]
-            dv = p[3] - p[1]
-            left = du * (wp.float32(y) - at[1]) - dv * (wp.float32(x) - at[0])
-            if wp.abs(left) > 1.0e-4 * (wp.abs(du) + wp.abs(dv)):
-                return wp.where(left > 0.0, INSIDE, OUTSIDE)
-        slopes = depth_slopes(a, b, c, area)
-        lowest = wp.min(a[2], wp.min(b[2], c[2]))
-        highest = wp.max(a[2], wp.max(b[2], c[2]))
-        z = a[2] + slopes[0] * (wp.float32(x) - a[0]) + slopes[1] * (wp.float32(y) - a[1])
-        z = wp.clamp(z, lowest, highest)
-        # A triangle far smaller than a pixel says nothing about the depth a pixel away.
-        most = 2.0 * (highest - lowest)
-        change = slopes[0] * (at[0] - wp.float32(x)) + slopes[1] * (at[1] - wp.float32(y))
-        change = wp.clamp(change, -most, most)
-        touch += TOUCH_PIXELS * (wp.abs(slopes[0]) + wp.abs(slopes[1]))
-        # The plane of a foreshortened triangle says little about its surface even within a pixel.
-        if not large:
-            change = wp.min(change, 0.0)
-        z += change
-    if z > at[2] + touch:
-        return OUTSIDE
-    # If the edge's own triangle covers the centre and something else is seen, that is before it.
-    if covers(scene.screen[n, f[0]], scene.screen[n, f[1]], scene.screen[n, f[2]], x, y):
-        return HIDDEN
-    return INSIDE
+    auto smaller = [](float a, float b) -> float { return a < b ? a : b; };
+    auto larger = [](float a, float b) -> float { return a > b ? a : b; };
+    // Twice the area on screen; positive for a triangle that shows its front.
+    auto doubled_area = [](const float* a, const float* b, float x, float y) -> double {
+        return ((double)b[0] - a[0]) * ((double)y - a[1]) - ((double)b[1] - a[1]) * ((double)x - a[0]);
+    };
+    auto seen_at = [=](int pixel) -> int {
+        return with_keys ? (int)K[pixel] : (int)R[4 * (size_t)pixel + 3] - 1;
+    };
+    auto depth_at = [=](int pixel) -> float {
+        if (!with_keys) return R[4 * (size_t)pixel + 2];
+        int bits = (int)(K[pixel] >> 32);  // see visibility.key_depth
+        bits ^= (bits >> 31) & 0x7fffffff;
+        float z;
+        memcpy(&z, &bits, 4);
+        return z;
+    };
+    auto plane_of = [&](const float* P, int id) -> const Plane& {
+        Plane& plane = planes[id & (KEPT - 1)];
+        if (plane.id == id && plane.P == P) return plane;
+        plane.P = P;
+        plane.id = id;
+        plane.t = T + 3 * (size_t)id;
+        const float* a = P + 4 * (size_t)plane.t[0];
+        const float* b = P + 4 * (size_t)plane.t[1];
+        const float* c = P + 4 * (size_t)plane.t[2];
+        const double area = doubled_area(a, b, c[0], c[1]);
+        // Depth within which two surfaces touch.
+        plane.touch = 1.0e-6f;
+        plane.flat = !(a[3] > 0.0f && b[3] > 0.0f && c[3] > 0.0f) || area == 0.0;
+        plane.large = !plane.flat && fabs(area) >= 4.0;
+        if (plane.flat) return plane;
+        const double abz = (double)b[2] - a[2], acz = (double)c[2] - a[2], r = 1.0 / area;
+        plane.x = a[0];
+        plane.y = a[1];
+        plane.z = a[2];
+        plane.slope_x = (float)((abz * ((double)c[1] - a[1]) - acz * ((double)b[1] - a[1])) * r);
+        plane.slope_y = (float)((acz * ((double)b[0] - a[0]) - abz * ((double)c[0] - a[0])) * r);
+        plane.low = smaller(a[2], smaller(b[2], c[2]));
+        plane.high = larger(a[2], larger(b[2], c[2]));
+        // Pixels by which either may be off: coplanar triangles differ by what single precision
+        // leaves of their vertices' positions.
+        plane.touch += 1.0e-4f * (fabsf(plane.slope_x) + fabsf(plane.slope_y));
+        return plane;
+    };
+    auto covers = [=](const float* P, const int* t, int x, int y) -> bool {
+        const float *a = P + 4 * (size_t)t[0], *b = P + 4 * (size_t)t[1], *c = P + 4 * (size_t)t[2];
+        const double ab = doubled_area(a, b, x, y), bc = doubled_area(b, c, x, y);
+        const double ca = doubled_area(c, a, x, y);
+        const bool same = (ab > 0.0 && bc > 0.0 && ca > 0.0) || (ab < 0.0 && bc < 0.0 && ca < 0.0);
+        return same && a[3] > 0.0f && b[3] > 0.0f && c[3] > 0.0f;
+    };
+    // Of the pixel (x, y), number `pixel`: the depth seen there is continued to the piece's middle.
+    // INSIDE stands for HIDDEN too where nobody asks.
+    auto relation_to = [&](const Part& part, const float* P, int pixel, int x, int y, bool ask) -> int {
+        const int id = seen_at(pixel);
+        if (id < 0) return OUTSIDE;
+        if (id == part.first || id == part.second) return INSIDE;
+        const Plane& plane = plane_of(P, id);
+        const float fx = (float)x, fy = (float)y;
+        if (plane.large) {
+            bool joined = false;
+            for (int i = 0; i < 9; ++i) joined = joined || part.own[i / 3] == plane.t[i % 3];
+            if (joined) {
+                // Joined to the edge's own triangle: the two may be level, so depth says nothing.
+                const float* p = part.piece->ends;
+                const float du = p[2] - p[0], dv = p[3] - p[1];
+                const float left = du * (fy - part.y) - dv * (fx - part.x);
+                if (fabsf(left) > 1.0e-4f * (fabsf(du) + fabsf(dv))) return left > 0.0f ? INSIDE : OUTSIDE;
+            }
+        }
+        float z, change = 0.0f;
+        if (plane.flat) {
+            z = depth_at(pixel);
+        } else {
+            z = plane.z + plane.slope_x * (fx - plane.x) + plane.slope_y * (fy - plane.y);
+            z = smaller(larger(plane.low, z), plane.high);
+            // A triangle far smaller than a pixel says nothing about the depth a pixel away.
+            const float most = 2.0f * (plane.high - plane.low);
+            change = plane.slope_x * (part.x - fx) + plane.slope_y * (part.y - fy);
+            change = smaller(larger(-most, change), most);
+            // The plane of a foreshortened triangle says little about its surface even within a pixel.
+            if (!plane.large) change = smaller(change, 0.0f);
+        }
+        if (z + change > part.z + plane.touch) return OUTSIDE;
+        // If the edge's own triangle covers the centre and something else is seen, that is before it.
+        return ask && covers(P, part.own, x, y) ? HIDDEN : INSIDE;
+    };
+"""

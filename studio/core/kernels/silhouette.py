@@ -23,6 +23,8 @@ makes records of them.
 
 import warp as wp
 
+from studio.core.kernels.relation import PIECE_WORDS
+
 wp.set_module_options({"enable_backward": False})
 
 # Pixels from the image at which an edge is given up: double precision ends there.
@@ -61,14 +63,11 @@ class Edge:
 class Output:
     """Where a thread puts its pieces; those that do not fit are only counted."""
 
-    counts: wp.array(dtype=wp.int32)
+    counts: wp.array2d(dtype=wp.int32)
     slot: wp.int32
     begin: wp.int32
     end: wp.int32
-    pixels: wp.array(dtype=wp.vec4i)
-    amount_a: wp.array(dtype=wp.vec4)
-    amount_b: wp.array(dtype=wp.vec4)
-    ends: wp.array(dtype=wp.vec4)
+    pieces: wp.array2d(dtype=wp.int32)
 
 
 @wp.func
@@ -111,21 +110,33 @@ def to_screen(view: View, p: wp.vec4, q: wp.vec4, t: wp.float64) -> wp.vec3d:
     )
 
 
+@wp.func_native(
+    f"""
+    int* to = (int*)pieces.data + {PIECE_WORDS} * (size_t)i;
+    memcpy(to, &names, 16);
+    memcpy(to + 4, &at_p, 16);
+    memcpy(to + 8, &at_q, 16);
+    memcpy(to + 12, &ends, 16);
+"""
+)
+def store(
+    pieces: wp.array2d(dtype=wp.int32), i: int, names: wp.vec4i, at_p: wp.vec4, at_q: wp.vec4, ends: wp.vec4
+):
+    """As a Piece; see `relation`."""
+    ...
+
+
 @wp.func
 def put_piece(
     view: View, edge: Edge, out: Output, x: wp.int32, y: wp.int32, begin: wp.float64, end: wp.float64
 ):
-    """The part [begin, end] of an edge, which lies in pixel (x, y).
-
-    pixels = (edge, pixel, vertices); ends = both ends relative to the pixel's centre; amount_a and
-    amount_b = z/w, and the derivatives of the covered area to x, y, w of the vertices.
-    """
+    """The part [begin, end] of an edge, which lies in pixel (x, y); its ends relative to the centre."""
     one = wp.float64(1.0)
     middle = wp.float64(0.5) * (begin + end)
     z = edge.p[2] + middle * edge.d[2]
     if not (z >= -one and z <= one):
         return
-    i = out.begin + wp.atomic_add(out.counts, out.slot, 1)
+    i = out.begin + wp.atomic_add(out.counts, out.slot, 0, 1)
     if i >= out.end:
         return
     length = end - begin
@@ -134,14 +145,18 @@ def put_piece(
     s = edge.slope
     depth = wp.float32(z)
     pixel = (view.image * view.height + y) * view.width + x
-    out.pixels[i] = wp.vec4i(edge.number, pixel, edge.vertex_p, edge.vertex_q)
-    out.amount_a[i] = wp.vec4(depth, wp.float32(p * s[0]), wp.float32(p * s[1]), wp.float32(p * s[2]))
-    out.amount_b[i] = wp.vec4(depth, wp.float32(q * s[0]), wp.float32(q * s[1]), wp.float32(q * s[2]))
-    out.ends[i] = wp.vec4(
-        wp.float32(edge.p[0] + begin * edge.d[0] - wp.float64(x)),
-        wp.float32(edge.p[1] + begin * edge.d[1] - wp.float64(y)),
-        wp.float32(edge.p[0] + end * edge.d[0] - wp.float64(x)),
-        wp.float32(edge.p[1] + end * edge.d[1] - wp.float64(y)),
+    store(
+        out.pieces,
+        i,
+        wp.vec4i(edge.number, pixel, edge.vertex_p, edge.vertex_q),
+        wp.vec4(depth, wp.float32(p * s[0]), wp.float32(p * s[1]), wp.float32(p * s[2])),
+        wp.vec4(0.0, wp.float32(q * s[0]), wp.float32(q * s[1]), wp.float32(q * s[2])),
+        wp.vec4(
+            wp.float32(edge.p[0] + begin * edge.d[0] - wp.float64(x)),
+            wp.float32(edge.p[1] + begin * edge.d[1] - wp.float64(y)),
+            wp.float32(edge.p[0] + end * edge.d[0] - wp.float64(x)),
+            wp.float32(edge.p[1] + end * edge.d[1] - wp.float64(y)),
+        ),
     )
 
 
@@ -292,11 +307,8 @@ def find(
     edges: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
-    counts: wp.array(dtype=wp.int32),
-    pixels: wp.array(dtype=wp.vec4i),
-    amount_a: wp.array(dtype=wp.vec4),
-    amount_b: wp.array(dtype=wp.vec4),
-    ends: wp.array(dtype=wp.vec4),
+    counts: wp.array2d(dtype=wp.int32),
+    pieces: wp.array2d(dtype=wp.int32),
 ):
     """Pieces of `chunk` edges from `begin` on (below `limit`); images count one after another."""
     view = View()
@@ -309,10 +321,7 @@ def find(
     out.slot = slot
     out.begin = slot * capacity
     out.end = (slot + 1) * capacity
-    out.pixels = pixels
-    out.amount_a = amount_a
-    out.amount_b = amount_b
-    out.ends = ends
+    out.pieces = pieces
     first = begin + wp.tid() * chunk
     last = wp.min(first + chunk, limit)
     per_image = edges.shape[0]

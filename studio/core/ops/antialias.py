@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels import coverage, launcher, outline, silhouette
+from studio.core.kernels import coverage, launcher, outline, relation, silhouette
 from studio.core.ops import check
 from studio.core.ops.crossings import Crossings, candidate_pairs
 from studio.core.ops.topology import Topology, cached_topology
@@ -42,6 +42,8 @@ class Records(NamedTuple):
 _LEAST_ROOM = 4096
 # About the nanoseconds a CPU core takes to look at an edge, and to make a record of a piece.
 _PER_EDGE, _PER_PIECE = 6.0, 100.0
+# Numbers between the counters of two bands, which would wait for each other on one line of cache.
+_APART = 16
 # A thread works at a few image sizes; more are dropped, oldest first.
 _SCRATCH_SIZES = 4
 _scratch = threading.local()
@@ -72,22 +74,19 @@ def _stream(device: torch.device) -> int:
     return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
 
 
-def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capacity: int) -> list[Tensor]:
-    """Pieces of all silhouettes, `capacity` for each band: counts and the columns of `put_piece`."""
+def _cut(
+    pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capacity: int
+) -> tuple[Tensor, Tensor]:
+    """Pieces of all silhouettes, `capacity` for each band: how many, and [bands * capacity, words]."""
     device = pos.device
     total = len(pos) * len(edges)
     limit = launcher.worth(_PER_EDGE * total)
     bands = len(launcher.bands(device, total, limit))
-    counts = torch.zeros(bands, dtype=torch.int32, device=device)
-    room = bands * capacity
-    empty = torch.empty if device.type == "cpu" else torch.zeros
-    columns = [empty(room, 4, dtype=torch.int32, device=device)]
-    columns += [empty(room, 4, device=device) for _ in range(3)]
+    counts = torch.zeros(bands, _APART, dtype=torch.int32, device=device)
+    pieces = torch.empty(bands * capacity, relation.PIECE_WORDS, dtype=torch.int32, device=device)
     height, width = size
     ready = launcher.arguments(
-        silhouette.find,
-        [0, 0, 0, capacity, 0, pos, screen, edges, width, height, counts, *columns],
-        device,
+        silhouette.find, [0, 0, 0, capacity, 0, pos, screen, edges, width, height, counts, pieces], device
     )
 
     def work(band: launcher.Band) -> None:
@@ -97,7 +96,7 @@ def _cut(pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capa
         launcher.launch_in_band(silhouette.find, -(-length // chunk), own, device)
 
     launcher.run(device, total, work, limit)
-    return [counts, *columns]
+    return counts, pieces
 
 
 def _settle(
@@ -106,30 +105,44 @@ def _settle(
     tri: Tensor,
     edges: Tensor,
     heads: Tensor,
-    found: list[Tensor],
-    pieces: int,
-) -> None:
-    """Turn pieces, of which there are about so many, into records where they stand."""
+    counts: Tensor,
+    pieces: Tensor,
+    most: int,
+) -> Records:
+    """Make records of pieces, of which there are `most` or, on CUDA, no more than that."""
     n, height, width = seen.shape[:3]
     device = seen.device
     rast = seen.view(-1, 4) if seen.ndim == 4 else torch.empty(0, 4, device=device)
     keys = torch.empty(0, dtype=torch.int64, device=device) if seen.ndim == 4 else seen.view(-1)
-    counts, pixels, *_ = found
-    capacity = len(pixels) // len(counts)
-    links = torch.empty(2, len(pixels), dtype=torch.int32, device=device)
+    capacity = len(pieces) // len(counts)
     chunk = triangle_chunk(device, capacity)
-    shared = [screen, tri, edges, rast, keys, width, height, *found, links[0], links[1], heads]
-    settle = launcher.arguments(coverage.settle, [0, 0, chunk, capacity, *shared], device)
-    link = launcher.arguments(
-        coverage.link, [0, 0, chunk, capacity, width, counts, pixels, links[0], heads], device
+    limit = launcher.worth(_PER_PIECE * most)
+    bands = len(launcher.bands(device, n * height, limit))
+    # On CUDA nobody waits for the number of records: those after the last do nothing.
+    empty = torch.empty if device.type == "cpu" else torch.zeros
+    records = Records(
+        empty(bands * most, 4, dtype=torch.int32, device=device),
+        empty(bands * most, 4, device=device),
+        empty(bands * most, 4, device=device),
     )
+    scratch = torch.empty(bands * most, relation.PART_WORDS // 2, dtype=torch.int64, device=device)
+    used = torch.zeros(bands, _APART, dtype=torch.int32, device=device)
+    shared = [screen, tri, edges, rast, keys, width, height, counts, pieces, heads, scratch, used, *records]
+    settle = launcher.arguments(coverage.settle, [0, 0, chunk, capacity, 0, most, *shared], device)
+    link = launcher.arguments(coverage.link, [0, 0, chunk, capacity, width, counts, pieces, heads], device)
 
     def work(band: launcher.Band) -> None:
-        for kernel, arguments in ((coverage.link, link), (coverage.settle, settle)):
-            own = [band.begin, band.end, *arguments[2:]]
-            launcher.launch_in_band(kernel, -(-capacity // chunk), own, device)
+        rows, threads = [band.begin, band.end], -(-capacity // chunk)
+        launcher.launch_in_band(coverage.link, threads, [*rows, *link[2:]], device)
+        own = [*rows, chunk, capacity, band.index, *settle[5:]]
+        launcher.launch_in_band(coverage.settle, threads, own, device)
 
-    launcher.run(device, n * height, work, launcher.worth(_PER_PIECE * pieces))
+    launcher.run(device, n * height, work, limit)
+    if device.type != "cpu":
+        return records
+    ends = [(i * most, i * most + count) for i, count in enumerate(used[:, 0].tolist())]
+    parts = [[column[begin:end] for begin, end in ends] for column in records]
+    return Records(*(part[0] if bands == 1 else torch.cat(part) for part in parts))
 
 
 def find_records(
@@ -152,22 +165,21 @@ def find_records(
     scratch = _take_scratch(device, n * height * width)
     if device.type == "cpu":
         capacity = max(scratch.capacity, 2 * n * (height + width))
-        found = _cut(pos, screen, edges, size, capacity)
-        counts = found[0].tolist()
-        if max(counts) > capacity:
-            capacity = max(counts)
-            found = _cut(pos, screen, edges, size, capacity)
+        counts, pieces = _cut(pos, screen, edges, size, capacity)
+        most = int(counts.max())
+        if most > capacity:
+            capacity = most
+            counts, pieces = _cut(pos, screen, edges, size, capacity)
         scratch.capacity = capacity
+        most = int(counts.sum())
     else:
         # Reading the count would wait for the device. Room for a quarter of the pixels is more
         # than outlines that can be told apart take; what is not used stays zero, and does nothing.
-        capacity = n * height * width // 4 + _LEAST_ROOM
-        found = _cut(pos, screen, edges, size, capacity)
-        counts = [capacity]
-    _settle(seen, screen, tri, edges, scratch.heads, found, sum(counts))
+        most = n * height * width // 4 + _LEAST_ROOM
+        counts, pieces = _cut(pos, screen, edges, size, most)
+    records = _settle(seen, screen, tri, edges, scratch.heads, counts, pieces, most)
     _return_scratch(device, scratch)
-    parts = [[c[i * capacity : i * capacity + count] for i, count in enumerate(counts)] for c in found[1:4]]
-    return Records(*(part[0] if len(part) == 1 else torch.cat(part) for part in parts))
+    return records
 
 
 def _find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:
