@@ -176,7 +176,7 @@ def test_nan_is_recovered_and_said(photos):
     fit = prepared(photos, stages=1)
     fit.step()
     with torch.no_grad():
-        fit.variables.shade[0] = float("nan")
+        fit.variables.material.shade[0] = float("nan")
     fit.step()
     assert fit.steps_done == 2
     assert np.isfinite(fit.snapshot().mesh.colors).all()

@@ -61,7 +61,7 @@ class FakeFit:
     def reset(self):
         self.steps_done = 0
 
-    def snapshot(self):
+    def snapshot(self, live=False):
         return m.Snapshot(self.steps_done, cube(), Lighting(), (0.0, 0.0, 0.0), {})
 
     def set_rate(self, group, rate):
@@ -265,9 +265,9 @@ def test_snapshots_wait_to_be_taken(make):
     class Counting(FakeFit):
         step_seconds = 0.001
 
-        def snapshot(self):
+        def snapshot(self, live=False):
             made.append(self.steps_done)
-            return super().snapshot()
+            return super().snapshot(live)
 
     worker = Worker(make_fit=Counting)
     worker.max_snapshot_rate = 1e9

@@ -21,7 +21,9 @@ from torch import Tensor
 from studio.core.errors import InputError
 from studio.core.gbuffer import LightTensors
 from studio.core.io.files import atomic_path, check_readable
+from studio.core.optim.atlas import Atlas
 from studio.core.optim.largesteps import LargeSteps
+from studio.core.optim.materials import TextureMaterial, VertexMaterial
 from studio.core.optim.variables import Variables
 from studio.core.scene import Light, Lighting, Material, Mesh
 
@@ -31,7 +33,13 @@ VERSION = 1
 SUFFIX = ".safetensors"
 
 _WHAT = "a checkpoint that `fit` left"
-_CLASSES = {cls.__name__: cls for cls in (Light, Lighting, LightTensors, Material, Mesh, Variables)}
+_CLASSES = {
+    cls.__name__: cls
+    for cls in (
+        *(Atlas, Light, Lighting, LightTensors, Material, Mesh),
+        *(TextureMaterial, Variables, VertexMaterial),
+    )
+}
 
 
 def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
+from studio.core.optim.material_stage import Pictures, finished, pace, schedule_of, textured
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
@@ -120,6 +121,7 @@ class Fit:
         self._last: StepResult | None = None
         self._start: Variables | None = None
         self._keeper = Keeper()
+        self._pictures = Pictures()
 
     @property
     def steps(self) -> int:
@@ -238,9 +240,9 @@ class Fit:
             tensors = variables.tensors(group)
             if group == "vertices":
                 self._optimizers[group] = AdamUniform(tensors)
-            else:
+            elif tensors:
                 self._optimizers[group] = torch.optim.Adam(tensors)
-            if optimizers is not None:
+            if optimizers is not None and group in self._optimizers:
                 optimizer = self._optimizers[group]
                 optimizer.load_state_dict(optimizer.state_dict() | {"state": optimizers[group]})
         with torch.no_grad():
@@ -326,9 +328,7 @@ class Fit:
         return measure(rgba, box, targets, index, background, self.variables, self._terms, self.settings)
 
     def _update(self) -> None:
-        fraction = min(1.0, self.steps_done / max(1, self.steps - 1))
-        decay = float(self.settings["decay"]) ** fraction * self._keeper.caution
-        moved = [g for g in GROUPS if self.settings.enabled(g)]
+        moved = [g for g in self._optimizers if self.settings.enabled(g)]
         self.ranks.sum_gradients(t for g in moved for t in self.variables.tensors(g))
         gradients = [t.grad for g in moved for t in self.variables.tensors(g) if t.grad is not None]
         if gradients and not math.isfinite(float(sum(g.sum() for g in gradients))):
@@ -338,7 +338,8 @@ class Fit:
         for group in moved:
             optimizer = self._optimizers[group]
             for options in optimizer.param_groups:
-                options["lr"] = self.settings.rate(group) * decay
+                factor = pace(self.settings, group, self._stage, self.steps_done)
+                options["lr"] = self.settings.rate(group) * factor * self._keeper.caution
             optimizer.step()
         self.variables.clamp()
 
@@ -362,8 +363,7 @@ class Fit:
     # Stages
 
     def _schedule(self) -> Schedule:
-        s = self.settings
-        return Schedule(s["steps"], s["stages"], s["resolution"], s["edge_coarse"], s["edge_fine"])
+        return schedule_of(self.settings)
 
     def _current_targets(self) -> Targets:
         """The photos at this stage's resolution; the previous stage's are let go."""
@@ -379,14 +379,16 @@ class Fit:
         if stage == self._stage:
             return
         self._stage = stage
-        if not self.settings.enabled("vertices"):
-            return
+        last = stage == schedule.stages
         v = self.variables
         mesh = v.mesh(self._mesh, unlit=False)
         if self._can_remesh(mesh):
-            mesh = evened(mesh, schedule.edge_length(stage) * v.scale)
-            self._topology += 1
-        self.adopt(v.on_mesh(mesh, self._smoothness()))
+            most = int(self.settings["texture_faces"])
+            edge_length = schedule.edge_length(stage) * v.scale
+            mesh = finished(mesh, most) if last else evened(mesh, edge_length)
+        v = v.on_mesh(mesh, self._smoothness())
+        self._topology += 1
+        self.adopt(textured(v, self.settings) if last else v)
 
     # Live settings
 
@@ -413,14 +415,23 @@ class Fit:
 
     # Results
 
-    def snapshot(self) -> Snapshot:
-        """An immutable copy of the state now; its arrays are never written again."""
+    def snapshot(self, live: bool = False) -> Snapshot:
+        """An immutable copy of the state now; its arrays are never written again.
+
+        Args:
+            live: for watching a run; its textures may be a second old.
+        """
         v = self.variables
         unlit = self.settings["shading"] == "unlit"
         r, g, b = (float(c) for c in v.background.detach().cpu())
         return Snapshot(
             step=self.steps_done,
-            mesh=v.mesh(self._mesh, unlit, self._renderer.surface.incidence),
+            mesh=v.mesh(
+                self._mesh,
+                unlit,
+                self._renderer.surface.incidence,
+                self._pictures.take(v.material, unlit, live),
+            ),
             lighting=v.scene_lighting(),
             background=(r, g, b),
             losses=dict(self._last.losses) if self._last else {},

@@ -15,6 +15,9 @@ from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
 from studio.core.optim.variables import Variables
 
+_OF_SHADING = ("light_white", "material_smoothness", "flat_normals")
+"""Terms of what an unlit picture does not show."""
+
 
 @dataclass(frozen=True, eq=False)
 class Measured:
@@ -95,14 +98,14 @@ def _surface_terms(
         "laplacian": lambda: terms.laplacian(box_vertices),
         "normal_consistency": lambda: terms.normal_consistency(box_vertices),
         "edge_length": lambda: terms.edge_length(box_vertices),
-        "albedo_smoothness": lambda: terms.smoothness(variables.shade),
         "light_white": lambda: light_white(variables.sh),
+        **variables.material.terms(terms),
     }
     shaded = settings["shading"] != "unlit"
     return {
         name: settings.weight(name) * make()
         for name, make in makers.items()
-        if settings.weight(name) > 0 and (shaded or name != "light_white")
+        if settings.weight(name) > 0 and (shaded or name not in _OF_SHADING)
     }
 
 

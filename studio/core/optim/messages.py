@@ -13,8 +13,9 @@ import numpy as np
 
 from studio.core.scene import Lighting, Mesh
 
-GROUPS = ("vertices", "albedo", "roughness", "metallic", "light", "background", "exposure")
-"""What can move. albedo, roughness and metallic are per vertex; exposure is per view."""
+GROUPS = ("vertices", "albedo", "roughness", "metallic", "normal_map", "light", "background", "exposure")
+"""What can move. albedo, roughness and metallic are per vertex or texel; normal_map is there only with
+textures; exposure is per view."""
 
 
 # Window -> worker
@@ -93,8 +94,9 @@ class Snapshot:
     """An immutable copy of the state after `step` steps; nobody writes to its arrays.
 
     Attributes:
-        mesh: positions, faces and per-vertex attributes in the normalised world, with
-            normals filled in (so that the window need not compute them).
+        mesh: positions, faces and per-vertex attributes or textures in the normalised world, with
+            normals filled in (so that the window need not compute them). Textures that did not
+            change are the same arrays.
         lighting, background: as optimised so far.
         exposure: [views] linear gain of each training photo, or None.
         losses: every term, weighted, and "total".

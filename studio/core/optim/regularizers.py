@@ -13,6 +13,9 @@ from torch import Tensor
 
 from studio.core.optim.largesteps import edges_of
 
+_UNIT_TEXELS = 512
+"""Side of an atlas over whose texels differences count as they are."""
+
 
 class SurfaceTerms:
     """Regularizers of one topology.
@@ -69,6 +72,35 @@ class SurfaceTerms:
     def _lengths(self, vertices: Tensor) -> Tensor:
         difference = vertices[self.edges[:, 0]] - vertices[self.edges[:, 1]]
         return difference.square().sum(dim=1).clamp_min(1e-20).sqrt()
+
+
+class TextureTerms:
+    """Regularizers of textures over an atlas.
+
+    Args:
+        covered: [1, S, S, 1] bool, texels of the charts; the gutter does not count.
+    """
+
+    def __init__(self, covered: Tensor):
+        self.size = covered.shape[1]
+        self.inside = covered.float()
+        self.texels = self.inside.sum().clamp_min(1.0)
+        self.across = self.inside[:, :, 1:] * self.inside[:, :, :-1]
+        self.along = self.inside[:, 1:] * self.inside[:, :-1]
+
+    def variation(self, image: Tensor) -> Tensor:
+        """Mean absolute difference of [1, S, S, C] over a 512th of the atlas's side.
+
+        The same picture gives the same number at any size. Gradients: to image.
+        """
+        steps = (image[:, :, 1:] - image[:, :, :-1]).abs() * self.across
+        climbs = (image[:, 1:] - image[:, :-1]).abs() * self.along
+        scale = self.size / _UNIT_TEXELS / (self.texels * image.shape[3])
+        return scale * (steps.sum() + climbs.sum())
+
+    def mean_square(self, image: Tensor) -> Tensor:
+        """Mean squared length of the texels of [1, S, S, C]. Gradients: to image."""
+        return (image.square() * self.inside).sum() / self.texels
 
 
 def _face_pairs(faces: np.ndarray) -> np.ndarray:

@@ -61,16 +61,11 @@ class Renderer:
             rgba: [N, H, W, 4] linear colour over the background, and coverage.
             box_vertices: [V, 3] in the unit box, for the regularizers.
         Gradients:
-            To: every leaf of the variables except log_gain, and the background.
+            To: every leaf of the variables but exposure, and the background.
         """
         v = self.variables
         box = v.box_vertices()
-        surface = self.surface.moved(
-            vertices=v.to_world(box),
-            colors=v.albedo(),
-            perceptual_roughness=v.roughness,
-            metallic=v.metallic,
-        )
+        surface = v.material.surface(self.surface, v.to_world(box))
         frame = render(
             surface,
             cameras,

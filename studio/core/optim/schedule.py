@@ -20,6 +20,7 @@ class Schedule:
         stages: number of stages; later ones are longer, as 3 : 4 : 5.
         full_resolution: long side of the images in the last stage.
         edge_coarse, edge_fine: edge length in the first and last stage, of the object's box.
+        texture_steps: steps at the end, of `steps`, that follow as one more stage, for textures.
     """
 
     steps: int
@@ -27,16 +28,31 @@ class Schedule:
     full_resolution: int
     edge_coarse: float
     edge_fine: float
+    texture_steps: int = 0
+
+    @property
+    def shape_steps(self) -> int:
+        """Steps before the textures' stage."""
+        return max(0, self.steps - self.texture_steps)
 
     def stage(self, step: int) -> int:
-        """Stage of the step after `step` steps were done."""
+        """Stage of the step after `step` steps were done; `stages` is that of the textures."""
+        if self.texture_steps > 0 and step >= self.shape_steps:
+            return self.stages
         shares = [3 + i for i in range(self.stages)]
         done = 0
         for stage, share in enumerate(shares):
             done += share
-            if step < self.steps * done / sum(shares):
+            if step < self.shape_steps * done / sum(shares):
                 return stage
         return self.stages - 1
+
+    def progress(self, stage: int, step: int) -> float:
+        """0..1, how far the step after `step` lies in the shape's part of the run, or the textures'."""
+        begin, length = (
+            (0, self.shape_steps) if stage < self.stages else (self.shape_steps, self.texture_steps)
+        )
+        return min(1.0, max(0.0, (step - begin) / max(1, length - 1)))
 
     def resolution(self, stage: int) -> int:
         """Long side of the images in a stage."""
@@ -48,4 +64,4 @@ class Schedule:
         return float(self.edge_coarse * (self.edge_fine / self.edge_coarse) ** self._fraction(stage))
 
     def _fraction(self, stage: int) -> float:
-        return stage / (self.stages - 1) if self.stages > 1 else 1.0
+        return min(1.0, stage / (self.stages - 1)) if self.stages > 1 else 1.0

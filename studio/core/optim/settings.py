@@ -22,6 +22,8 @@ TERMS = (
     "normal_consistency",
     "edge_length",
     "albedo_smoothness",
+    "material_smoothness",
+    "flat_normals",
     "light_white",
 )
 """Loss terms; each has a setting `<term>_weight` and answers to messages.SetWeight."""
@@ -57,6 +59,21 @@ _MESH = (
         "thin_parts", True, "bool", help="Lower lambda where the start shape is thin, so that parts survive"
     ),
 )
+_MATERIAL = (
+    Param(
+        "material",
+        "textures",
+        "choice",
+        choices=("vertices", "textures"),
+        help="Where colour, roughness and metal end up; textures need texture_steps",
+    ),
+    Param(
+        "texture_steps", 0, "int", 0, 1_000_000, 10, help="Steps at the end, of all, for textures; 0 is none"
+    ),
+    Param("texture_size", 512, "int", 16, 8192, 16, "px", "Side of the textures"),
+    Param("texture_faces", 20_000, "int", 100, 1_000_000, 1000, help="Most triangles of the unwrapped mesh"),
+    Param("texture_vertices", 0.1, low=0.0, high=1.0, help="Rate of the vertices beside textures, of theirs"),
+)
 _SHADING = (
     Param(
         "shading", "pbr", "choice", choices=("unlit", "pbr"), help="unlit paints vertex colours as they are"
@@ -85,15 +102,20 @@ _LOSSES = (
     Param("normal_consistency_weight", 0.0, low=0.0, high=1000.0, help="Aligns neighbouring triangles"),
     Param("edge_length_weight", 0.0, low=0.0, high=1000.0, help="Keeps edges equally long"),
     Param("albedo_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out neighbouring base colours"),
+    Param(
+        "material_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out roughness and metal nearby"
+    ),
+    Param("flat_normals_weight", 0.01, low=0.0, high=100.0, help="Keeps textured normals near the surface's"),
     Param("light_white_weight", 0.005, low=0.0, high=100.0, help="Pulls the environment towards grey"),
 )
-# Rates: vertices in units of the object's box; albedo, roughness and metallic in the
-# logit of their sigmoid; light relative to a white environment of radiance 1.
+# Rates: vertices in units of the object's box; albedo in its square root; light relative to a
+# white environment of radiance 1; normal_map in sines of angles.
 _RATES = {
     "vertices": (True, 2e-2),
     "albedo": (True, 4e-2),
     "roughness": (True, 1e-2),
     "metallic": (True, 1e-2),
+    "normal_map": (True, 5e-3),
     "light": (True, 3e-2),
     "background": (False, 1e-2),
     "exposure": (True, 5e-3),
@@ -113,6 +135,7 @@ SECTIONS: dict[str, tuple[Param, ...]] = {
     "Start": _START,
     "Mesh": _MESH,
     "Rasterizer": RASTERIZER,
+    "Material": _MATERIAL,
     "Shading": _SHADING,
     "Losses": _LOSSES,
     "Groups": _GROUPS,

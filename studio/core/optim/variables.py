@@ -9,16 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.errors import InputError
 from studio.core.gbuffer import LightTensors
 from studio.core.ops.normals import Incidence, vertex_normals
+from studio.core.optim.atlas import unwrap
 from studio.core.optim.largesteps import LargeSteps
+from studio.core.optim.materials import SurfaceMaterial, TextureMaterial, VertexMaterial, array, fresh
 from studio.core.scene import Light, Lighting, Mesh
-
-MIN_SHADE = 0.02
-"""Lowest square root of a base colour: at 0 its gradient vanishes, 0.02 is albedo 0.0004."""
-
-MIN_ROUGHNESS = 0.05
-"""Below it the highlight is narrower than a pixel of the training images."""
 
 
 @dataclass(eq=False)
@@ -31,9 +28,7 @@ class Variables:
         center, scale: of the box, [3] and its longest side.
         faces: [T, 3] int32.
         differential: [V, 3] large-steps coordinates of the vertices.
-        shade: [V, 3] square root of the linear base colour, which spreads dark tones like
-            sRGB does.
-        roughness, metallic: [V, 1].
+        material: what the surface is made of, per vertex or in textures.
         start: the light that the fit began with; what does not move stays as there.
         sh: [25, 3] environment; light_vector, light_radiance: [L, 3].
         background: [3] linear.
@@ -46,9 +41,7 @@ class Variables:
     faces: Tensor
     steps: LargeSteps
     differential: Tensor
-    shade: Tensor
-    roughness: Tensor
-    metallic: Tensor
+    material: SurfaceMaterial
     sh: Tensor
     start: LightTensors
     light_vector: Tensor
@@ -80,9 +73,7 @@ class Variables:
             faces=torch.empty(0, 3, dtype=torch.int32, device=device),
             steps=LargeSteps(np.empty((0, 3), np.int64), 0, 0.0, device),
             differential=torch.empty(0, 3, device=device),
-            shade=torch.empty(0, 3, device=device),
-            roughness=torch.empty(0, 1, device=device),
-            metallic=torch.empty(0, 1, device=device),
+            material=VertexMaterial.of_mesh(mesh, device),
             sh=light.sh,
             start=light,
             light_vector=light.vector,
@@ -101,46 +92,44 @@ class Variables:
         count = len(mesh.vertices)
         steps = LargeSteps(mesh.faces, count, smoothness, device)
         box = ((mesh.vertices - self.center.cpu().numpy()) / self.scale).astype(np.float32)
-        colors = np.full((count, 3), 0.5, np.float32) if mesh.colors is None else mesh.colors
-        roughness, metallic = mesh.roughness, mesh.metallic
-        if roughness is None:
-            roughness = np.full((count, 1), mesh.material.perceptual_roughness, np.float32)
-        if metallic is None:
-            metallic = np.full((count, 1), mesh.material.metallic, np.float32)
-        shade = np.sqrt(np.clip(colors, MIN_SHADE**2, 1.0))
         differential = steps.to_differential(torch.from_numpy(box).to(device))
         return replace(
             self.clone(),
             faces=torch.from_numpy(mesh.faces.astype(np.int32)).to(device),
             steps=steps,
             differential=differential.requires_grad_(),
-            shade=leaf(shade, device),
-            roughness=leaf(np.clip(roughness, MIN_ROUGHNESS, 1.0), device),
-            metallic=leaf(np.clip(metallic, 0.0, 1.0), device),
+            material=VertexMaterial.of_mesh(mesh, device),
         )
+
+    def textured(self, size: int, visibility: Tensor | None = None) -> Variables:
+        """The same with the vertices' attributes baked into textures over a new atlas.
+
+        Args:
+            size: texels along each side.
+            visibility: [V, 1] share of the environment that each vertex sees.
+        """
+        if not isinstance(self.material, VertexMaterial):
+            raise InputError("variables: the material is in textures already")
+        with torch.no_grad():
+            world = array(self.to_world(self.box_vertices()))
+        atlas = unwrap(world, array(self.faces), size, self.sh.device)
+        return replace(self.clone(), material=TextureMaterial.baked(self.material, atlas, visibility))
 
     def clone(self) -> Variables:
         """Independent leaves with the same values; topology and solver are shared."""
-        copies = {
-            name: getattr(self, name).detach().clone().requires_grad_()
-            for name in (
-                "differential", "shade", "roughness", "metallic", "sh", "light_vector",
-                "light_radiance", "background", "exposure",
-            )
-        }  # fmt: skip
-        return replace(self, **copies)
+        names = ("differential", "sh", "light_vector", "light_radiance", "background", "exposure")
+        copies: dict[str, Any] = {name: fresh(getattr(self, name)) for name in names}
+        return replace(self, material=self.material.clone(), **copies)
 
     def tensors(self, group: str) -> list[Tensor]:
         """The leaves of a group of messages.GROUPS."""
-        return {
+        own = {
             "vertices": [self.differential],
-            "albedo": [self.shade],
-            "roughness": [self.roughness],
-            "metallic": [self.metallic],
             "light": [self.sh, self.light_vector, self.light_radiance],
             "background": [self.background],
             "exposure": [self.exposure],
-        }[group]
+        }
+        return own[group] if group in own else self.material.tensors(group)
 
     def box_vertices(self) -> Tensor:
         """[V, 3] in the unit box. Gradients: to differential."""
@@ -148,10 +137,6 @@ class Variables:
 
     def to_world(self, box_vertices: Tensor) -> Tensor:
         return box_vertices * self.scale + self.center
-
-    def albedo(self) -> Tensor:
-        """[V, 3] linear. Gradients: to shade."""
-        return self.shade.square()
 
     def stops(self) -> Tensor:
         """[views] exposure, the mean taken out. Gradients: to exposure."""
@@ -169,30 +154,36 @@ class Variables:
     @torch.no_grad()
     def clamp(self) -> None:
         """Bring every value back into its range; call after a step."""
-        self.shade.clamp_(MIN_SHADE, 1.0)
-        self.roughness.clamp_(MIN_ROUGHNESS, 1.0)
-        self.metallic.clamp_(0.0, 1.0)
+        self.material.clamp()
         self.light_radiance.clamp_(min=0.0)
         self.sh[0].clamp_(min=0.0)
         self.background.clamp_(0.0, 1.0)
 
     @torch.no_grad()
-    def mesh(self, like: Mesh, unlit: bool, incidence: Incidence | None = None) -> Mesh:
-        """A copy as a Mesh with normals; material and name are those of `like`.
+    def mesh(
+        self,
+        like: Mesh,
+        unlit: bool,
+        incidence: Incidence | None = None,
+        pictures: dict[str, np.ndarray] | None = None,
+    ) -> Mesh:
+        """A copy as a Mesh with normals; name and what does not move are those of `like`.
 
-        `incidence` of the faces, if known, spares finding the seams again.
+        Args:
+            incidence: of the rendered faces, if known; spares finding the seams again.
+            pictures: textures to use, as material.pictures made them; None makes them now.
         """
-        vertices = self.to_world(self.box_vertices())
-        normals = vertex_normals(vertices, self.faces, incidence)
+        vertices = self.material.torn(self.to_world(self.box_vertices()))
+        faces = self.material.faces(self.faces)
+        normals = vertex_normals(vertices, faces, incidence)
+        if pictures is None:
+            pictures = self.material.pictures(unlit)
         return replace(
             like,
-            vertices=vertices.cpu().numpy().copy(),
-            faces=self.faces.cpu().numpy().copy(),
-            normals=normals.cpu().numpy().copy(),
-            uvs=None,
-            colors=self.albedo().cpu().numpy().copy(),
-            roughness=None if unlit else self.roughness.cpu().numpy().copy(),
-            metallic=None if unlit else self.metallic.cpu().numpy().copy(),
+            vertices=array(vertices),
+            faces=array(faces),
+            normals=array(normals),
+            **self.material.fields(like, unlit, pictures),
         )
 
     def scene_lighting(self) -> Lighting:
@@ -222,11 +213,6 @@ class Variables:
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
     x, y, z = (float(v) for v in values)
     return x, y, z
-
-
-def leaf(values: np.ndarray, device: torch.device) -> Tensor:
-    """A float32 leaf tensor that requires grad, from a copy of `values`."""
-    return torch.tensor(values, dtype=torch.float32, device=device, requires_grad=True)
 
 
 def box_of(vertices: np.ndarray) -> tuple[np.ndarray, float]:

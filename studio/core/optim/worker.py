@@ -243,7 +243,7 @@ class Worker:
             self._say("running", quiet=True)
             due = time.perf_counter() - self._last_snapshot_time >= 1.0 / max(self.max_snapshot_rate, 1e-3)
             if due and self.slot.empty:
-                self._publish(fit)
+                self._publish(fit, live=True)
 
     def _rest(self, phase: m.Phase) -> None:
         """Leave `running`: the state as it stands is published, then the phase."""
@@ -261,8 +261,8 @@ class Worker:
         self._step_seconds = 0.0
         self._steps_left = None
 
-    def _publish(self, fit: Fit) -> None:
-        self._last = fit.snapshot()
+    def _publish(self, fit: Fit, live: bool = False) -> None:
+        self._last = fit.snapshot(live)
         self._last_snapshot_time = time.perf_counter()
         self.slot.put(self._last)
         self._updated()

@@ -16,6 +16,7 @@ GROUP_TITLES = {
     "albedo": "Colour",
     "roughness": "Roughness",
     "metallic": "Metallic",
+    "normal_map": "Normal map",
     "light": "Light",
     "background": "Background",
     "exposure": "Exposure",
@@ -28,11 +29,13 @@ TERM_TITLES = {
     "normal_consistency": "Normals",
     "edge_length": "Edges",
     "albedo_smoothness": "Colour smooth",
+    "material_smoothness": "Material smooth",
+    "flat_normals": "Flat normals",
     "light_white": "Light grey",
 }
 RASTERIZER = tuple(param.name for param in SECTIONS["Rasterizer"])
 ALWAYS_SHOWN = ("color", "mask", "ssim")
-SLIDER_TOP = {"color": 2.0, "mask": 2.0, "ssim": 1.0, "light_white": 0.1}
+SLIDER_TOP = {"color": 2.0, "mask": 2.0, "ssim": 1.0, "light_white": 0.1, "flat_normals": 0.1}
 """Right end of a weight's bar; typing may go beyond up to the parameter's limit."""
 
 _presets: dict[str, FitSettings] = {}
@@ -71,7 +74,13 @@ def draw(state: AppState) -> None:
         autopanel.draw(state, settings, ("settings",), shown, defaults=base)
     if w.section("Start and shading"):
         _fixed_while_running(state)
-        autopanel.draw(state, settings, ("settings",), names["Start"][:1] + names["Shading"], defaults=base)
+        autopanel.draw(
+            state,
+            settings,
+            ("settings",),
+            names["Start"][:1] + names["Shading"] + names["Material"],
+            defaults=base,
+        )
     if w.section("Shape in detail", opened=False):
         _fixed_while_running(state)
         autopanel.draw(state, settings, ("settings",), names["Start"][1:] + names["Mesh"], defaults=base)
