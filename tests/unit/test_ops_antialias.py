@@ -15,6 +15,7 @@ from studio.core.ops import (
     rasterize,
     rasterize_interpolate,
 )
+from studio.core.scene.shapes import icosphere
 from tests import ops_reference as reference
 
 QUAD = torch.tensor([[0, 1, 2], [0, 2, 3]], dtype=torch.int32)
@@ -261,3 +262,17 @@ def test_many_coincident_outlines_behind_change_nothing() -> None:
     one, many = picture(1), picture(40)
     assert 0 < float(one[0, :, 5].max()) < 1  # the outline does blend there
     torch.testing.assert_close(many, one, rtol=0, atol=1e-5)
+
+
+def test_seams_change_no_outline() -> None:
+    """Pieces of an outline belong together where their vertices are at one place, whatever their numbers."""
+    ball = icosphere(3, 0.6)
+    corners = torch.from_numpy(ball.vertices[ball.faces].reshape(-1, 3))
+    torn = torch.arange(len(corners), dtype=torch.int32).view(-1, 3)
+    pictures = []
+    for points, tri in ((torch.from_numpy(ball.vertices), torch.from_numpy(ball.faces)), (corners, torn)):
+        pos = torch.cat([points[None], torch.ones(1, len(points), 1)], dim=2)
+        rast, _ = rasterize(None, pos, tri, (64, 64))
+        color = (rast[..., 3:] > 0).float()
+        pictures.append(antialias(color, rast, pos, tri, Topology.build(tri, points)))
+    torch.testing.assert_close(*pictures)

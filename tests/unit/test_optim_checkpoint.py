@@ -62,6 +62,19 @@ def test_a_resumed_fit_is_the_same_fit(photos, tmp_path, stop_at):
     same(run(fit), run(again))
 
 
+def test_textures_resume(photos, tmp_path):
+    settings = {"shading": "pbr", "texture_steps": 12, "texture_size": 64}
+    fit = prepared(photos, **settings)
+    while fit.steps_done < 24:
+        fit.step()
+    save_checkpoint(tmp_path / "a.safetensors", state_of(fit))
+    again = resumed(photos, tmp_path / "a.safetensors", **settings)
+    same(run(fit), run(again))
+    first, second = (f.snapshot().mesh.material for f in (fit, again))
+    for name in ("base_color_texture", "orm_texture", "normal_texture"):
+        np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
 def test_a_resumed_fit_resets_to_its_start(photos, tmp_path):
     fit = prepared(photos)
     start = fit.snapshot()

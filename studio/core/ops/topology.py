@@ -23,8 +23,9 @@ class Topology:
     """Edges of a triangle mesh, built once per set of triangles.
 
     Attributes:
-        edges: [E, 6] int32: the edge's two vertices in the order its first triangle has them,
-            that triangle, and the second: its number, -1 at a boundary, or -2 - number where
+        edges: [E, 6] int32: the edge's two vertices in the order its first triangle has them (of
+            those at one place the first, so that edges that meet at a seam share a vertex), that
+            triangle, and the second: its number, -1 at a boundary, or -2 - number where
             the second triangle is wound the other way round; then the third vertices of the
             two triangles, -1 for none.
         triangles: number of triangles it was built from.
@@ -79,8 +80,6 @@ def _pair_edges(index: np.ndarray, same: np.ndarray) -> np.ndarray:
     count = len(index)
     start = np.concatenate([same[:, 0], same[:, 1], same[:, 2]])
     stop = np.concatenate([same[:, 1], same[:, 2], same[:, 0]])
-    start_own = np.concatenate([index[:, 0], index[:, 1], index[:, 2]])
-    stop_own = np.concatenate([index[:, 1], index[:, 2], index[:, 0]])
     opposite = np.concatenate([index[:, 2], index[:, 0], index[:, 1]])
     triangle = np.tile(np.arange(count), 3)
     # Triangles with two corners in one place have no area and no silhouette.
@@ -100,7 +99,7 @@ def _pair_edges(index: np.ndarray, same: np.ndarray) -> np.ndarray:
     b = order[follows] if len(order) else order
     other = np.where(start[a] == start[b], -2 - triangle[b], triangle[b])
     second = np.where(joined, [other, opposite[b]], -1)
-    edges = np.stack([start_own[a], stop_own[a], triangle[a], second[0], opposite[a], second[1]], axis=1)
+    edges = np.stack([start[a], stop[a], triangle[a], second[0], opposite[a], second[1]], axis=1)
     return np.ascontiguousarray(edges, dtype=np.int32)
 
 

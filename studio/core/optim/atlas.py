@@ -91,8 +91,9 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int, device: torch.dev
 def fill(image: Tensor, known: Tensor) -> Tensor:
     """[1, S, S, C] with the unknown texels taken from the known ones around them.
 
-    Pull and push: means of the known texels at ever coarser levels, then back down, every unknown
-    texel taking what the next coarser level says. Known texels stay as they are.
+    The texels next to known ones, which bilinear lookups mix in, take the mean of their known
+    neighbours. Then pull and push: means of the known texels at ever coarser levels, and back down,
+    every unknown texel taking what the next coarser level says. Known texels stay as they are.
 
     Args:
         known: [1, S, S, 1] bool; if no texel is known the image comes back zero.
@@ -101,6 +102,10 @@ def fill(image: Tensor, known: Tensor) -> Tensor:
     """
     weight = known.to(image.dtype).permute(0, 3, 1, 2)
     value = image.permute(0, 3, 1, 2) * weight
+    for _ in range(PADDING // 2):
+        near, count = (F.avg_pool2d(t, 3, 1, 1, divisor_override=1) for t in (value, weight))
+        value = torch.where(weight > 0, value, near / count.clamp_min(1.0))
+        weight = (count > 0).to(weight.dtype)
     levels = [(value, weight)]
     while max(value.shape[-2:]) > 1:
         value, weight = (F.avg_pool2d(t, 2, 2, ceil_mode=True) for t in (value, weight))

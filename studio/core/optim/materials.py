@@ -147,12 +147,13 @@ class TextureMaterial:
         """
         if visibility is None:
             visibility = torch.ones_like(material.roughness)
-        values = torch.cat([material.shade, material.roughness, material.metallic, visibility], dim=1)
-        image = atlas.bake(values)
-        shade, roughness, metallic, occlusion = image.split([3, 1, 1, 1], dim=3)
+        # Linear colours, as these are what the triangles interpolated.
+        values = [material.shade.square(), material.roughness, material.metallic, visibility]
+        image = atlas.bake(torch.cat(values, dim=1))
+        color, roughness, metallic, occlusion = image.split([3, 1, 1, 1], dim=3)
         return cls(
             atlas,
-            fresh(shade.contiguous()),
+            fresh(color.sqrt()),
             fresh(roughness.contiguous()),
             fresh(metallic.contiguous()),
             fresh(torch.zeros_like(image[..., :2])),

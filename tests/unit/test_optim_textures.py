@@ -1,0 +1,196 @@
+"""Textures of a fit: the atlas, what is baked into it, and what moving texels gains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from studio.core.errors import InputError
+from studio.core.io.export import export_scene
+from studio.core.io.meshes import load_scene
+from studio.core.optim.atlas import fill, unwrap
+from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.material_stage import Pictures, finished
+from studio.core.optim.materials import TextureMaterial, VertexMaterial
+from studio.core.optim.regularizers import TextureTerms
+from studio.core.optim.schedule import Schedule
+from studio.core.optim.settings import FitSettings
+from studio.core.pipeline import render_image
+from studio.core.scene import PhotoSet, Scene
+from studio.core.scene.shapes import icosphere
+from tests.unit.optim_scenes import coloured_ball, photograph
+
+CPU = torch.device("cpu")
+SMALL = {
+    "steps": 50,
+    "texture_steps": 30,
+    "texture_size": 64,
+    "resolution": 48,
+    "stages": 1,
+    "hull_resolution": 16,
+    "edge_coarse": 0.2,
+    "edge_fine": 0.2,
+    "views_per_step": 3,
+    "holdout": 6,
+}
+
+
+@pytest.fixture(scope="module")
+def photos() -> PhotoSet:
+    return photograph(checkered(), count=12, size=48)
+
+
+def checkered() -> object:
+    """A ball whose colours change faster than its fit's vertices can follow."""
+    ball = icosphere(5, 0.6)
+    x, y, z = ball.vertices.T
+    sign = np.sign(np.sin(14 * x)) * np.sign(np.sin(14 * y)) * np.sign(np.sin(14 * z))
+    ball.colors = np.where(sign[:, None] > 0, (0.8, 0.5, 0.1), (0.05, 0.15, 0.5)).astype(np.float32)
+    return ball
+
+
+def run(photos: PhotoSet, **changes) -> Fit:
+    fit = Fit(FitProblem(photos), FitSettings(SMALL | changes), "cpu")
+    fit.prepare()
+    while fit.steps_done < fit.steps:
+        fit.step()
+    return fit
+
+
+def test_the_atlas_keeps_the_triangles() -> None:
+    ball = icosphere(2)
+    atlas = unwrap(ball.vertices, ball.faces, 128)
+    np.testing.assert_array_equal(atlas.source[atlas.faces.long()].numpy(), ball.faces)
+    corners = atlas.uvs[atlas.faces.long()]
+    (a, b), (c, d) = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
+    area = 0.5 * (a * d - b * c).abs()
+    assert (area > 0).all()
+    # Where charts overlapped, the texels would be fewer than the triangles' area.
+    assert float(atlas.covered.float().mean()) == pytest.approx(float(area.sum()), rel=0.02)
+
+
+def test_a_baked_texture_has_the_vertices_values() -> None:
+    ball = icosphere(3)
+    atlas = unwrap(ball.vertices, ball.faces, 128)
+    image = atlas.bake(torch.tensor(ball.vertices))
+    seen = torch.nn.functional.grid_sample(
+        image.permute(0, 3, 1, 2), 2 * atlas.uvs[None, None] - 1, align_corners=False
+    )[0, :, 0].T
+    off = np.abs(seen.numpy() - ball.vertices[atlas.source.numpy()]).max(axis=1)
+    assert off.mean() < 0.015  # a texel is 0.05 wide here
+    assert off.max() < 0.2  # at a chart's corner the gutter's mean takes part
+    inside = image[0][atlas.covered[0, ..., 0]]
+    assert abs(float(inside.norm(dim=1).mean()) - 1) < 0.01
+
+
+def test_filling_keeps_what_is_known_and_spreads_it() -> None:
+    image = torch.zeros(1, 16, 16, 2)
+    known = torch.zeros(1, 16, 16, 1, dtype=torch.bool)
+    image[0, 3, 4], image[0, 12, 9] = torch.tensor([1.0, 5.0]), torch.tensor([2.0, 7.0])
+    known[0, 3, 4] = known[0, 12, 9] = True
+    full = fill(image, known)
+    torch.testing.assert_close(full[known[..., 0]], image[known[..., 0]])
+    assert 1.0 <= float(full[..., 0].min()) <= float(full[..., 0].max()) <= 2.0
+    assert abs(float(full[0, 0, 0, 0]) - 1) < abs(float(full[0, 0, 0, 0]) - 2)  # the nearer one weighs more
+    torch.testing.assert_close(fill(image, torch.zeros_like(known)), torch.zeros_like(image))
+
+
+def test_baking_changes_no_picture() -> None:
+    ball = coloured_ball()
+    ball.material.base_color = (1.0, 1.0, 1.0)
+    ball.roughness = np.full((len(ball.vertices), 1), 0.4, np.float32)
+    material = VertexMaterial.of_mesh(ball, CPU)
+    atlas = unwrap(ball.vertices, ball.faces, 256)
+    baked = TextureMaterial.baked(material, atlas)
+    source = atlas.source.numpy()
+    torn = replace(
+        ball,
+        vertices=ball.vertices[source],
+        faces=atlas.faces.numpy(),
+        normals=ball.vertex_normals()[source],
+        **baked.fields(ball, False, baked.pictures(False)),
+    )
+    camera = photograph(ball, count=3, size=64).photos[1].camera
+    before, after = (render_image(Scene(meshes=[m]), camera) for m in (ball, torn))
+    np.testing.assert_allclose(before[..., 3], after[..., 3], atol=1e-4)
+    assert np.abs(before - after)[before[..., 3] > 0].mean() < 3e-3
+
+
+def test_texture_terms_gradients_and_sizes() -> None:
+    covered = torch.zeros(1, 12, 12, 1, dtype=torch.bool)
+    covered[0, 2:9, 3:11] = True
+    terms = TextureTerms(covered)
+    terms.inside, terms.across, terms.along = (
+        terms.inside.double(),
+        terms.across.double(),
+        terms.along.double(),
+    )
+    image = torch.rand(1, 12, 12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for term in (terms.variation, terms.mean_square):
+        assert torch.autograd.gradcheck(term, (image.requires_grad_(),), atol=1e-6)
+    assert float(terms.variation(torch.ones_like(image))) == 0
+    ramp = [torch.linspace(0, 1, n).expand(1, n, n)[..., None] for n in (64, 128)]
+    small, large = (float(TextureTerms(torch.ones_like(r) > 0).variation(r)) for r in ramp)
+    assert small == pytest.approx(large, rel=0.05)
+
+
+def test_steps_for_textures_come_last() -> None:
+    schedule = Schedule(100, 2, 64, 0.1, 0.05, texture_steps=40)
+    assert [schedule.stage(step) for step in (0, 59, 60, 99)] == [0, 1, 2, 2]
+    assert schedule.resolution(2) == 64
+    assert schedule.edge_length(2) == pytest.approx(0.05)
+    assert [schedule.progress(s, t) for s, t in ((0, 0), (1, 59), (2, 60), (2, 99))] == [0, 1, 0, 1]
+
+
+def test_a_finished_mesh_has_few_triangles() -> None:
+    ball = icosphere(4)
+    assert finished(ball, 10_000) is ball
+    assert 800 < len(finished(ball, 1200).faces) < 1800
+
+
+@pytest.mark.parametrize("shading", ["unlit", "pbr"])
+def test_texels_follow_what_vertices_cannot(photos, shading) -> None:
+    vertices = run(photos, shading=shading, material="vertices")
+    textures = run(photos, shading=shading)
+    gain = textures.evaluate(textures.holdout).mean("psnr") - vertices.evaluate(vertices.holdout).mean("psnr")
+    assert gain > 1.0
+    mesh = textures.snapshot().mesh
+    assert mesh.colors is None
+    assert mesh.material.base_color_texture.shape == (64, 64, 3)
+    assert (mesh.material.orm_texture is None) == (shading == "unlit")
+
+
+def test_groups_move_their_textures(photos) -> None:
+    fit = run(photos, steps=21, texture_steps=1)
+    fit.set_steps(25)
+    before = fit.variables.clone()
+    fit.settings.optimize("albedo,normal_map")
+    fit.step()
+    now, then = fit.variables.material, before.material
+    assert not torch.equal(now.shade, then.shade)
+    assert not torch.equal(now.tilt, then.tilt)
+    assert torch.equal(now.roughness, then.roughness)
+    assert float(now.tilt.detach().norm(dim=3).max()) < 1
+    with pytest.raises(InputError, match="textures already"):
+        fit.variables.textured(64)
+
+
+def test_a_textured_result_survives_export(photos, tmp_path) -> None:
+    scene = run(photos, steps=10, texture_steps=5).result()
+    export_scene(scene, tmp_path / "mesh.glb")
+    again = load_scene(tmp_path / "mesh.glb").meshes[0].material
+    own = scene.meshes[0].material
+    for name in ("base_color_texture", "orm_texture", "normal_texture"):
+        # PNG has 8 bits; base colours are rounded as sRGB.
+        np.testing.assert_allclose(getattr(again, name)[..., :3], getattr(own, name), atol=0.006)
+
+
+def test_live_snapshots_share_their_textures(photos) -> None:
+    material = run(photos, steps=3, texture_steps=2).variables.material
+    kept = Pictures()
+    first = kept.take(material, False, live=True)
+    assert kept.take(material, False, live=True) is first
+    assert kept.take(material, False, live=False) is not first
