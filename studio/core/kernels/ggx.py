@@ -1,112 +1,74 @@
-"""The GGX lobe of one direct light and its adjoint, as Warp functions.
+"""The GGX lobe of one direct light and its adjoint, as C++ of lanes (see lanes.py).
 
 Kept apart from shade.py because this is the part with a closed form worth reading alone.
 The lobe is pi * D_GGX * V_SmithGGXCorrelated * NoL; the light's radiance convention (a white
 Lambertian surface facing it has radiance `intensity`) puts the pi there.
+
+    D_GGX = k^2, k = alpha / (|n x h|^2 + alpha^2 NoH^2)    Walter et al. 2007, without 1 / pi;
+                                                            |n x h|^2 where 1 - NoH^2 cancels
+    V_SmithGGXCorrelated = 0.5 / (NoL root_v + NoV root_l)  Heitz 2014
+    F_Schlick = f0 + (1 - f0) (1 - LoH)^5                   Schlick 1994
 """
 
-from __future__ import annotations
+GGX = """
+    // What lobe and adjoint are made of; unit n, v and l, NoL > 0.
+    struct Half {
+        V h;
+        F length, raw_noh, noh, loh, a2, den, k, root_v, root_l, vis;
+        static Half of(V n, V v, V l, F nol, F nov, F alpha) {
+            Half o;
+            const V s = l + v;
+            o.length = Each::max(s.length(), F(1.0e-6f));  // 0 only for a light right behind the surface
+            o.h = s * (1.0f / o.length);
+            o.raw_noh = n.dot(o.h);
+            o.noh = Each::max(o.raw_noh, F(0.0f));
+            o.loh = Each::clamp(l.dot(o.h), 0.0f, 1.0f);
+            const V nxh = n.cross(o.h);
+            o.a2 = alpha * alpha;
+            o.den = Each::max(nxh.dot(nxh) + o.a2 * o.noh * o.noh, F(1.0e-6f));  // alpha^2 at least
+            o.k = alpha / o.den;
+            o.root_v = Each::sqrt(nov * nov * (1.0f - o.a2) + o.a2);
+            o.root_l = Each::sqrt(nol * nol * (1.0f - o.a2) + o.a2);
+            o.vis = 0.5f / (nol * o.root_v + nov * o.root_l);
+            return o;
+        }
+    };
+    // Value of the lobe and the Fresnel weight (1 - LoH)^5.
+    struct Lobe {
+        F value, fresnel;
+        static Lobe of(const Half& o, F nol) {
+            const F u = 1.0f - o.loh, u2 = u * u;
+            return {o.k * o.k * o.vis * nol, u2 * u2 * u};
+        }
+    };
+"""
 
-import warp as wp
-
-
-@wp.struct
-class Lobe:
-    """Value of the lobe and the Fresnel weight (1 - LoH)^5 of F_Schlick."""
-
-    value: float
-    fresnel: float
-
-
-@wp.struct
-class LobeAdjoint:
-    """Gradients of what the lobe was made from."""
-
-    n: wp.vec3
-    v: wp.vec3
-    ldir: wp.vec3
-    nov: float
-    alpha: float
-
-
-@wp.func
-def D_GGX(noh: float, nxh2: float, alpha: float) -> float:
-    """pi * D, Walter et al. 2007; nxh2 = |n x h|^2 stays exact where 1 - NoH^2 cancels."""
-    k = alpha / (nxh2 + alpha * alpha * noh * noh)
-    return k * k
-
-
-@wp.func
-def V_SmithGGXCorrelated(nov: float, nol: float, alpha: float) -> float:
-    """Height-correlated Smith visibility, Heitz 2014."""
-    a2 = alpha * alpha
-    gv = nol * wp.sqrt(nov * nov * (1.0 - a2) + a2)
-    gl = nov * wp.sqrt(nol * nol * (1.0 - a2) + a2)
-    return 0.5 / (gv + gl)
-
-
-@wp.func
-def F_Schlick_weight(loh: float) -> float:
-    """(1 - LoH)^5: F = f0 + (1 - f0) * weight, Schlick 1994."""
-    u = 1.0 - loh
-    return u * u * u * u * u
-
-
-@wp.func
-def lobe(n: wp.vec3, v: wp.vec3, ldir: wp.vec3, nol: float, nov: float, alpha: float) -> Lobe:
-    """Lobe for unit n, v, ldir with NoL > 0."""
-    h = wp.normalize(ldir + v)
-    noh = wp.max(wp.dot(n, h), 0.0)
-    loh = wp.clamp(wp.dot(ldir, h), 0.0, 1.0)
-    nxh = wp.cross(n, h)
-    out = Lobe()
-    out.value = D_GGX(noh, wp.dot(nxh, nxh), alpha) * V_SmithGGXCorrelated(nov, nol, alpha) * nol
-    out.fresnel = F_Schlick_weight(loh)
-    return out
-
-
-@wp.func
-def lobe_adjoint(
-    n: wp.vec3,
-    v: wp.vec3,
-    ldir: wp.vec3,
-    nol: float,
-    nov: float,
-    alpha: float,
-    g_value: float,
-    g_fresnel: float,
-) -> LobeAdjoint:
-    """Gradients for g_value, g_fresnel at the lobe's outputs; names as in `lobe`."""
-    s = ldir + v
-    length = wp.max(wp.length(s), 1.0e-6)  # 0 only for a light exactly behind the surface
-    h = s / length
-    raw_noh = wp.dot(n, h)
-    noh = wp.max(raw_noh, 0.0)
-    loh = wp.clamp(wp.dot(ldir, h), 0.0, 1.0)
-    nxh = wp.cross(n, h)
-    a2 = alpha * alpha
-    den = wp.dot(nxh, nxh) + a2 * noh * noh
-    k = alpha / den
-    root_v = wp.sqrt(nov * nov * (1.0 - a2) + a2)
-    root_l = wp.sqrt(nol * nol * (1.0 - a2) + a2)
-    vis = 0.5 / (nol * root_v + nov * root_l)
-
-    g_k = 2.0 * k * vis * nol * g_value
-    g_sum = -2.0 * vis * vis * k * k * nol * g_value
-    g_den = -g_k * k / den
-    g_nol = k * k * vis * g_value + g_sum * (root_v + nov * nol * (1.0 - a2) / root_l)
-    g_a2 = g_sum * 0.5 * (nol * (1.0 - nov * nov) / root_v + nov * (1.0 - nol * nol) / root_l)
-    g_a2 += g_den * noh * noh
-    g_noh = g_den * 2.0 * a2 * noh
-    u = 1.0 - loh
-    g_loh = -5.0 * u * u * u * u * g_fresnel
-
-    g_h = g_loh * ldir + (2.0 * g_den) * (h - raw_noh * n) + g_noh * n
-    g_s = (g_h - wp.dot(h, g_h) * h) / length
-    out = LobeAdjoint()
-    out.n = (2.0 * g_den) * (n - raw_noh * h) + g_noh * h + g_nol * ldir
-    out.v = g_s
-    out.ldir = g_s + g_loh * h + g_nol * n
-    out.nov = g_sum * (root_l + nol * nov * (1.0 - a2) / root_v)
-    out.alpha = g_k / den + 2.0 * alpha * g_a2
-    return out
+GGX_ADJOINT = """
+    // Gradients of what the lobe was made from, for those at its value and Fresnel weight.
+    struct LobeAdjoint {
+        V n, v, l;
+        F nov, alpha;
+        static LobeAdjoint of(const Half& o, V n, V l, F nol, F nov, F alpha, F g_value, F g_fresnel) {
+            const F g = o.k * o.vis * g_value;
+            const F g_k = 2.0f * nol * g;
+            const F g_sum = -2.0f * o.vis * o.k * nol * g;
+            const F inverse = 1.0f / o.den, g_den = -g_k * o.k * inverse;
+            const F to_v = nol / o.root_v, to_l = nov / o.root_l, rest = 1.0f - o.a2;
+            const F g_nol = o.k * g + g_sum * (o.root_v + to_l * nol * rest);
+            F g_a2 = g_sum * 0.5f * (to_v * (1.0f - nov * nov) + to_l * (1.0f - nol * nol));
+            g_a2 += g_den * o.noh * o.noh;
+            const F g_noh = g_den * 2.0f * o.a2 * o.noh;
+            const F u = 1.0f - o.loh, u2 = u * u;
+            const F g_loh = -5.0f * u2 * u2 * g_fresnel;
+            const V g_h = l * g_loh + (o.h - n * o.raw_noh) * (2.0f * g_den) + n * g_noh;
+            const V g_s = (g_h - o.h * o.h.dot(g_h)) * (1.0f / o.length);
+            LobeAdjoint out;
+            out.n = (n - o.h * o.raw_noh) * (2.0f * g_den) + o.h * g_noh + l * g_nol;
+            out.v = g_s;
+            out.l = g_s + o.h * g_loh + n * g_nol;
+            out.nov = g_sum * (o.root_l + to_v * nov * rest);
+            out.alpha = g_k * inverse + 2.0f * alpha * g_a2;
+            return out;
+        }
+    };
+"""

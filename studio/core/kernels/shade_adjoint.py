@@ -1,256 +1,229 @@
 """The adjoint of shade.py, written out: gradients of surface, lights and environment.
 
 It recomputes the forward values, which costs less than storing them. What all pixels share is
-gathered over a thread's run of pixels and added once.
+gathered over a block of pixels (lights) or a thread's run of them (environment) and added once.
+C++ of lanes (see lanes.py).
 """
 
 from __future__ import annotations
 
 import warp as wp
 
-from studio.core.kernels.brdf import (
-    MIN_NOV,
-    MIN_PERCEPTUAL_ROUGHNESS,
-    lobe_blur_slope,
-    soft_clamp,
-    soft_clamp_slopes,
-)
-from studio.core.kernels.ggx import lobe, lobe_adjoint
-from studio.core.kernels.sh import (
-    K0,
-    irradiance_basis,
-    irradiance_gradient,
-    sh_basis,
-    sh_gradient,
-    vec9,
-    vec25,
-)
-from studio.core.kernels.shade import (
-    AREA,
-    DIRECTIONAL,
-    MIN_DISTANCE2,
-    SPOT,
-    Surface,
-    attenuation,
-    diffuse_environment,
-    direct,
-    occluded,
-    reflected,
-    rotation,
-    share,
-    specular_basis,
-    specular_environment,
-    spot,
-    surface,
-    towards,
-    visible,
-)
-from studio.core.kernels.shade_material import MaterialAdjoint, Upstream, material_adjoint
+from studio.core.kernels.ggx import GGX_ADJOINT
+from studio.core.kernels.lanes import EACH_BLOCK
+from studio.core.kernels.rows import native
+from studio.core.kernels.shade import SHADING
+from studio.core.kernels.shade_lights import READ_BLOCK
+from studio.core.kernels.shade_material import MATERIAL_ADJOINT
 
 wp.set_module_options({"enable_backward": False})
 
-mat9x3 = wp.types.matrix(shape=(9, 3), dtype=wp.float32)
+# Gradients of surfaces, to which each light adds.
+_LIGHT = """
+    struct LightAdjoint { V vector, radiance, axis; F outer, inner, none; };  // the rows of `lights`
+    struct SurfaceAdjoint {
+        V n, v, p;
+        F alpha, nov;
+        // Adds what one light gives, for g at Incoming; returns the gradient of its visibility.
+        F pull(const Surface& s, int kind, const float* light, F open, const Incoming& g, LightAdjoint& to) {
+            const Ray ray = Ray::of(s, kind, light);
+            const Half half = Half::of(s.n, s.v, ray.l, ray.nol, s.nov, s.alpha);
+            const Lobe lobe = Lobe::of(half, ray.nol);
+            const V radiance = V::of(light + 3);
+            const F arriving = ray.near * ray.inside;
+            const V e = radiance * (arriving * open);
+            const V more = g.s1 - g.s0, weighted = g.s0 + more * lobe.fresnel;
+            const V g_e = g.diffuse * ray.nol + weighted * lobe.value;
+            const F g_open = g_e.dot(radiance), g_nol = g.diffuse.dot(e);
+            const LobeAdjoint back = LobeAdjoint::of(half, s.n, ray.l, ray.nol, s.nov, s.alpha,
+                                                     weighted.dot(e), more.dot(e) * lobe.value);
+            V g_l = back.l + s.n * g_nol;
+            if (kind == SPOT) {
+                const V axis = V::of(light + 6);
+                const F t = Ray::fade(ray.cosine, light);
+                const F slope = g_open * ray.near * open * 6.0f * t * (1.0f - t) * (1.0f / Ray::width(light));
+                g_l += axis * slope;
+                to.axis += ray.l * slope;
+                to.outer += slope * (t - 1.0f);
+                to.inner -= slope * t;
+            }
+            const F inverse = 1.0f / ray.length;
+            V g_d = (g_l - ray.l * ray.l.dot(g_l)) * inverse;
+            if (kind != DIRECTIONAL) {
+                const auto far = ray.length * ray.length > MIN_DISTANCE2;
+                g_d -= ray.l * (far ? 2.0f * g_e.dot(e) * inverse : F(0.0f));
+                p -= g_d;
+            }
+            n += back.n + ray.l * g_nol;
+            v += back.v;
+            nov += back.nov;
+            alpha += back.alpha;
+            to.vector += g_d;
+            to.radiance += g_e * (arriving * open);
+            return g_open * arriving;
+        }
+    };
+"""
+
+# Through both lookups of the environment: adds to the gradients of its coefficients, `to` [25, 3],
+# and of the surface.
+_ENVIRONMENT = """
+    struct EnvironmentAdjoint {
+        // Gradient before the soft clamp; adds to that of the mean, the first coefficient's.
+        static V unclamped(V x, const float* mean, V g, F* to) {
+            const SoftClamp::Slope a = SoftClamp::slope(x.x, mean[0]), b = SoftClamp::slope(x.y, mean[1]);
+            const SoftClamp::Slope c = SoftClamp::slope(x.z, mean[2]);
+            to[0] += K0 * a.mean * g.x;
+            to[1] += K0 * b.mean * g.y;
+            to[2] += K0 * c.mean * g.z;
+            return {a.x * g.x, b.x * g.y, c.x * g.z};
+        }
+        static void spread(const F* y, V g, F* to, int count) {
+            for (int k = 0; k < count; ++k) {
+                to[3 * k] += y[k] * g.x;
+                to[3 * k + 1] += y[k] * g.y;
+                to[3 * k + 2] += y[k] * g.z;
+            }
+        }
+        static void weights(const float* sh, V g, F* w, int count) {
+            for (int k = 0; k < count; ++k) w[k] = V::of(sh + 3 * k).dot(g);
+        }
+        static void pull(const Surface& s, const Lookup& raw, const float* sh, const float* mean, V g_diffuse,
+                         V g_specular, SurfaceAdjoint& o, F* to) {
+            const V g_d = unclamped(raw.diffuse, mean, g_diffuse, to);
+            const V g_s = unclamped(raw.specular, mean, g_specular, to);
+            spread(raw.nine, g_d, to, 9);
+            spread(raw.basis, g_s, to, 25);
+            F w[25];
+            weights(sh, g_d, w, 9);
+            o.n += Harmonics::irradiance_gradient(s.n, w);
+            weights(sh, g_s, w, 25);
+            o.alpha -= Harmonics::curvature(raw.basis, w) * LobeBlur::slope(s.alpha);
+            Harmonics::blur(w, raw.blur);
+            const V g_r = Harmonics::gradient(s.reflected(), w);
+            const F along = 2.0f * s.n.dot(g_r);
+            o.n += g_r * (2.0f * s.raw_nov) + s.v * along;
+            o.v += s.n * along - g_r;
+        }
+    };
+"""
+
+_SETUP = """
+    Upstream g[GROUPS];
+    MaterialAdjoint m[GROUPS];
+    SurfaceAdjoint a[GROUPS];
+    F g_open[GROUPS][4], of_rough[GROUPS], of_f0[1] = {F(0.0f)}, of_sh[75];
+    for (int k = 0; k < 75; ++k) of_sh[k] = F(0.0f);
+    for (int j = 0; j < GROUPS; ++j) g[j] = {};
+    constexpr int UP = sizeof(Upstream) / sizeof(F), STEP_M = sizeof(MaterialAdjoint) / sizeof(F);
+    constexpr int STEP_A = sizeof(SurfaceAdjoint) / sizeof(F);
+    const bool offers =
+        g_irradiance.shape[0] + g_base.shape[0] + g_reflectance.shape[0] + g_reflection.shape[0] > 0;
+    auto pull_light = [&](int i) {
+        const float* light = (const float*)lights.data + 12 * i;
+        LightAdjoint to = {};
+        for (int j = 0; j < groups; ++j) {
+            const F of_open = a[j].pull(s[j], kinds[i], light, i < 4 ? open[j][i] : F(1.0f), m[j].in, to);
+            if (i < 4) g_open[j][i] = of_open;
+        }
+        add(&to.vector.x, (float*)g_lights.data + 12 * i, kinds[i] == SPOT ? 11 : 6);
+    };
+    // NoV is n . v, and everything goes back to world space.
+    auto finish = [&](const Surface& s, const MaterialAdjoint& m, SurfaceAdjoint& a, F& of_rough,
+                      const float* view) {
+        const F nov = s.raw_nov > MIN_NOV ? a.nov + m.nov : F(0.0f);
+        const V g_v = a.v + s.n * nov;
+        a.n = (a.n + s.v * nov).back_by(view);
+        a.p = (a.p - (g_v - s.v * s.v.dot(g_v)) * (1.0f / s.distance)).back_by(view);
+        of_rough = s.rough > MIN_ROUGHNESS ? 2.0f * s.rough * (a.alpha + m.alpha) : F(0.0f);
+    };
+"""
+
+_BLOCK = """
+        read(g_color, &g[0].color.x, UP, 3);
+        read(g_irradiance, &g[0].irradiance.x, UP, 3);
+        read(g_base, &g[0].base.x, UP, 3);
+        read(g_reflectance, &g[0].reflectance.x, UP, 3);
+        read(g_reflection, &g[0].reflection.x, UP, 3);
+        for (int k = count; k < groups * WIDE; ++k)  // what only fills up the last group
+            for (int c = 0; c < UP; ++c) ((float*)(&g[groups - 1].color.x + c))[k % WIDE] = 0.0f;
+        for (int j = 0; j < groups; ++j) {
+            a[j] = {};
+            for (int i = 0; i < 4; ++i) g_open[j][i] = F(0.0f);
+            Lookup raw;
+            if (!mapped) around[j].look(raw, s[j], S, mean);
+            m[j] = MaterialAdjoint::of(s[j], in[j], around[j], g[j], f0, offers, occluded);
+            of_f0[0] += m[j].f0;
+            if (!mapped) EnvironmentAdjoint::pull(s[j], raw, S, mean, m[j].env_d, m[j].env_s, a[j], of_sh);
+        }
+        for (int i = 0; i < lamps; ++i)
+            if (kinds[i] != AREA) pull_light(i);
+        for (int j = 0; j < groups; ++j) finish(s[j], m[j], a[j], of_rough[j], view);
+        write(g_albedo, &m[0].albedo.x, STEP_M, 3);
+        write(g_metallic, &m[0].metallic, STEP_M, 1);
+        write(g_normal, &a[0].n.x, STEP_A, 3);
+        write(g_position, &a[0].p.x, STEP_A, 3);
+        write(g_roughness, of_rough, 1, 1);
+        write(g_visibility, g_open[0], 4, 4);
+        write(g_ao, &m[0].ao, STEP_M, 1);
+        write(g_env_diffuse, &m[0].env_d.x, STEP_M, 3);
+        write(g_env_specular, &m[0].env_s.x, STEP_M, 3);
+    }
+    add(of_sh, (float*)g_sh.data, 75);
+    add(of_f0, (float*)g_specular_f0.data, 1);
+"""
+
+_BACKWARD = (
+    SHADING
+    + GGX_ADJOINT
+    + MATERIAL_ADJOINT
+    + _LIGHT
+    + _ENVIRONMENT
+    + _SETUP
+    + EACH_BLOCK
+    + READ_BLOCK
+    + _BLOCK
+)
 
 
-@wp.struct
-class SurfaceAdjoint:
-    """Gradients of a surface, and of how much of each light it sees."""
-
-    n: wp.vec3
-    v: wp.vec3
-    p: wp.vec3
-    alpha: float
-    nov: float
-    seen: wp.vec4
-
-
-@wp.func
-def spot_slopes(kind: int, cosine: float, cosines: wp.vec3) -> wp.vec3:
-    """(d/dcosine, d/douter, d/dinner) of `spot`."""
-    if kind != SPOT:
-        return wp.vec3(0.0, 0.0, 0.0)
-    width = wp.max(cosines[1] - cosines[0], 1.0e-6)
-    t = wp.clamp((cosine - cosines[0]) / width, 0.0, 1.0)
-    slope = 6.0 * t * (1.0 - t) / width
-    return wp.vec3(slope, slope * (t - 1.0), -slope * t)
-
-
-@wp.func
-def light_adjoint(
-    s: Surface,
-    i: int,
-    seen: wp.vec4,
+@native(_BACKWARD)
+def shade_run_backward(
+    first: int,
+    run: int,
+    view_pixels: int,
+    rast: wp.array(dtype=wp.vec4),
+    albedo: wp.array(dtype=wp.vec3),
+    normal: wp.array(dtype=wp.vec3),
+    position: wp.array(dtype=wp.vec3),
+    roughness: wp.array(dtype=float),
+    metallic: wp.array(dtype=float),
+    visibility: wp.array(dtype=wp.vec4),
+    ao: wp.array(dtype=float),
+    env_diffuse: wp.array(dtype=wp.vec3),
+    env_specular: wp.array(dtype=wp.vec3),
+    views: wp.array2d(dtype=wp.vec3),
     kind: wp.array(dtype=int),
     lights: wp.array2d(dtype=wp.vec3),
-    g: MaterialAdjoint,
-    out: SurfaceAdjoint,
+    sh: wp.array(dtype=wp.vec3),
+    specular_f0: wp.array(dtype=float),
+    g_color: wp.array(dtype=wp.vec3),
+    g_irradiance: wp.array(dtype=wp.vec3),
+    g_base: wp.array(dtype=wp.vec3),
+    g_reflectance: wp.array(dtype=wp.vec3),
+    g_reflection: wp.array(dtype=wp.vec3),
+    g_albedo: wp.array(dtype=wp.vec3),
+    g_normal: wp.array(dtype=wp.vec3),
+    g_position: wp.array(dtype=wp.vec3),
+    g_roughness: wp.array(dtype=float),
+    g_metallic: wp.array(dtype=float),
+    g_visibility: wp.array(dtype=wp.vec4),
+    g_ao: wp.array(dtype=float),
+    g_env_diffuse: wp.array(dtype=wp.vec3),
+    g_env_specular: wp.array(dtype=wp.vec3),
     g_lights: wp.array2d(dtype=wp.vec3),
-) -> SurfaceAdjoint:
-    """`out` with what light `i` adds; adds to the gradients of the light, too."""
-    lv = towards(kind[i], lights[i, 0], s.p)
-    ldir = wp.vec3(lv[0], lv[1], lv[2])
-    nol = wp.dot(s.n, ldir)
-    if nol > 0.0:
-        cosine = wp.dot(lights[i, 2], ldir)
-        inside = spot(kind[i], cosine, lights[i, 3])
-        near = attenuation(kind[i], lv[3])
-        open = share(seen, i)
-        e = lights[i, 1] * (near * inside * open)
-        spec = lobe(s.n, s.v, ldir, nol, s.nov, s.alpha)
-        weighted = g.s0 * (1.0 - spec.fresnel) + g.s1 * spec.fresnel
-        g_e = g.diffuse * nol + weighted * spec.value
-        g_open = wp.dot(g_e, lights[i, 1])
-        g_value = wp.dot(weighted, e)
-        g_fresnel = wp.dot(g.s1 - g.s0, e) * spec.value
-        back = lobe_adjoint(s.n, s.v, ldir, nol, s.nov, s.alpha, g_value, g_fresnel)
-        g_nol = wp.dot(g.diffuse, e)
-        g_spot = (g_open * near * open) * spot_slopes(kind[i], cosine, lights[i, 3])
-        g_l = back.ldir + g_nol * s.n + g_spot[0] * lights[i, 2]
-        g_d = (g_l - wp.dot(ldir, g_l) * ldir) / lv[3]
-        if kind[i] != DIRECTIONAL:
-            if lv[3] * lv[3] > MIN_DISTANCE2:
-                g_d -= ldir * (2.0 * wp.dot(g_e, e) / lv[3])
-            out.p -= g_d
-        out.n += back.n + g_nol * ldir
-        out.v += back.v
-        out.nov += back.nov
-        out.alpha += back.alpha
-        if i < 4:
-            out.seen[i] = g_open * near * inside
-        wp.atomic_add(g_lights, i, 0, g_d)
-        wp.atomic_add(g_lights, i, 1, g_e * (near * inside * open))
-        if kind[i] == SPOT:
-            wp.atomic_add(g_lights, i, 2, g_spot[0] * ldir)
-            wp.atomic_add(g_lights, i, 3, wp.vec3(g_spot[1], g_spot[2], 0.0))
-    return out
-
-
-@wp.func
-def direct_adjoint(
-    s: Surface,
-    seen: wp.vec4,
-    kind: wp.array(dtype=int),
-    lights: wp.array2d(dtype=wp.vec3),
-    g: MaterialAdjoint,
-    g_lights: wp.array2d(dtype=wp.vec3),
-) -> SurfaceAdjoint:
-    """Adjoint of `direct`; adds to the gradients of the lights."""
-    out = SurfaceAdjoint()
-    for i in range(kind.shape[0]):
-        if kind[i] != AREA:
-            out = light_adjoint(s, i, seen, kind, lights, g, out, g_lights)
-    return out
-
-
-@wp.func
-def soft_clamp_adjoint_x(x: wp.vec3, mean: wp.vec3, g: wp.vec3) -> wp.vec3:
-    return wp.vec3(
-        g[0] * soft_clamp_slopes(x[0], mean[0])[0],
-        g[1] * soft_clamp_slopes(x[1], mean[1])[0],
-        g[2] * soft_clamp_slopes(x[2], mean[2])[0],
-    )
-
-
-@wp.func
-def soft_clamp_adjoint_mean(x: wp.vec3, mean: wp.vec3, g: wp.vec3) -> wp.vec3:
-    return wp.vec3(
-        g[0] * soft_clamp_slopes(x[0], mean[0])[1],
-        g[1] * soft_clamp_slopes(x[1], mean[1])[1],
-        g[2] * soft_clamp_slopes(x[2], mean[2])[1],
-    )
-
-
-@wp.func
-def blur_slope_sum(y: vec25, w: vec25, alpha: float) -> float:
-    """d/d alpha of sum_k w[k] y[k], y from specular_basis, through the bands' attenuation."""
-    total = float(0.0)
-    for k in range(1, 4):
-        total += 2.0 * y[k] * w[k]
-    for k in range(4, 9):
-        total += 6.0 * y[k] * w[k]
-    for k in range(9, 16):
-        total += 12.0 * y[k] * w[k]
-    for k in range(16, 25):
-        total += 20.0 * y[k] * w[k]
-    return -total * lobe_blur_slope(alpha)
-
-
-@wp.func
-def environment_adjoint(
-    s: Surface, basis_s: vec25, w_s: vec25, g_d: wp.vec3, sh: wp.array(dtype=wp.vec3)
-) -> SurfaceAdjoint:
-    """Through both lookups of the environment.
-
-    Args:
-        basis_s: blurred basis at the reflection vector; w_s: sh . gradient per coefficient.
-        g_d: gradient of the diffuse environment.
-    """
-    w_d = vec9()
-    for k in range(9):
-        w_d[k] = wp.dot(sh[k], g_d)
-    r = reflected(s)
-    g_r = sh_gradient(r, specular_basis(w_s, s.alpha))
-    n_r = wp.dot(s.n, g_r)
-    out = SurfaceAdjoint()
-    out.n = irradiance_gradient(s.n, w_d) + 2.0 * s.raw_nov * g_r + 2.0 * n_r * s.v
-    out.v = 2.0 * n_r * s.n - g_r
-    out.alpha = blur_slope_sum(basis_s, w_s, s.alpha)
-    return out
-
-
-@wp.func
-def sum_adjoints(a: SurfaceAdjoint, b: SurfaceAdjoint, m: MaterialAdjoint, s: Surface) -> SurfaceAdjoint:
-    """All gradients of a surface together, those of NoV carried on to n and v."""
-    out = SurfaceAdjoint()
-    out.n = a.n + b.n
-    out.v = a.v + b.v
-    out.p = a.p
-    out.alpha = a.alpha + b.alpha + m.alpha
-    if s.raw_nov > MIN_NOV:
-        nov = a.nov + m.nov
-        out.n += nov * s.v
-        out.v += nov * s.n
-    return out
-
-
-@wp.func
-def add_environment(
-    red: vec25, green: vec25, blue: vec25, nine: mat9x3, mean: wp.vec3, g_sh: wp.array(dtype=wp.vec3)
-):
-    """Add a run's sums to the gradient of the coefficients."""
-    for k in range(25):
-        row = wp.vec3(red[k], green[k], blue[k])
-        if k == 0:
-            row += mean * K0
-        if k < 9:
-            row += wp.vec3(nine[k, 0], nine[k, 1], nine[k, 2])
-        wp.atomic_add(g_sh, k, row)
-
-
-@wp.struct
-class Lookup:
-    """The environment's spherical harmonics at a pixel, before the soft clamp."""
-
-    basis: vec25
-    diffuse: wp.vec3
-    specular: wp.vec3
-
-
-@wp.func
-def look_up(s: Surface, sh: wp.array(dtype=wp.vec3)) -> Lookup:
-    out = Lookup()
-    out.basis = specular_basis(sh_basis(reflected(s)), s.alpha)
-    out.diffuse = diffuse_environment(s.n, sh)
-    out.specular = specular_environment(out.basis, sh)
-    return out
-
-
-@wp.func
-def given(image: wp.array(dtype=wp.vec3), pixel: int) -> wp.vec3:
-    """A pixel of an image that may not be there."""
-    if image.shape[0] > 0:
-        return image[pixel]
-    return wp.vec3(0.0, 0.0, 0.0)
+    g_sh: wp.array(dtype=wp.vec3),
+    g_specular_f0: wp.array(dtype=float),
+): ...
 
 
 @wp.kernel
@@ -258,7 +231,6 @@ def shade_backward(
     begin: int,
     run: int,
     view_pixels: int,
-    offers: int,
     rast: wp.array(dtype=wp.vec4),
     albedo: wp.array(dtype=wp.vec3),
     normal: wp.array(dtype=wp.vec3),
@@ -293,69 +265,40 @@ def shade_backward(
     g_specular_f0: wp.array(dtype=float),
 ):
     first = (begin + wp.tid()) * run
-    mean = sh[0] * K0
-    # The environment by channel: long vectors are what the CPU's wide registers take.
-    red = vec25()
-    green = vec25()
-    blue = vec25()
-    for k in range(25):
-        red[k] = sh[k][0]
-        green[k] = sh[k][1]
-        blue[k] = sh[k][2]
-    g_red = vec25()
-    g_green = vec25()
-    g_blue = vec25()
-    g_nine = mat9x3()
-    g_mean = wp.vec3()
-    g_f0 = float(0.0)
-    for i in range(first, wp.min(first + run, rast.shape[0])):
-        if rast[i][3] > 0.0:
-            view = i // view_pixels
-            s = surface(
-                albedo[i], normal[i], position[i], roughness[i], metallic[i], views, view, specular_f0[0]
-            )
-            seen = visible(visibility, i)
-            g = Upstream()
-            g.color = g_color[i]
-            if offers != 0:
-                g.irradiance = given(g_irradiance, i)
-                g.diffuse_albedo = given(g_base, i)
-                g.reflectance = given(g_reflectance, i)
-                g.reflection = given(g_reflection, i)
-            light = direct(s, seen, kind, lights)
-            m = MaterialAdjoint()
-            around = SurfaceAdjoint()
-            if env_diffuse.shape[0] > 0:
-                m = material_adjoint(s, light, occluded(s, env_diffuse[i], env_specular[i], ao, i), offers, g)
-                g_env_diffuse[i] = m.env_d
-                g_env_specular[i] = m.env_s
-            else:
-                raw = look_up(s, sh)
-                env = occluded(s, soft_clamp(raw.diffuse, mean), soft_clamp(raw.specular, mean), ao, i)
-                m = material_adjoint(s, light, env, offers, g)
-                g_d = soft_clamp_adjoint_x(raw.diffuse, mean, m.env_d)
-                g_s = soft_clamp_adjoint_x(raw.specular, mean, m.env_s)
-                g_mean += soft_clamp_adjoint_mean(raw.diffuse, mean, m.env_d)
-                g_mean += soft_clamp_adjoint_mean(raw.specular, mean, m.env_s)
-                g_red += raw.basis * g_s[0]
-                g_green += raw.basis * g_s[1]
-                g_blue += raw.basis * g_s[2]
-                g_nine += wp.outer(irradiance_basis(s.n), g_d)
-                w_s = red * g_s[0] + green * g_s[1] + blue * g_s[2]
-                around = environment_adjoint(s, raw.basis, w_s, g_d, sh)
-            from_lights = direct_adjoint(s, seen, kind, lights, m, g_lights)
-            a = sum_adjoints(from_lights, around, m, s)
-            back = wp.transpose(rotation(views, view))
-            g_normal[i] = back * a.n
-            g_position[i] = back * (a.p - (a.v - wp.dot(s.v, a.v) * s.v) / s.distance)
-            if roughness[i] > MIN_PERCEPTUAL_ROUGHNESS:
-                g_roughness[i] = 2.0 * roughness[i] * a.alpha
-            g_albedo[i] = m.albedo
-            g_metallic[i] = m.metallic
-            g_f0 += m.f0
-            if visibility.shape[0] > 0:
-                g_visibility[i] = from_lights.seen
-            if ao.shape[0] > 0:
-                g_ao[i] = m.ao
-    add_environment(g_red, g_green, g_blue, g_nine, g_mean, g_sh)
-    wp.atomic_add(g_specular_f0, 0, g_f0)
+    shade_run_backward(
+        first,
+        wp.min(run, rast.shape[0] - first),
+        view_pixels,
+        rast,
+        albedo,
+        normal,
+        position,
+        roughness,
+        metallic,
+        visibility,
+        ao,
+        env_diffuse,
+        env_specular,
+        views,
+        kind,
+        lights,
+        sh,
+        specular_f0,
+        g_color,
+        g_irradiance,
+        g_base,
+        g_reflectance,
+        g_reflection,
+        g_albedo,
+        g_normal,
+        g_position,
+        g_roughness,
+        g_metallic,
+        g_visibility,
+        g_ao,
+        g_env_diffuse,
+        g_env_specular,
+        g_lights,
+        g_sh,
+        g_specular_f0,
+    )

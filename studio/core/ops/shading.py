@@ -54,13 +54,11 @@ class _Shade(torch.autograd.Function):
         none = rast.new_zeros(0, 3)
         g_color = rast.new_zeros(*rast.shape[:3], 3) if grads[0] is None else grads[0]
         upstream = [g_color, *(none if g is None else g for g in grads[1:])]
-        offers = int(any(g is not None for g in grads[1:]))
         launcher.launch(
             shade_adjoint.shade_backward,
             ctx.count,
             [
                 *ctx.head,
-                offers,
                 *[flat(t) for t in (rast, *images)],
                 *shared,
                 *[flat(t) for t in upstream],
