@@ -130,6 +130,12 @@ def prepare(around: Surroundings, params: ParamSet) -> Prepared:
     return made
 
 
+def _paired(level: Tensor) -> np.ndarray:
+    """[h, w, 4] of [h, w, 2]: each texel beside the one to its right, so that one lookup has both."""
+    pairs: np.ndarray = torch.cat([level, level.roll(-1, dims=1)], dim=2).numpy()
+    return pairs
+
+
 def _prepared(around: Surroundings, params: ParamSet) -> Prepared:
     lights = LightTensors.from_lighting(around.lighting)
     world_to_light = torch.eye(4)[None]
@@ -151,7 +157,7 @@ def _prepared(around: Surroundings, params: ParamSet) -> Prepared:
         uniforms = {k: v for k, v in uniforms.items() if k not in ("shadow_lenses", "shadow_ranges")}
     starts = views.starts()
     levels = tuple(
-        atlas[0, starts[k] : starts[k + 1]].view(views.height >> k, views.width >> k, 2).numpy()
+        _paired(atlas[0, starts[k] : starts[k + 1]].view(views.height >> k, views.width >> k, 2))
         for k in range(views.count)
     )
     maps = zip(views.first.tolist(), views.faces.tolist(), strict=True)

@@ -4,7 +4,7 @@ const int MAX_TILES = 24;
 const int SEARCH_TAPS = 4;
 const int FILTER_TAPS = 8;
 
-uniform sampler2D u_shadow_atlas;  // depth and its square, box means in the levels
+uniform sampler2D u_shadow_atlas;  // depth and its square, then those of the texel to the right; box means in the levels
 uniform mat4 u_shadow_matrices[MAX_TILES];
 uniform vec4 u_shadow_places[MAX_TILES];  // left, bottom, side (texels), world size of a texel at w = 1
 uniform vec4 u_shadow_lenses[MAX_TILES];  // reach, plane, length, perspective
@@ -65,13 +65,11 @@ vec2 moments(Tile tile, int level, vec2 place) {
     int last = (int(tile.place.z) >> level) - 1;
     vec2 at = clamp(place / float(1 << level) - 0.5, vec2(0.0), vec2(float(last)));
     ivec2 low = ivec2(at);
-    ivec2 high = min(low + 1, ivec2(last));
     vec2 f = at - vec2(low);
-    vec2 a = texelFetch(u_shadow_atlas, first + low, level).rg;
-    vec2 b = texelFetch(u_shadow_atlas, first + ivec2(high.x, low.y), level).rg - a;
-    vec2 d = texelFetch(u_shadow_atlas, first + ivec2(low.x, high.y), level).rg - a;
-    vec2 e = texelFetch(u_shadow_atlas, first + high, level).rg - a - b - d;
-    return a + b * f.x + d * f.y + e * (f.x * f.y);
+    vec4 a = texelFetch(u_shadow_atlas, first + low, level);
+    vec4 b = texelFetch(u_shadow_atlas, first + ivec2(low.x, min(low.y + 1, last)), level);
+    vec4 c = a + (b - a) * f.y;
+    return c.xy + (c.zw - c.xy) * f.x;
 }
 
 vec2 moments(Tile tile, float lod, vec2 place) {
