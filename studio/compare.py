@@ -104,7 +104,7 @@ def compare_sheet(
     Returns:
         sheet: [H, W, 3] sRGB values; and the differences by what they compare.
     """
-    from studio.sheet import sheet
+    from studio.core.optim.sheet import sheet
 
     found = {"A - B": difference(a, b)}
     rows, labels = [[a, b, found["A - B"].map]], [""]

@@ -8,11 +8,11 @@ import numpy as np
 
 from studio.compare import difference, encoded
 from studio.core.effects import registry
+from studio.core.optim.sheet import sheet
 from studio.core.params import ParamSet
 from studio.core.pipeline import render_image
 from studio.core.plan import plan
 from studio.core.scenes import built_in
-from studio.sheet import sheet
 
 SHEET = Path(__file__).resolve().parent.parent / "docs" / "images" / "effects.png"
 TILE = 200

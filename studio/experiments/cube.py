@@ -19,11 +19,11 @@ from torch import Tensor
 from studio.core.color import linear_to_srgb
 from studio.core.ops import Topology, antialias, interpolate, rasterize
 from studio.core.optim.plots import INK, LINES, dark_figure, dress
+from studio.core.optim.sheet import enlarged, sheet, with_lines
 from studio.core.params import Param
 from studio.experiments import box
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
 from studio.experiments.views import geometric, matrices, random_rotations, to_clip
-from studio.sheet import enlarged, sheet, with_lines
 
 DISTANCE, SLOPE = 3.72, 0.4
 """The cube fills most of the picture, and at 4 x 4 its triangles average the paper's 0.54 pixels."""

@@ -20,10 +20,10 @@ from torch import Tensor
 from studio.core.color import linear_to_srgb
 from studio.core.ops import Topology, antialias, interpolate, rasterize
 from studio.core.optim.plots import INK, LINES, dark_figure, dress
+from studio.core.optim.sheet import sheet
 from studio.core.params import Param
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
 from studio.experiments.views import matrices, to_clip, unit
-from studio.sheet import sheet
 
 CELLS = 8
 REACH = 1.01

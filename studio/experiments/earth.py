@@ -18,12 +18,12 @@ from torch import Tensor
 
 from studio.core.ops import Topology, antialias, interpolate, rasterize, rasterize_interpolate, texture
 from studio.core.optim.plots import INK, LINES, dark_figure, dress
+from studio.core.optim.sheet import sheet
 from studio.core.params import Param
 from studio.core.scene.shapes import icosphere
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
 from studio.experiments.globe import globe, unfolded
 from studio.experiments.views import geometric, matrices, random_rotations, to_clip
-from studio.sheet import sheet
 
 SLOPE = 0.4
 NEAREST, FARTHEST = 1.5, 50.0

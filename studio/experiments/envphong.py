@@ -19,12 +19,12 @@ from torch import Tensor
 
 from studio.core.ops import interpolate, rasterize, texture
 from studio.core.optim.plots import INK, LINES, dark_figure, dress
+from studio.core.optim.sheet import sheet
 from studio.core.params import Param
 from studio.core.scene.shapes import icosphere
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
 from studio.experiments.globe import fractal, surrounding, unfolded
 from studio.experiments.views import matrices, random_rotations, to_clip
-from studio.sheet import sheet
 
 DISTANCE, SLOPE = 3.5, 0.4
 TRUE_COLOR, TRUE_EXPONENT = (1.0, 0.8, 0.6), 25.0

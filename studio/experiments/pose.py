@@ -18,6 +18,7 @@ from torch import Tensor
 from studio.core.color import linear_to_srgb
 from studio.core.ops import Topology, antialias, rasterize_interpolate
 from studio.core.optim.plots import INK, LINES, dark_figure, dress
+from studio.core.optim.sheet import sheet
 from studio.core.params import Param
 from studio.experiments import box
 from studio.experiments.experiment import Experiment, Job, Outcome, Row
@@ -31,7 +32,6 @@ from studio.experiments.views import (
     to_clip,
     unit,
 )
-from studio.sheet import sheet
 
 DISTANCE, SLOPE = 8.0, 0.155
 """The cube's diagonal is 0.7 of the picture, and from this far one reference in 130 shows a single

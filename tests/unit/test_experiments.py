@@ -11,10 +11,10 @@ import torch
 from studio.cli import _run
 from studio.core.device import configure_threads
 from studio.core.ops import texture
+from studio.core.optim.sheet import sheet, with_lines
 from studio.core.params import ParamSet
 from studio.experiments import NAMES, box, cube, depth, earth, envphong, globe, pose, views
 from studio.experiments.experiment import Job, load, run_experiment, summary_lines
-from studio.sheet import sheet, with_lines
 
 
 def job(name: str, **values: object) -> Job:

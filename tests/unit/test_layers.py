@@ -30,7 +30,6 @@ LAYERS = {
     "studio.core.io": 6,
     "studio.core.optim": 7,
     "studio.core": 8,  # project-level modules: project, demo
-    "studio.sheet": 8,
     "studio.reference": 8,
     "studio.experiments": 9,
     "studio.gl": 9,

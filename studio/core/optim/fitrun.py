@@ -20,6 +20,7 @@ from studio.core.optim.evaluate import Evaluation
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
+from studio.core.optim.page import save_page
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
@@ -67,8 +68,8 @@ def run_fit(
     Args:
         photos: as loaded.
         settings: of the fit.
-        out_dir: made if missing; gets mesh.glb, metrics.json, log.jsonl, loss.png,
-            shaded.png and renders/.
+        out_dir: made if missing; gets mesh.glb, cameras.json, metrics.json, report.html with
+            its pictures, turntable.gif, log.jsonl, renders/ and checkpoints/.
         mesh: for settings start = mesh.
         device: auto, cpu or cuda.
         progress: called with (0..1, note); a note is "phase: details".
@@ -260,11 +261,15 @@ def _finish(
     tell: Report,
 ) -> None:
     """Mesh first, as it is what counts, then numbers, then pictures."""
+    from studio.core.io.cameras_write import save_cameras
     from studio.core.io.export import export_scene
+    from studio.core.optim.turntable import save_turntable
 
     tell(0.0, "Writing: mesh.glb")
     scene = fit.result()
-    export_scene(scene, out / "mesh.glb", photos.input_to_world.inverse())
+    to_input = photos.input_to_world.inverse()
+    export_scene(scene, out / "mesh.glb", to_input)
+    save_cameras(out / "cameras.json", photos.photos, to_input)
     write_json(out / "metrics.json", metrics)
     tell(0.4, "Writing: pictures")
     shown = _shown(fit)
@@ -274,6 +279,10 @@ def _finish(
     report.save_sheets(folder, start, end)
     report.save_shaded(out / "shaded.png", scene, [photo.camera for photo in shown[:4]], fit.device)
     report.save_loss_curve(out / "loss.png", rows)
+    report.save_sheet(out / "sheet.png", end, scene, shown, fit.device)
+    tell(0.7, "Writing: turntable")
+    save_turntable(scene, out / "turntable.gif", device=fit.device)
+    save_page(out, Path(photos.source).name or scene.name, metrics)
     tell(1.0, "Writing: done")
 
 

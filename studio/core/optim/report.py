@@ -1,22 +1,33 @@
-"""Pictures of a finished fit: photo, render and difference side by side; loss curve; shaded normals."""
+"""Pictures of a finished fit: photos beside renders, surface, base colour, other light; loss curve."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from studio.core.color import display
+from studio.core.effects import registry
 from studio.core.gbuffer import CameraBatch
 from studio.core.io.images import save_png
 from studio.core.ops import rasterize_interpolate
 from studio.core.optim.evaluate import Evaluation, Picture
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.plots import BACKGROUND, INK, LINES, dark_figure, dress
-from studio.core.scene import Camera, Scene
+from studio.core.optim.sheet import sheet
+from studio.core.params import ParamSet
+from studio.core.pipeline import render_image
+from studio.core.scene import Camera, Light, Lighting, Photo, Scene
+from studio.core.scene.light import ambient_sh
 
 AMPLIFY = 4.0
 """Differences are shown four times as strong: 0.25 in sRGB is full brightness."""
+
+_DARK = (0.009, 0.009, 0.009)
+_RELIT_FROM = (-0.75, 0.45, 0.5)
+"""In view space."""
 
 _GAP = 4
 _GAP_SHADE = 0.16
@@ -40,8 +51,7 @@ def save_sheets(folder: Path, start: Evaluation, end: Evaluation) -> None:
 
 def side_by_side(picture: Picture) -> np.ndarray:
     """[H, 3 W, 3] sRGB: photo, render, difference times AMPLIFY."""
-    difference = np.clip(AMPLIFY * picture.difference, 0, 1)
-    return _stack([picture.target, picture.render, np.repeat(difference[..., None], 3, axis=-1)], axis=1)
+    return _stack([picture.target, picture.render, _difference(picture)], axis=1)
 
 
 def _stack(images: list[np.ndarray], axis: int) -> np.ndarray:
@@ -53,14 +63,14 @@ def _stack(images: list[np.ndarray], axis: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def save_shaded(path: Path, scene: Scene, cameras: list[Camera], device: torch.device) -> None:
-    """The bare surface under one light, without colours, from a few cameras."""
-    pictures = []
+def shaded(scene: Scene, cameras: list[Camera], device: torch.device) -> list[np.ndarray]:
+    """[H, W, 3] per camera: the bare surface under one light, without colours or textures."""
     mesh = scene.meshes[0]
     vertices = torch.from_numpy(mesh.vertices).to(device)
     normals = torch.from_numpy(mesh.vertex_normals()).to(device)
     faces = torch.from_numpy(mesh.faces).to(device)
     key = torch.nn.functional.normalize(torch.tensor(_KEY_LIGHT, device=device), dim=0)
+    pictures = []
     for camera in cameras:
         batch = CameraBatch.from_cameras([camera], device)
         clip = torch.nn.functional.pad(vertices, (0, 1), value=1.0) @ batch.world_to_clip[0].T
@@ -71,7 +81,55 @@ def save_shaded(path: Path, scene: Scene, cameras: list[Camera], device: torch.d
         covered = rast[0, ..., 3] > 0
         grey = torch.where(covered, light, torch.full_like(light, 0.09))
         pictures.append(grey[..., None].expand(-1, -1, 3).cpu().numpy())
-    save_png(path, _stack(pictures, axis=1), color=False)
+    return pictures
+
+
+def save_shaded(path: Path, scene: Scene, cameras: list[Camera], device: torch.device) -> None:
+    """What `shaded` shows from a few cameras, side by side."""
+    save_png(path, _stack(shaded(scene, cameras, device), axis=1), color=False)
+
+
+def base_colors(scene: Scene, cameras: list[Camera], device: torch.device) -> list[np.ndarray]:
+    """[H, W, 3] sRGB per camera: the base colour as it is."""
+    dark = replace(scene, background=_DARK)
+    return [display(render_image(dark, camera, {}, device)[..., :3]) for camera in cameras]
+
+
+def relit(scene: Scene, cameras: list[Camera], device: torch.device) -> list[np.ndarray]:
+    """[H, W, 3] sRGB per camera: under a lamp from the left and a dim sky, whatever the photos had."""
+    lamp = Light(direction=_RELIT_FROM, intensity=0.9, color=(1.0, 0.93, 0.84))
+    lighting = Lighting([lamp], ambient_sh((0.22, 0.25, 0.3)), "camera")
+    effects = {"pbr": ParamSet("pbr", registry()["pbr"].params)}
+    other = replace(scene, lighting=lighting, background=_DARK)
+    return [display(render_image(other, camera, effects, device)[..., :3]) for camera in cameras]
+
+
+def save_sheet(path: Path, end: Evaluation, scene: Scene, photos: list[Photo], device: torch.device) -> None:
+    """A row per picture: photo, render, difference, bare surface, base colour, relit.
+
+    Args:
+        end: with pictures of the first photos.
+        scene: the result.
+    """
+    cameras = [
+        photo.camera.resized(picture.render.shape[1], picture.render.shape[0])
+        for photo, picture in zip(photos, end.pictures)
+    ]
+    extras = zip(
+        shaded(scene, cameras, device), base_colors(scene, cameras, device), relit(scene, cameras, device)
+    )
+    rows = [
+        [picture.target, picture.render, _difference(picture), *extra]
+        for picture, extra in zip(end.pictures, extras)
+    ]
+    titles = ["photo", "render", f"difference x{AMPLIFY:g}", "surface", "base colour", "relit"]
+    names = [f"{view.name}\n{view.psnr:.1f} dB" for view in end.views]
+    if rows:
+        save_png(path, sheet(rows, titles, names), color=False)
+
+
+def _difference(picture: Picture) -> np.ndarray:
+    return np.repeat(np.clip(AMPLIFY * picture.difference, 0, 1)[..., None], 3, axis=-1)
 
 
 def save_loss_curve(path: Path, rows: list[HistoryRow]) -> None:
