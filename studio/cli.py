@@ -3,6 +3,7 @@
     python main.py [FILE...]           the window; without a display, the built-in demo
     python main.py fit SOURCE --out DIR
     python main.py render SCENE --out FILE
+    python main.py turntable SCENE --out FILE
     python main.py compare SCENE --a EFFECTS --b EFFECTS
     python main.py experiment cube|earth|envphong|pose|depth
     python main.py effects | bench | doctor
@@ -26,6 +27,7 @@ from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
 from studio.options import DEVICES, FIRST_PROCESS, GeneratedOptions, OpenByDefault, Progress, check_writable
 from studio.render import render
+from studio.turntable import turntable
 
 if TYPE_CHECKING:
     from studio.core.optim.settings import FitSettings
@@ -187,7 +189,7 @@ def _fit(
         click.echo(f"note: {note}")
     for line in summary(metrics):
         click.echo(line)
-    click.echo(f"results in {out}/: mesh.glb, metrics.json, renders/, log.jsonl")
+    click.echo(f"results in {out}/: mesh.glb, report.html, metrics.json, turntable.gif, renders/, log.jsonl")
 
 
 def summary(metrics: dict[str, Any]) -> list[str]:
@@ -305,6 +307,7 @@ def _experiment(name: str, out: Path | None, seed: int, device: str, generated: 
 
 
 commands.add_command(render)
+commands.add_command(turntable)
 commands.add_command(compare)
 
 

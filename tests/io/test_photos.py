@@ -13,9 +13,11 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from studio.core.io.frames import Frame, FrameSet, Intrinsics
+from studio.core.io.normalize import up_rotation
 from studio.core.io.photos import load_photos
 from studio.core.scene import Photo, PhotoSet
-from studio.core.scene.camera import Camera
+from studio.core.scene.camera import Camera, look_at
 from tests.io.helpers import nerf_capture, ring, sphere_photo, write_json
 from tests.needs import data
 
@@ -410,3 +412,20 @@ def test_a_spot_of_background_colour_is_filled_by_the_other_views(tmp_path: Path
         Image.fromarray(black).save(file)
     after = load_photos(tmp_path)
     assert same_masks(before.photos, after.photos) > 0.98
+
+
+@pytest.mark.parametrize(("off_plane", "turned"), [(0.0, True), (0.4, False)], ids=["ring", "by hand"])
+def test_a_ring_of_cameras_says_what_is_up(off_plane, turned):
+    """Around a turntable seen from above, cameras lean; their ring's axis is still the table's."""
+    axis = np.array([0.0, np.cos(0.5), np.sin(0.5)])
+    side = np.array([1.0, 0.0, 0.0])
+    frames = []
+    for i in range(12):
+        angle = 2 * np.pi * i / 12
+        eye = 3 * (np.cos(angle) * side + np.sin(angle) * np.cross(axis, side)) + axis
+        pose = look_at(eye + off_plane * (-1) ** i * axis, np.zeros(3), tuple(axis))
+        frames.append(Frame(f"f{i}", Path(f"f{i}.png"), pose, Intrinsics(fx=1.0), "f"))
+    rotation, note = up_rotation(FrameSet(frames, up=(0.0, 1.0, 0.0)))
+    found = rotation @ axis
+    assert (np.degrees(np.arccos(found[1])) < 0.1) == turned
+    assert (note is not None and "ring" in note) == turned

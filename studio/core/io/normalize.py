@@ -15,6 +15,10 @@ from studio.core.scene.scene import Similarity
 CAMERA_DISTANCE = 3.0
 """Mean distance of the cameras from the object after normalisation."""
 
+_RING_CAMERAS = 6
+_FLAT = 0.03
+"""Spread of a ring's cameras off its plane, of that within; held in the hand it is 0.1."""
+
 _PARALLEL = 1e-3
 """Least eigenvalue of the axes' scatter below which they count as parallel: a spread of 2 degrees."""
 
@@ -24,7 +28,8 @@ def up_rotation(frames: FrameSet) -> tuple[np.ndarray, str | None]:
 
     Photos are mostly taken upright: where the cameras agree among each other on an up that is
     more than 60 degrees off the format's, the cameras win. Their mean is snapped to the file's
-    nearest axis if that is within 30 degrees.
+    nearest axis if that is within 30 degrees. Cameras on one ring stand around a turntable, whose
+    axis is up if it is within 45 degrees of what the above says.
     """
     up = np.asarray(frames.up, np.float64)
     mean = np.mean([frame.pose[:3, 1] for frame in frames.frames], axis=0)
@@ -37,9 +42,28 @@ def up_rotation(frames: FrameSet) -> tuple[np.ndarray, str | None]:
         snapped = np.zeros(3)
         snapped[axis] = np.sign(mean[axis])
         up = snapped if mean @ snapped > math.cos(math.radians(30)) else mean
-        text = ", ".join(f"{v:.2g}" for v in up)
-        note = f"the cameras stand upright along ({text}) of the file, taken as up"
+        note = f"the cameras stand upright along ({_listed(up)}) of the file, taken as up"
+    axis_of_ring = _ring_axis(frames)
+    if axis_of_ring is not None:
+        axis_of_ring *= np.sign(axis_of_ring @ up)
+        if math.cos(math.radians(45)) < axis_of_ring @ up < math.cos(math.radians(5)):
+            up = axis_of_ring
+            note = f"the cameras stand in a ring around ({_listed(up)}) of the file, taken as up"
     return rotation_between(up, np.array([0.0, 1.0, 0.0])), note
+
+
+def _listed(vector: np.ndarray) -> str:
+    return ", ".join(f"{v:.2g}" for v in vector)
+
+
+def _ring_axis(frames: FrameSet) -> np.ndarray | None:
+    """[3] the axis of the circle that the cameras stand on, up or down; None if they do not."""
+    origins = np.stack([frame.pose[:3, 3] for frame in frames.frames])
+    if len(origins) < _RING_CAMERAS:
+        return None
+    _, spread, axes = np.linalg.svd(origins - origins.mean(axis=0), full_matrices=False)
+    around = spread[1] > 0.5 * spread[0]  # at least about half of the way round
+    return axes[2] if around and spread[2] < _FLAT * spread[1] else None
 
 
 def rotation_between(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -279,9 +279,15 @@ def _finish(
     report.save_sheets(folder, start, end)
     report.save_shaded(out / "shaded.png", scene, [photo.camera for photo in shown[:4]], fit.device)
     report.save_loss_curve(out / "loss.png", rows)
-    report.save_sheet(out / "sheet.png", end, scene, shown, fit.device)
+    if end.pictures:
+        report.save_sheet(out / "sheet.png", end, scene, shown, fit.device)
     tell(0.7, "Writing: turntable")
-    save_turntable(scene, out / "turntable.gif", device=fit.device)
+    save_turntable(
+        scene,
+        out / "turntable.gif",
+        effects={} if fit.settings["shading"] == "unlit" else None,
+        device=fit.device,
+    )
     save_page(out, Path(photos.source).name or scene.name, metrics)
     tell(1.0, "Writing: done")
 

@@ -29,6 +29,9 @@ _DARK = (0.009, 0.009, 0.009)
 _RELIT_FROM = (-0.75, 0.45, 0.5)
 """In view space."""
 
+_AIR = 6
+"""Pixels around the object on the sheet."""
+
 _GAP = 4
 _GAP_SHADE = 0.16
 _KEY_LIGHT = (0.45, 0.6, 0.66)
@@ -118,14 +121,36 @@ def save_sheet(path: Path, end: Evaluation, scene: Scene, photos: list[Photo], d
     extras = zip(
         shaded(scene, cameras, device), base_colors(scene, cameras, device), relit(scene, cameras, device)
     )
-    rows = [
+    shown = [
         [picture.target, picture.render, _difference(picture), *extra]
         for picture, extra in zip(end.pictures, extras)
     ]
+    rows = [[tile[window] for tile in row] for row, window in zip(shown, _windows(end.pictures))]
     titles = ["photo", "render", f"difference x{AMPLIFY:g}", "surface", "base colour", "relit"]
     names = [f"{view.name}\n{view.psnr:.1f} dB" for view in end.views]
-    if rows:
-        save_png(path, sheet(rows, titles, names), color=False)
+    save_png(path, sheet(rows, titles, names), color=False)
+
+
+def _windows(pictures: list[Picture]) -> list[tuple[slice, slice]]:
+    """Rows and columns around the object, of one size for all pictures."""
+    boxes = []
+    for picture in pictures:
+        there = (picture.coverage > 0.5) | (picture.target.max(axis=-1) > 0.02)
+        if not there.any():
+            there = np.ones_like(there)
+        boxes.append([np.flatnonzero(there.any(axis=axis))[[0, -1]] for axis in (1, 0)])
+    size = max((int(high - low) for box in boxes for low, high in box), default=0) + 2 * _AIR
+    return [
+        (_around(rows, size, picture.coverage.shape[0]), _around(columns, size, picture.coverage.shape[1]))
+        for (rows, columns), picture in zip(boxes, pictures)
+    ]
+
+
+def _around(ends: np.ndarray, size: int, limit: int) -> slice:
+    """`size` places with `ends` in their middle, moved to lie within 0 and `limit`."""
+    size = min(size, limit)
+    start = int(np.clip((ends[0] + ends[1]) // 2 - size // 2, 0, limit - size))
+    return slice(start, start + size)
 
 
 def _difference(picture: Picture) -> np.ndarray:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ from studio.core.color import display
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.io.files import atomic_path
-from studio.core.pipeline import Effects, default_effects, render
+from studio.core.pipeline import default_effects, render
+from studio.core.plan import Effects
 from studio.core.scene import Camera, Scene
 from studio.core.scene.camera import framing_camera
 from studio.core.tensors import SceneTensors
@@ -126,6 +128,8 @@ def _write_gif(path: Path, images: list[np.ndarray]) -> None:
 def _write_video(path: Path, images: Iterator[np.ndarray]) -> None:
     import imageio.v2 as imageio
 
-    with imageio.get_writer(path, format="FFMPEG", fps=_RATE, macro_block_size=1) as film:  # type: ignore[call-overload]
+    options: dict[str, Any] = {"format": "FFMPEG", "fps": _RATE, "macro_block_size": 1}
+    film: Any
+    with imageio.get_writer(path, **options) as film:
         for image in images:
             film.append_data(image)

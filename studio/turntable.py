@@ -1,0 +1,47 @@
+"""The command `turntable`: a film of a scene seen from all around."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from studio.options import (
+    DEVICES,
+    GeneratedOptions,
+    Progress,
+    chosen_effects,
+    effect_flags,
+    open_scene,
+    parse_size,
+)
+
+
+@click.command("turntable", cls=GeneratedOptions, flags=effect_flags)
+@click.argument("scene", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .gif or .mp4 file.")
+@click.option("--effects", "effect_names", metavar="A,B,…", help='Exactly these effects; "" for none.')
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True)
+@click.option("--size", "size_text", metavar="WxH", default="320x320", show_default=True)
+@click.option("--device", type=DEVICES, default="auto", show_default=True)
+def turntable(
+    scene: Path,
+    out: Path,
+    effect_names: str | None,
+    seconds: float,
+    size_text: str,
+    device: str,
+    generated: dict[str, Any],
+) -> None:
+    """Turn SCENE (a mesh file, or demo, cornell, teaset, bust, balls) once around."""
+    from studio.core.device import pick_device
+    from studio.core.optim.turntable import save_turntable
+
+    loaded = open_scene(scene)
+    effects = chosen_effects(effect_names, generated)
+    with Progress() as progress:
+        save_turntable(
+            loaded, out, seconds, parse_size(size_text), effects, pick_device(device), progress.report
+        )
+    click.echo(f"{out}: {seconds:g} s")
