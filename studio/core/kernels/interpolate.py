@@ -1,9 +1,10 @@
 """Interpolation kernels; a module per channel count (see `channels`).
 
-The loops over a row are C++ that Warp compiles for CPU and CUDA alike, as in `fused`: a run of
-pixels of one triangle is found first, what belongs to the triangle is fetched once, and what is
-left is a loop without branches over plain memory. On CUDA a thread's row is a single pixel.
-Channels may be a part of a longer row: pixels and vertices lie a stride apart.
+The loops over a row are C++ that Warp compiles for CPU and CUDA alike (see `rows`): what belongs to
+a triangle is fetched once for the pixels it has in a row. On CUDA a thread's row is a single pixel.
+Channels may be a part of a longer row: pixels and vertices lie a stride apart. Of each row the
+forward pass notes the span of pixels that is not empty, so that the backward pass need not look at
+the rest: large pictures take as long as their memory is read.
 """
 
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio.core.kernels.channels import variant
+from studio.core.kernels.rows import LANES, native, wide
 
 PLAIN, DERIVATIVES = 1, 2
 """Bits of `mode`: the attributes themselves, their screen derivatives."""
@@ -36,28 +38,33 @@ def _make(module, vec) -> dict:
     }
 
 
-_ARRAYS = """
-    const int C = CHANNELS;
+_ARRAYS = (
+    LANES
+    + """
     const char* A = (const char*)attr.data + (size_t)n * attr.strides[0];
     const size_t vertex = attr.strides[1];
     const int vertices = attr.shape[1], count = tri.shape[0];
     const int* triangles = (const int*)tri.data;
     const float* R = (const float*)rast.data + 4 * (size_t)first;
     const float* D = (const float*)rast_db.data + 4 * (size_t)(derivatives ? first : 0);
+    int* S = (int*)spans.data + 2 * (size_t)(first / run);
 """
+)
 
-# A run of pixels k .. end of one triangle t; `t` is null where nothing is, or where a vertex has
-# no attributes.
-_NEXT_RUN = """
+# The triangle t of pixel k, where a run of its pixels begins; null where nothing is, or where a
+# vertex has no attributes.
+_TRIANGLE = """
         const float number = R[4 * (size_t)k + 3];
-        int end = k + 1;
-        while (end < run && R[4 * (size_t)end + 3] == number) ++end;
         const int id = (int)number - 1;
         const int* t = id >= 0 && id < count ? triangles + 3 * (size_t)id : nullptr;
         for (int i = 0; i < 3; ++i)
             if (t && (t[i] < 0 || t[i] >= vertices)) t = nullptr;
-        float from_0[C] = {}, from_1[C] = {}, base[C] = {};
-        if (t) {
+        const int begin = k;
+"""
+
+_CORNERS = """
+        lanes from_0 = {}, from_1 = {}, base = {};
+        {
             const float* a0 = (const float*)(A + vertex * t[0]);
             const float* a1 = (const float*)(A + vertex * t[1]);
             const float* a2 = (const float*)(A + vertex * t[2]);
@@ -75,27 +82,50 @@ _FORWARD = (
     const size_t per_out = out.strides[0] / sizeof(float), per_da = out_da.strides[0] / sizeof(float);
     float* O = (float*)out.data + (plain ? first * per_out : 0);
     float* DA = (float*)out_da.data + (derivatives ? first * per_da : 0);
+    int low = run, high = 0;
     int k = 0;
     while (k < run) {
 """
-    + _NEXT_RUN
+    + _TRIANGLE
     + """
-        if (plain)
-            for (int i = k; i < end; ++i) {
-                const float u = R[4 * (size_t)i], v = R[4 * (size_t)i + 1];
-                for (int c = 0; c < C; ++c) O[i * per_out + c] = from_0[c] * u + from_1[c] * v + base[c];
+        if (!t) {
+            do ++k;
+            while (k < run && R[4 * (size_t)k + 3] == number);
+            if (plain && per_out == C) memset(O + begin * per_out, 0, 4 * C * (size_t)(k - begin));
+            else if (plain)
+                for (int i = begin; i < k; ++i)
+                    for (int c = 0; c < C; ++c) O[i * per_out + c] = 0.0f;
+            if (derivatives)
+                for (int i = begin; i < k; ++i)
+                    for (int c = 0; c < 2 * C; ++c) DA[i * per_da + c] = 0.0f;
+            continue;
+        }
+"""
+    + _CORNERS
+    + """
+        do {
+            if (plain) {
+                const float u = R[4 * (size_t)k], v = R[4 * (size_t)k + 1];
+                lanes value;
+                FOR_LANES value AT = from_0 AT * u + from_1 AT * v + base AT;
+                for (int c = 0; c < C; ++c) O[k * per_out + c] = value[c];
             }
-        if (derivatives)
-            for (int i = k; i < end; ++i) {
-                const float* d = D + 4 * (size_t)i;
-                const float ux = d[0], uy = d[1], vx = d[2], vy = d[3];
-                float* to = DA + i * per_da;
+            if (derivatives) {
+                const float* d = D + 4 * (size_t)k;
+                float* to = DA + k * per_da;
                 for (int c = 0; c < C; ++c) {
-                    to[2 * c] = from_0[c] * ux + from_1[c] * vx;
-                    to[2 * c + 1] = from_0[c] * uy + from_1[c] * vy;
+                    to[2 * c] = from_0[c] * d[0] + from_1[c] * d[2];
+                    to[2 * c + 1] = from_0[c] * d[1] + from_1[c] * d[3];
                 }
             }
-        k = end;
+            ++k;
+        } while (k < run && R[4 * (size_t)k + 3] == number);
+        low = begin < low ? begin : low;
+        high = k;
+    }
+    if (spans.shape[0] > 0) {
+        S[0] = low < high ? low : 0;
+        S[1] = high;
     }
 """
 )
@@ -109,44 +139,57 @@ _BACKWARD = (
     char* GA = (char*)grad_attr.data + (with_attr ? (size_t)n * grad_attr.strides[0] : 0);
     float* GR = (float*)grad_rast.data + 4 * (size_t)(with_rast ? first : 0);
     float* GD = (float*)grad_db.data + 4 * (size_t)(with_db ? first : 0);
-    int k = 0;
-    while (k < run) {
+    const bool spanned = spans.shape[0] > 0;
+    const int stop = spanned ? S[1] : run;
+    int k = spanned ? S[0] : 0;
+    auto clear = [=](int from, int to) {
+        if (fresh && with_rast) memset(GR + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+        if (fresh && with_db) memset(GD + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+    };
+    clear(0, k);
+    clear(stop, run);
+    while (k < stop) {
 """
-    + _NEXT_RUN
+    + _TRIANGLE
     + """
         if (!t) {
-            if (fresh && with_rast)
-                for (size_t i = 4 * (size_t)k; i < 4 * (size_t)end; ++i) GR[i] = 0.0f;
-            if (fresh && with_db)
-                for (size_t i = 4 * (size_t)k; i < 4 * (size_t)end; ++i) GD[i] = 0.0f;
-            k = end;
+            do ++k;
+            while (k < stop && R[4 * (size_t)k + 3] == number);
+            clear(begin, k);
             continue;
         }
-        float sum_u[C] = {}, sum_v[C] = {}, sum_1[C] = {};
-        if (plain)
-            for (int i = k; i < end; ++i) {
-                const float u = R[4 * (size_t)i], v = R[4 * (size_t)i + 1];
-                const float* g = G + i * per_out;
-                float gu = 0.0f, gv = 0.0f;
-                for (int c = 0; c < C; ++c) {
-                    sum_u[c] += g[c] * u;
-                    sum_v[c] += g[c] * v;
-                    sum_1[c] += g[c];
-                    gu += g[c] * from_0[c];
-                    gv += g[c] * from_1[c];
+"""
+    + _CORNERS
+    + """
+        lanes sum_u = {}, sum_v = {}, sum_1 = {};
+        do {
+            if (plain) {
+                const float u = R[4 * (size_t)k], v = R[4 * (size_t)k + 1];
+                lanes g = {}, to_u, to_v;
+                for (int c = 0; c < C; ++c) g[c] = G[k * per_out + c];
+                FOR_LANES {
+                    sum_u AT += g AT * u;
+                    sum_v AT += g AT * v;
+                    sum_1 AT += g AT;
+                    to_u AT = g AT * from_0 AT;
+                    to_v AT = g AT * from_1 AT;
                 }
                 if (with_rast) {
-                    float* to = GR + 4 * (size_t)i;
+                    float gu = 0.0f, gv = 0.0f;
+                    for (int c = 0; c < C; ++c) {
+                        gu += to_u[c];
+                        gv += to_v[c];
+                    }
+                    float* to = GR + 4 * (size_t)k;
                     to[0] = fresh ? gu : to[0] + gu;
                     to[1] = fresh ? gv : to[1] + gv;
                     if (fresh) to[2] = to[3] = 0.0f;
                 }
             }
-        // Derivatives do not depend on the base, so they add nothing to sum_1.
-        if (derivatives)
-            for (int i = k; i < end; ++i) {
-                const float* d = D + 4 * (size_t)i;
-                const float* g = GDA + i * per_da;
+            // Derivatives do not depend on the base, so they add nothing to sum_1.
+            if (derivatives) {
+                const float* d = D + 4 * (size_t)k;
+                const float* g = GDA + k * per_da;
                 float g0 = 0.0f, g1 = 0.0f, g2 = 0.0f, g3 = 0.0f;
                 for (int c = 0; c < C; ++c) {
                     const float gx = g[2 * c], gy = g[2 * c + 1];
@@ -158,13 +201,15 @@ _BACKWARD = (
                     g3 += gy * from_1[c];
                 }
                 if (with_db) {
-                    float* to = GD + 4 * (size_t)i;
+                    float* to = GD + 4 * (size_t)k;
                     to[0] = fresh ? g0 : to[0] + g0;
                     to[1] = fresh ? g1 : to[1] + g1;
                     to[2] = fresh ? g2 : to[2] + g2;
                     to[3] = fresh ? g3 : to[3] + g3;
                 }
             }
+            ++k;
+        } while (k < stop && R[4 * (size_t)k + 3] == number);
         if (with_attr) {
             const size_t apart = grad_attr.strides[1];
             for (int c = 0; c < C; ++c) {
@@ -173,14 +218,13 @@ _BACKWARD = (
                 wp::atomic_add((float*)(GA + apart * t[2]) + c, sum_1[c] - sum_u[c] - sum_v[c]);
             }
         }
-        k = end;
     }
 """
 )
 
 
 def _native(source, vec):
-    return wp.func_native(source.replace("CHANNELS", str(vec._length_)))
+    return native(source, CHANNELS=vec._length_, WIDE=wide(vec._length_))
 
 
 def _make_forward(module, vec, pairs):
@@ -193,6 +237,7 @@ def _make_forward(module, vec, pairs):
         rast: wp.array(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         rast_db: wp.array(dtype=wp.vec4),
+        spans: wp.array2d(dtype=wp.int32),
         plain: int,
         derivatives: int,
         out: wp.array(dtype=vec),
@@ -207,15 +252,20 @@ def _make_forward(module, vec, pairs):
         rast: wp.array(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         rast_db: wp.array(dtype=wp.vec4),
+        spans: wp.array2d(dtype=wp.int32),
         pixels: wp.int32,
         mode: wp.int32,
         out: wp.array(dtype=vec),
         out_da: wp.array(dtype=pairs),
     ):
-        """Attributes at the points seen (bit PLAIN) and dA/dX, dA/dY of each (bit DERIVATIVES)."""
+        """Attributes at the points seen (bit PLAIN) and dA/dX, dA/dY of each (bit DERIVATIVES).
+
+        `spans`: the first pixel that is not empty of each row and the one after the last; none
+        are noted if it is empty.
+        """
         first = (begin + wp.tid()) * run
         n = wp.min(first // pixels, attr.shape[0] - 1)
-        row(n, first, run, attr, rast, tri, rast_db, mode & PLAIN, mode & DERIVATIVES, out, out_da)
+        row(n, first, run, attr, rast, tri, rast_db, spans, mode & PLAIN, mode & DERIVATIVES, out, out_da)
 
     return interpolate
 
@@ -230,6 +280,7 @@ def _make_backward(module, vec, pairs):
         rast: wp.array(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         rast_db: wp.array(dtype=wp.vec4),
+        spans: wp.array2d(dtype=wp.int32),
         plain: int,
         derivatives: int,
         with_attr: int,
@@ -251,6 +302,7 @@ def _make_backward(module, vec, pairs):
         rast: wp.array(dtype=wp.vec4),
         tri: wp.array(dtype=wp.vec3i),
         rast_db: wp.array(dtype=wp.vec4),
+        spans: wp.array2d(dtype=wp.int32),
         pixels: wp.int32,
         mode: wp.int32,
         wanted: wp.int32,
@@ -270,7 +322,7 @@ def _make_backward(module, vec, pairs):
         plain = mode & PLAIN
         derivatives = mode & DERIVATIVES
         row(
-            n, first, run, attr, rast, tri, rast_db, plain, derivatives,
+            n, first, run, attr, rast, tri, rast_db, spans, plain, derivatives,
             wanted & WITH_ATTR, wanted & WITH_RAST, wanted & WITH_DB, fresh,
             grad_out, grad_da, grad_attr, grad_rast, grad_db,
         )  # fmt: skip

@@ -33,6 +33,9 @@ class _Interpolate(torch.autograd.Function):
         n, height, width, _ = rast.shape
         channels = attr.shape[-1]
         run = run_length(rast.device, max(1, width))
+        spans = torch.empty(
+            n * height if rast.device.type == "cpu" else 0, 2, dtype=torch.int32, device=rast.device
+        )
         # A launch needs an array for every argument; one pixel stands for what is not written.
         flat = [
             torch.empty(n * height * width if mode & bit else 1, size, device=rast.device)
@@ -40,9 +43,9 @@ class _Interpolate(torch.autograd.Function):
         ]
         for kernel, span, pairs in _parts(attr):
             inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
-            outputs = [height * width, mode, flat[0][:, span], flat[1][:, pairs]]
+            outputs = [spans, height * width, mode, flat[0][:, span], flat[1][:, pairs]]
             launcher.launch(kernel.forward, n * height * width // run, [*inputs, *outputs], rast.device)
-        ctx.save_for_backward(attr, rast, tri, rast_db)
+        ctx.save_for_backward(attr, rast, tri, rast_db, spans)
         ctx.set_materialize_grads(False)
         out = flat[0].view(n, height, width, channels) if mode & PLAIN else None
         out_da = flat[1].view(n, height, width, 2 * channels) if mode & DERIVATIVES else None
@@ -50,7 +53,7 @@ class _Interpolate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        attr, rast, tri, rast_db = ctx.saved_tensors
+        attr, rast, tri, rast_db, spans = ctx.saved_tensors
         given = [g for g in grads if g is not None]
         if not given:
             return (None,) * 5
@@ -73,7 +76,7 @@ class _Interpolate(torch.autograd.Function):
             target = grad_attr[..., span]
             inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
             fresh = int(span.start == 0)
-            upstream = [height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
+            upstream = [spans, height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
             scatter = launcher.Scatter(target, unit=unit) if with_attr else target
             outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
             launcher.launch(kernel.backward, n * rows, [*inputs, *upstream, *outputs], rast.device)
