@@ -236,16 +236,14 @@ class FrameRenderer:
         return np.asarray(triangle + 1 + first[part])
 
     def accumulate(self, targets: Targets, color: moderngl.Texture, first: bool) -> None:
-        """Add a frame to the sum."""
+        """Add a frame to the sum, or begin a new one."""
         program = self._programs.get("fullscreen.vert", "accumulate.frag")
         targets.sum_fbo.use()
-        if first:
-            targets.sum_fbo.clear()
         for name, unit in targets.bind_gbuffer().items():
             program.set(name, unit)
         color.use(COLOR_UNIT)
         program.set("u_color", COLOR_UNIT)
-        self._ctx.enable_only(moderngl.BLEND)
+        self._ctx.enable_only(moderngl.NOTHING if first else moderngl.BLEND)
         self._ctx.blend_func = (moderngl.ONE, moderngl.ONE)
         self._programs.draw_fullscreen(program)
         self._ctx.enable_only(moderngl.NOTHING)

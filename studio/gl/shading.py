@@ -235,10 +235,12 @@ class _Run:
 
     def draw(self, draw: Draw) -> None:
         """One pass of an effect."""
-        self._target(draw)
         prepared = self._prepared.get(draw.step.effect.name)
         defines = (*draw.defines, *(prepared.defines if prepared is not None else ()))
         program = self._programs.get("fullscreen.vert", draw.shader, defines)
+        if "u_half" in program or (draw.over == "covered" and draw.halvings):
+            self._halve()
+        self._target(draw)
         self._set_uniforms(program, 1 << draw.halvings)
         for param in draw.step.params.params():
             value = _uniform_value(draw.step.params, param.name, param.kind, param.choices)
@@ -261,8 +263,6 @@ class _Run:
         depth = None
         if draw.over:
             mask = "covered" if draw.over == "empty" else draw.over
-            if mask == "covered" and draw.halvings:
-                self._cover(draw.halvings)
             depth = targets.mask(mask, draw.halvings)
         self._test({"": "", "empty": "<="}.get(draw.over, ">"))
         targets.framebuffer(textures, depth).use()
@@ -289,16 +289,15 @@ class _Run:
         plain = [self._targets.framebuffer((texture,), None) for texture in (target, source)]
         self._programs.ctx.copy_framebuffer(*plain)
 
-    def _cover(self, halvings: int) -> None:
-        """Mark the covered pixels at a smaller size, once in a frame."""
-        key = f"covered/{halvings}"
-        if key in self.made:
+    def _halve(self) -> None:
+        """The surface of every second pixel as u_half, and the mask of covered ones, once in a frame."""
+        if "half" in self.made:
             return
-        self.made.add(key)
-        fbo = self._targets.marking("covered", halvings)
-        fbo.clear(depth=1.0)
+        self.made.add("half")
+        fbo = self._targets.half_fbo
+        fbo.clear(0.0, 0.0, 0.0, self._shot.view.far, depth=1.0)
         self._test("1")
-        self._simple(fbo, "covered.frag", (), {}, 1 << halvings)
+        self._simple(fbo, "half.frag", (), {}, 2)
 
     def _inputs(self, draw: Draw, program: Program) -> dict[str, moderngl.Texture]:
         """Sampler -> texture of everything a pass reads besides the G-buffer and the colour."""
@@ -326,7 +325,7 @@ class _Run:
         texture = second if self.color is first else first
         if self.empty_color is not None and texture.glo not in self._cleared:
             self._cleared.add(texture.glo)
-            self._targets.fbo_of(texture).clear(*self.empty_color, 1.0)
+            self._targets.fbo_of(texture).clear(*self.empty_color, 0.0)
         return texture
 
     def _simple(
@@ -356,6 +355,7 @@ class _Run:
             program.set("u_color", COLOR_UNIT)
         shared: dict[str, Callable[[], moderngl.Texture]] = {
             "u_depth": lambda: self._targets.image("depth", 1),
+            "u_half": lambda: self._targets.half,
             "u_gbuffer_emission": lambda: self._targets.emission,
         }
         sources = {name: make() for name, make in shared.items() if name in program}

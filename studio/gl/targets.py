@@ -118,6 +118,18 @@ class Targets:
         fbo.depth_mask = True
         return fbo
 
+    @property
+    def half(self) -> moderngl.Texture:
+        """u_half: normal and depth of every second pixel."""
+        return self.image("half", 4, 1)
+
+    @property
+    def half_fbo(self) -> moderngl.Framebuffer:
+        """What draws `half`, and marks its covered pixels."""
+        fbo = self.framebuffer((self.half,), self.mask("covered", 1))
+        fbo.depth_mask = True
+        return fbo
+
     def framebuffer(
         self, textures: tuple[moderngl.Texture, ...], depth: moderngl.Renderbuffer | None
     ) -> moderngl.Framebuffer:

@@ -1,4 +1,5 @@
 // Glow around what is very bright; the twin of studio/core/effects/bloom.py and ops/pyramid.py.
+in vec2 v_uv;
 out vec4 f_color;
 
 uniform sampler2D u_color;
@@ -15,39 +16,38 @@ vec3 bright(vec3 color) {
     return color * (excess / max(most, 1.0e-4));
 }
 
-// The nearest texel inside.
-vec3 texel(sampler2D image, ivec2 p) {
-    return texelFetch(image, clamp(p, ivec2(0), textureSize(image, 0) - 1), 0).rgb;
+// The texel at a position, the nearest one inside.
+vec3 texel(sampler2D image, vec2 xy) {
+    return textureLod(image, xy / vec2(textureSize(image, 0)), 0.0).rgb;
 }
 
 // Mean of the four texels that this pixel of half the size stands for.
 vec3 halved(sampler2D image) {
-    ivec2 p = 2 * ivec2(gl_FragCoord.xy);
-    vec3 low = texel(image, p) + texel(image, p + ivec2(1, 0));
-    return 0.25 * (low + texel(image, p + ivec2(0, 1)) + texel(image, p + ivec2(1, 1)));
+    vec2 p = 2.0 * gl_FragCoord.xy - 0.5;
+    vec3 low = texel(image, p) + texel(image, p + vec2(1, 0));
+    return 0.25 * (low + texel(image, p + vec2(0, 1)) + texel(image, p + vec2(1, 1)));
 }
 
 // The picture of half the size at this pixel, bilinearly.
 vec3 doubled(sampler2D image) {
     vec2 xy = 0.5 * gl_FragCoord.xy - 0.5;
-    vec2 corner = floor(xy), f = xy - corner;
-    ivec2 p = ivec2(corner);
-    vec3 low = mix(texel(image, p), texel(image, p + ivec2(1, 0)), f.x);
-    vec3 high = mix(texel(image, p + ivec2(0, 1)), texel(image, p + ivec2(1, 1)), f.x);
+    vec2 corner = floor(xy), f = xy - corner, p = corner + 0.5;
+    vec3 low = mix(texel(image, p), texel(image, p + vec2(1, 0)), f.x);
+    vec3 high = mix(texel(image, p + vec2(0, 1)), texel(image, p + vec2(1, 1)), f.x);
     return mix(low, high, f.y);
 }
 
 #if defined(PASS_DOWN1)
 void main() {
-    ivec2 p = 2 * ivec2(gl_FragCoord.xy);
-    vec3 low = bright(texel(u_color, p)) + bright(texel(u_color, p + ivec2(1, 0)));
-    vec3 high = bright(texel(u_color, p + ivec2(0, 1))) + bright(texel(u_color, p + ivec2(1, 1)));
+    vec2 p = 2.0 * gl_FragCoord.xy - 0.5;
+    vec3 low = bright(texel(u_color, p)) + bright(texel(u_color, p + vec2(1, 0)));
+    vec3 high = bright(texel(u_color, p + vec2(0, 1))) + bright(texel(u_color, p + vec2(1, 1)));
     f_color = vec4(0.25 * (low + high), 1.0);
 }
 #elif defined(PASS_MAIN)
 uniform sampler2D u_glow1;
 void main() {
-    vec4 color = texelFetch(u_color, ivec2(gl_FragCoord.xy), 0);
+    vec4 color = texture(u_color, v_uv);
     f_color = vec4(color.rgb + u_strength * doubled(u_glow1), color.a);
 }
 #else
@@ -84,7 +84,7 @@ void main() {
 #ifdef FINER
     f_color = vec4(halved(FINER), 1.0);
 #else
-    f_color = vec4(0.5 * (texel(OWN, ivec2(gl_FragCoord.xy)) + doubled(COARSER)), 1.0);
+    f_color = vec4(0.5 * (texture(OWN, v_uv).rgb + doubled(COARSER)), 1.0);
 #endif
 }
 #endif

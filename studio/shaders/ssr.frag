@@ -17,16 +17,14 @@ uniform float u_roughness_limit;
 uniform float u_firefly_limit;
 
 // Colour and coverage of a full pixel: level 0 of the pyramid.
-vec4 finest(ivec2 p) {
-    p = inside(p);
-    return covered(p) ? vec4(min(texelFetch(u_color, p, 0).rgb, u_firefly_limit), 1.0) : vec4(0.0);
+vec4 finest(vec2 p) {
+    return min(texel(u_color, p + 0.5), vec4(vec3(u_firefly_limit), 1.0));
 }
 
 vec4 finest_at(vec2 xy) {
-    vec2 f = fract(xy - 0.5);
-    ivec2 p = ivec2(floor(xy - 0.5));
-    vec4 low = mix(finest(p), finest(p + ivec2(1, 0)), f.x);
-    return mix(low, mix(finest(p + ivec2(0, 1)), finest(p + ivec2(1, 1)), f.x), f.y);
+    vec2 p = floor(xy - 0.5), f = xy - 0.5 - p;
+    vec4 low = mix(finest(p), finest(p + vec2(1, 0)), f.x);
+    return mix(low, mix(finest(p + vec2(0, 1)), finest(p + vec2(1, 1)), f.x), f.y);
 }
 
 vec4 at_level(int level, vec2 xy) {
@@ -41,12 +39,13 @@ vec4 at_level(int level, vec2 xy) {
 // Radiance times weight, and weight, that pixel p mirrors.
 vec4 trace(ivec2 p) {
     float d = depth_at(p);
-    float rough = texelFetch(u_gbuffer_normal, p, 0).w;
-    if (d >= u_far || rough >= u_roughness_limit) return vec4(0.0);
     vec2 own = vec2(p) + 0.5;
+    vec4 normal = texel(u_gbuffer_normal, own);
+    float rough = normal.w;
+    if (rough >= u_roughness_limit) return vec4(0.0);
     vec3 from = view_point(own, d);
     vec3 v = normalize(view_point(own, 1.0));
-    vec3 n = view_normal(p);
+    vec3 n = mat3(u_world_to_view) * normal.xyz;
     float cosine = -dot(v, n);
     vec3 r = v + 2.0 * cosine * n;
     if (cosine <= 0.0 || r.z >= AWAY_FADE.y) return vec4(0.0);
@@ -69,8 +68,8 @@ vec4 trace(ivec2 p) {
 #if defined(PASS_LEVEL1)
 layout(location = WRITE_LEVEL1) out vec4 f_out;
 void main() {
-    ivec2 p = 2 * ivec2(gl_FragCoord.xy);
-    f_out = 0.25 * (finest(p) + finest(p + ivec2(1, 0)) + finest(p + ivec2(0, 1)) + finest(p + ivec2(1, 1)));
+    vec2 p = 2.0 * gl_FragCoord.xy - 1.0;
+    f_out = 0.25 * (finest(p) + finest(p + vec2(1, 0)) + finest(p + vec2(0, 1)) + finest(p + vec2(1, 1)));
 }
 #elif defined(PASS_LEVEL2)
 layout(location = WRITE_LEVEL2) out vec4 f_out;
@@ -92,14 +91,13 @@ void main() {
 #else
 layout(location = WRITE_COLOR) out vec4 f_color;
 void main() {
-    ivec2 p = pixel();
 #ifdef HALF
-    vec4 seen = spread(u_trace, p);
+    vec4 seen = spread(u_trace, gl_FragCoord.xy);
 #else
-    vec4 seen = texelFetch(u_trace, p, 0);
+    vec4 seen = texture(u_trace, v_uv);
 #endif
-    vec3 added = seen.rgb - seen.a * texelFetch(u_reflection, p, 0).rgb;
-    vec3 color = texelFetch(u_color, p, 0).rgb;
-    f_color = vec4(color + u_strength * texelFetch(u_reflectance, p, 0).rgb * added, 1.0);
+    vec3 added = seen.rgb - seen.a * texture(u_reflection, v_uv).rgb;
+    vec3 color = texture(u_color, v_uv).rgb;
+    f_color = vec4(color + u_strength * texture(u_reflectance, v_uv).rgb * added, 1.0);
 }
 #endif

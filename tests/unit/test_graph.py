@@ -357,7 +357,7 @@ void main() {
 uniform sampler2D u_low;
 layout(location = WRITE_AO) out float f_ao;
 void main() {
-    f_ao = spread(u_low, pixel()).r;
+    f_ao = spread(u_low, gl_FragCoord.xy).r;
 }
 #endif
 """

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from studio.core.params import Param, ParamSet
+from studio.core.scene.light import KINDS, MAX_LIGHTS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,6 +113,12 @@ class Surroundings:
     view_to_clip: np.ndarray
     size: tuple[int, int]
     surfaces: Callable[[], SceneTensors]
+
+    @property
+    def light_defines(self) -> tuple[str, ...]:
+        """LIGHT_<i> <kind> of every light: as constants, or all kinds would be computed for each."""
+        lights = self.lighting.lights[:MAX_LIGHTS]
+        return tuple(f"LIGHT_{i} {KINDS.index(light.kind)}" for i, light in enumerate(lights))
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ from studio.core.gbuffer import Frame
 from studio.core.ops.area import area_light, lobe_table
 from studio.core.ops.shading import shade_metallic_roughness
 from studio.core.params import Param, ParamSet
-from studio.core.scene.light import KINDS, MAX_LIGHTS
+from studio.core.scene.light import KINDS
 
 AREA = KINDS.index("area")
 
@@ -138,15 +138,15 @@ def _lobe() -> Image:
 def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
     """The kinds of the lights, and the table that area lights look the lobe's shape up in."""
     lighting = surroundings.lighting
-    kinds = [KINDS.index(light.kind) for light in lighting.lights[:MAX_LIGHTS]]
+    area = any(light.kind == "area" for light in lighting.lights)
     return Prepared(
         uniforms={
             "light_gain": 2.0 ** float(params["light_exposure"]),
             "environment_gain": 2.0 ** float(params["environment_exposure"]),
         },
-        images={"lobe": _lobe()} if AREA in kinds else {},
+        images={"lobe": _lobe()} if area else {},
         defines=(
-            *(f"LIGHT_{i} {kind}" for i, kind in enumerate(kinds)),
+            *surroundings.light_defines,
             *(("LIGHTS_TURN",) if lighting.fixed_to == "camera" else ()),
         ),
     )

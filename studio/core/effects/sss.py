@@ -22,6 +22,7 @@ from torch import Tensor
 
 from studio.core.effects.effect import Effect, Pass, Prepared, Surroundings
 from studio.core.gbuffer import Frame
+from studio.core.kernels.sss_loops import TAPS
 from studio.core.ops.sss import SPLITS, scatter, scatter_half, tap_spacing, translucency
 from studio.core.params import Param, ParamSet
 
@@ -102,7 +103,7 @@ def prepare(around: Surroundings, params: ParamSet) -> Prepared:
     pixels, spacing = tap_spacing(
         distance, around.bounds, around.world_to_view, around.view_to_clip, around.size, step
     )
-    return Prepared({"pixels": pixels, "spacing": spacing.astype(np.float32)})
+    return Prepared({"pixels": pixels, "spacing": spacing, "taps": TAPS}, defines=around.light_defines)
 
 
 EFFECT = Effect(
@@ -156,7 +157,10 @@ EFFECT = Effect(
     ),
     apply=apply,
     prepare=prepare,
-    passes=(Pass("across", ("across",), half=True), Pass("down", ("down",), half=True), Pass("combine")),
+    passes=(
+        *(Pass(name, (name,), half=True) for name in ("light", "across", "down")),
+        Pass("combine"),
+    ),
     help="Light that scatters below the surface of skin, wax or marble",
     citations=(
         "d'Eon, Luebke and Enderton 2007, Efficient Rendering of Human Skin",

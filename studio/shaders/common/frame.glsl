@@ -1,6 +1,6 @@
 // What every pass of an effect may look at: the G-buffer, depth, the colour so far, the camera.
 // One screen space in both renderers (studio/core/kernels/screen.py): positions "xy" are pixels of
-// the whole picture, centres at .5, row 0 below, in half-size passes too. Read with texelFetch and
+// the whole picture, centres at .5, row 0 below, in half-size passes too. Read with texel() and
 // weights of your own: filtering hardware has 8-bit weights, and the other renderer has none.
 // Channels that effects make hold anything where covered() is false; color, depth and the surface
 // are as below.
@@ -18,7 +18,7 @@ uniform sampler2D u_gbuffer_position;  // xyz world position; w distance along t
 uniform sampler2D u_gbuffer_material;  // r metallic, g occlusion, b part id
 uniform sampler2D u_gbuffer_emission;  // rgb emitted radiance, a subsurface
 uniform sampler2D u_depth;             // distance along -Z, u_far where nothing is
-uniform sampler2D u_color;             // of the step before; 0 where nothing is
+uniform sampler2D u_color;             // of the step before, a 1; 0 where nothing is
 
 uniform mat4 u_world_to_view;
 uniform mat4 u_view_to_world;
@@ -45,17 +45,26 @@ bool covered(ivec2 p) {
     return texelFetch(u_gbuffer_albedo, p, 0).a > 0.0;
 }
 
+// The texel of an image of full size at a position, the nearest one inside. Where the processor
+// draws it takes half as long as texelFetch.
+vec4 texel(sampler2D image, vec2 xy) {
+    return textureLod(image, xy / u_size, 0.0);
+}
+
 float depth_at(ivec2 p) {
-    return texelFetch(u_depth, inside(p), 0).r;
+    return texel(u_depth, vec2(p) + 0.5).r;
+}
+
+// The four depths around a corner of pixels: lower left and right, upper left and right.
+vec4 depths_around(vec2 corner) {
+    return textureGather(u_depth, corner / u_size).wzxy;
 }
 
 float depth_bilinear(vec2 xy) {
     vec2 corner = floor(xy - 0.5);
     vec2 f = xy - 0.5 - corner;
-    ivec2 p = ivec2(corner);
-    float d00 = depth_at(p), d10 = depth_at(p + ivec2(1, 0));
-    float d01 = depth_at(p + ivec2(0, 1)), d11 = depth_at(p + ivec2(1, 1));
-    return mix(mix(d00, d10, f.x), mix(d01, d11, f.x), f.y);
+    vec4 d = depths_around(corner + 1.0);
+    return mix(mix(d.x, d.y, f.x), mix(d.z, d.w, f.x), f.y);
 }
 
 // View space point seen at xy at distance d along -Z, and the way back.
@@ -69,5 +78,5 @@ vec2 to_pixel(vec3 p) {
 }
 
 vec3 view_normal(ivec2 p) {
-    return mat3(u_world_to_view) * texelFetch(u_gbuffer_normal, inside(p), 0).xyz;
+    return mat3(u_world_to_view) * texel(u_gbuffer_normal, vec2(p) + 0.5).xyz;
 }

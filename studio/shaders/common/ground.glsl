@@ -23,6 +23,15 @@ vec2 line_coverage(vec2 q, vec2 q_width, float line_width) {
     return line * (1.0 - smoothstep(0.15, 0.35, q_width));
 }
 
+// Bilinear, in half the time that software takes to filter.
+float shadow_at(vec2 uv) {
+    vec2 size = vec2(textureSize(u_shadow, 0)), xy = clamp(uv, 0.0, 1.0) * size - 0.5;
+    vec2 corner = floor(xy), f = xy - corner;
+    vec4 s = textureGather(u_shadow, (corner + 1.0) / size).wzxy;
+    vec2 columns = mix(s.xz, s.yw, f.x);
+    return mix(columns.x, columns.y, f.y);
+}
+
 // What the ground adds over the background at uv: rgb (linear) and opacity.
 vec4 ground_layer(vec2 uv) {
     vec3 ray = u_ray_corner + uv.x * u_ray_right + uv.y * u_ray_up;
@@ -34,7 +43,7 @@ vec4 ground_layer(vec2 uv) {
     // Seen from below, the ground would hide the object: keep only a hint of it.
     distance_fade *= u_eye.y > u_ground ? 1.0 : 0.35;
     vec2 box = (p - u_shadow_box.xy) * u_shadow_box.zw;
-    float shadow = u_eye.y > u_ground ? texture(u_shadow, box).r : 0.0;
+    float shadow = u_eye.y > u_ground ? shadow_at(box) : 0.0;
     vec4 layer = vec4(0.0, 0.0, 0.0, shadow);
     if (u_show_grid != 0) {
         vec2 fine = line_coverage(p / u_spacing, width / u_spacing, u_line_width);

@@ -1,22 +1,31 @@
 // A half-size picture at full size, from neighbours on the same surface; the twin of spread in
 // studio/core/ops/halves.py, where the weights are explained. Wants common/frame.glsl and u_depth.
-vec4 spread(sampler2D low, ivec2 p) {
+uniform sampler2D u_half;  // of every second pixel: xyz world normal, w depth; (0, 0, 0, u_far) where nothing is
+
+// A texel of a picture of half size, the nearest one inside.
+vec4 half_texel(sampler2D low, vec2 at) {
+    return textureLod(low, at / ceil(0.5 * u_size), 0.0);
+}
+
+// Weight of a neighbour at `at`, with what lies there for a surface of this normal and depth.
+float spread_weight(vec2 at, vec3 n, float z) {
     const float DEPTH_SCALE = 0.02, NORMAL_FLOOR = 0.01;
-    ivec2 last = (p & 1) + p / 2;  // the second neighbour counts for odd pixels only
-    last = min(last, textureSize(low, 0) - 1);
-    float z = depth_at(p);
-    vec3 n = texelFetch(u_gbuffer_normal, p, 0).xyz;
-    vec4 total = vec4(0.0);
-    float weights = 0.0;
-    for (int j = p.y / 2; j <= last.y; j++) {
-        for (int i = p.x / 2; i <= last.x; i++) {
-            ivec2 q = 2 * ivec2(i, j);
-            float away = (depth_at(q) - z) / (DEPTH_SCALE * z);
-            float same = max(0.0, dot(n, texelFetch(u_gbuffer_normal, q, 0).xyz));
-            float weight = (NORMAL_FLOOR + same * same * same * same) / (1.0 + away * away);
-            total += weight * texelFetch(low, ivec2(i, j), 0);
-            weights += weight;
-        }
-    }
-    return total / weights;
+    vec4 there = half_texel(u_half, at);
+    float away = (there.w - z) / (DEPTH_SCALE * z);
+    float same = max(0.0, dot(n, there.xyz));
+    same *= same;
+    return (NORMAL_FLOOR + same * same) / (1.0 + away * away);
+}
+
+vec4 spread(sampler2D low, vec2 xy) {
+    vec2 odd = mod(floor(xy), 2.0), at = floor(0.5 * floor(xy)) + 0.5;
+    odd *= vec2(lessThan(at + 1.0, ceil(0.5 * u_size)));  // even pixels and the last have no second neighbour
+    float z = texel(u_depth, xy).r;
+    vec3 n = texel(u_gbuffer_normal, xy).xyz;
+    vec4 w = vec4(1.0, odd, odd.x * odd.y);
+    vec2 right = at + vec2(1, 0), up = at + vec2(0, 1), both = at + 1.0;
+    w *= vec4(spread_weight(at, n, z), spread_weight(right, n, z), spread_weight(up, n, z), spread_weight(both, n, z));
+    w /= w.x + w.y + w.z + w.w;
+    vec4 total = w.x * half_texel(low, at) + w.y * half_texel(low, right);
+    return total + w.z * half_texel(low, up) + w.w * half_texel(low, both);
 }

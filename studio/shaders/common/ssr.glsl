@@ -18,9 +18,8 @@ struct Cell {
 Cell cell_at(vec2 xy) {
     vec2 corner = floor(xy - 0.5);
     vec2 f = xy - 0.5 - corner;
-    ivec2 p = ivec2(corner);
     Cell c;
-    c.depth = vec4(depth_at(p), depth_at(p + ivec2(1, 0)), depth_at(p + ivec2(0, 1)), depth_at(p + ivec2(1, 1)));
+    c.depth = depths_around(corner + 1.0);
     c.weight = vec4((1.0 - f.x) * (1.0 - f.y), f.x * (1.0 - f.y), (1.0 - f.x) * f.y, f.x * f.y);
     c.weight_x = vec4(f.y - 1.0, 1.0 - f.y, -f.y, f.y);
     c.weight_y = vec4(f.x - 1.0, -f.x, 1.0 - f.x, f.x);
@@ -87,7 +86,7 @@ float march(vec2 xy, vec3 p, vec3 r, int steps, int bisections, float thickness)
             u += du;
             here = k + u * dk;
             at = xy + u * run;
-            bool now = depth_at(ivec2(at)) * here > 1.0;
+            bool now = texel(u_depth, floor(at) + 0.5).r * here > 1.0;
             met = before && !now;
             before = now;
         }
