@@ -36,6 +36,7 @@ class Picture:
     Attributes:
         color: linear, not premultiplied. coverage: texture whose alpha is coverage.
         photo: texture and camera of the target, or None.
+        sharp: coverage is 0 or 1 and that of the depth buffer: a single frame, not a mean.
         other: the photo is a render of the same geometry with other effects.
         cutout: the photo has no background of its own.
         selected: part with an outline, or None.
@@ -47,6 +48,7 @@ class Picture:
     options: ViewOptions
     background: str = "studio"
     photo: tuple[moderngl.Texture, Camera] | None = None
+    sharp: bool = False
     other: bool = False
     cutout: bool = False
     selected: int | None = None
@@ -70,7 +72,7 @@ class Compositor:
         self._programs = programs
 
     def draw(self, targets: Targets, picture: Picture) -> None:
-        """One full-screen pass into `targets.display`."""
+        """Full-screen passes into `targets.display`: one, or two apart by the depth test."""
         options = picture.options
         mode = effective_mode(options, picture.photo is not None)
         needs_photo = mode != "render" or options.overlay > 0 or picture.background == "photo"
@@ -78,28 +80,46 @@ class Compositor:
         hidden = ("difference",) if picture.other else ("target", "difference")
         ground = picture.ground if mode not in hidden else None
         outlined = picture.selected is not None and options.outline and mode not in hidden
-        defines = ["PHOTO", *(["OTHER"] if picture.other else [])] if photo else []
-        defines += ["GROUND"] if ground else []
+        photographed = photo is not None and not picture.other
+        known = "studio" if picture.background == "photo" and not photographed else picture.background
+        defines = [f"BACKGROUND {_BACKGROUND_NUMBER[known]}"]
+        defines += ["PHOTO", *(["OTHER"] if picture.other else [])] if photo else []
+        shown = [name for name in ("grid", "axes") if getattr(options, name)]
+        defines += ["GROUND", *(name.upper() for name in shown)] if ground else []
         defines += ["OUTLINE"] if outlined else []
-        program = self._programs.get("fullscreen.vert", "compose.frag", tuple(defines))
-        targets.display_fbo.use()
+        apart = picture.sharp and not photo and not outlined
+        for test, more in ((">", ["COVERED", "FAR"]), ("<=", ["EMPTY", "FAR"])) if apart else (("", []),):
+            program = self._programs.get("fullscreen.vert", "compose.frag", (*defines, *more))
+            self._set_picture(program, picture)
+            if photo:
+                self._set_photo(program, photo, picture, mode, targets.size)
+            if ground:
+                ground.set_uniforms(program, picture.camera, options, SHADOW_UNIT)
+            if outlined:
+                self._set_outline(program, targets, picture)
+            self._pass(targets, program, test)
+
+    def _pass(self, targets: Targets, program: Program, test: str) -> None:
+        """Over the pixels that pass a depth test of the far plane; all of them for ""."""
+        ctx = self._programs.ctx
+        if test:
+            targets.framebuffer((targets.display,), targets.depth).use()
+            ctx.depth_func = test
+            ctx.enable_only(moderngl.DEPTH_TEST)
+        else:
+            targets.display_fbo.use()
+        self._programs.draw_fullscreen(program)
+        ctx.enable_only(moderngl.NOTHING)
+        ctx.depth_func = "<"
+
+    def _set_picture(self, program: Program, picture: Picture) -> None:
         picture.color.use(COLOR_UNIT)
         picture.coverage.use(COVERAGE_UNIT)
         program.set("u_color", COLOR_UNIT)
         program.set("u_coverage", COVERAGE_UNIT)
-        photographed = photo is not None and not picture.other
-        known = "studio" if picture.background == "photo" and not photographed else picture.background
-        program.set("u_background_kind", _BACKGROUND_NUMBER[known])
-        middle, edge = GRADIENT[options.theme]
+        middle, edge = GRADIENT[picture.options.theme]
         program.set("u_gradient_middle", middle)
         program.set("u_gradient_edge", edge)
-        if photo:
-            self._set_photo(program, photo, picture, mode, targets.size)
-        if ground:
-            ground.set_uniforms(program, picture.camera, options, SHADOW_UNIT)
-        if outlined:
-            self._set_outline(program, targets, picture)
-        self._programs.draw_fullscreen(program)
 
     def _set_photo(
         self,

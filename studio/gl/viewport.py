@@ -234,6 +234,7 @@ class Viewport(SceneRenderer):
             options,
             background,
             photo if self._other_linear is None else (self._other_linear, camera),
+            sharp=coverage is targets.gbuffer["albedo"],
             other=self._other_linear is not None,
             cutout=target is not None and target[0].cutout(target[1]),
             selected=self._selection,

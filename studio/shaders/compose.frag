@@ -1,4 +1,6 @@
 // The last pass: scene over background and ground, against a photo, encoded for the screen.
+// BACKGROUND is 0 studio gradient, 1 already in u_color, 2 photo. With COVERED or EMPTY the depth
+// test picks the pixels, and nothing is worked out that they do not show.
 #include "common/display.glsl"
 #ifdef GROUND
 #include "common/ground.glsl"
@@ -8,7 +10,6 @@ out vec4 f_color;
 
 uniform sampler2D u_color;     // linear, not premultiplied
 uniform sampler2D u_coverage;  // a: share of the pixel that the scene covers
-uniform int u_background_kind; // 0 studio gradient, 1 already in u_color, 2 photo
 
 #ifdef PHOTO
 #include "common/difference.glsl"
@@ -72,15 +73,22 @@ vec4 photo_layer(vec2 uv) {
 
 // A render with what lies behind and around it.
 vec3 completed(vec3 color, vec2 uv) {
-    float coverage = texture(u_coverage, uv).a;
     vec3 base = color;
-    if (u_background_kind == 0) base = mix(studio_gradient(uv), color, coverage);
-#if defined(PHOTO) && !defined(OTHER)
-    if (u_background_kind == 2) base = mix(photo_layer(uv).rgb, color, coverage);
+#ifndef COVERED
+#ifdef EMPTY
+    float coverage = 0.0;
+#else
+    float coverage = texture(u_coverage, uv).a;
+#endif
+#if BACKGROUND == 0
+    base = mix(studio_gradient(uv), color, coverage);
+#elif BACKGROUND == 2
+    base = mix(photo_layer(uv).rgb, color, coverage);
 #endif
 #ifdef GROUND
     vec4 ground = ground_layer(uv);
-    base = mix(base, ground.rgb, ground.a * (1.0 - coverage));
+    base += (ground.rgb - ground.a * base) * (1.0 - coverage);
+#endif
 #endif
 #ifdef OUTLINE
     base = mix(base, u_accent, outline_strength(uv));
