@@ -1,125 +1,158 @@
-"""What a rectangle of light sends to a pixel: a diffuse and a glossy form factor.
+"""What a rectangle of light sends to a pixel: a diffuse and a glossy form factor, and the adjoint.
 
-The lobe is a linearly transformed cosine: Heitz, Dupuy, Hill and Neubelt 2016, "Real-Time
-Polygonal-Light Shading with Linearly Transformed Cosines", with a share of the plain cosine for
-GGX's tail (see assets/fit_ltc.py). The rectangle is cut off at the
-horizon exactly: a convex polygon has at most one side along it, from where it goes down to where
-it comes up. The adjoint is Warp's generated one: there are no loops, and square roots of zero and
-the cosines of too short and too long arcs are kept away.
-
-The same functions stand in studio/shaders/common/area.glsl; change both together.
+The form factors are C++ of lanes (see area_lanes.py); the adjoint is by hand and computes them anew.
+`light` is rows of three: middle, axis, right, (half width, half height, 0).
 """
 
 from __future__ import annotations
 
 import warp as wp
 
-from studio.core.kernels.brdf import MIN_NOV, MIN_PERCEPTUAL_ROUGHNESS
+from studio.core.kernels.area_lanes import FORM_FACTORS, READ_BLOCK, SURFACE
+from studio.core.kernels.brdf import LIMITS
+from studio.core.kernels.lanes import EACH_BLOCK, IMAGES, LANES
+from studio.core.kernels.rows import native
 
-HALF_OVER_PI = wp.constant(0.15915494)
+wp.set_module_options({"enable_backward": False})
+
+# The form factors of one group of pixels.
+_SEEN = """
+    const float* T = (const float*)table.data;
+    const int size = table.shape[1];
+    struct Seen {
+        Polygon plain, glossy;
+        Transform lobe;
+        void at(const Surface& s, const Panel& panel, const float* table, int size) {
+            lobe.at(s.rough, s.nov, table, size);
+            s.corners(panel, plain.c);
+            for (int k = 0; k < 4; ++k) glossy.c[k] = lobe.turned(plain.c[k]);
+            plain.see();
+            glossy.see();
+        }
+    };
+"""
+
+_FORWARD = """
+    F seen[GROUPS][2];
+    auto look = [&](const Surface& s, F* to) {
+        to[0] = to[1] = F(0.0f);
+        if (!Each::any(s.facing)) return;
+        Seen o;
+        o.at(s, panel, T, size);
+        to[0] = s.facing ? o.plain.value : F(0.0f);
+        const F glossy = o.glossy.value + (o.plain.value - o.glossy.value) * o.lobe.value[4];
+        to[1] = s.facing ? glossy : F(0.0f);
+    };
+"""
+
+_LOOK = """
+        for (int j = 0; j < groups; ++j) {
+            s[j].place(view, panel);
+            look(s[j], seen[j]);
+        }
+        write(out, seen[0], 2, 2);
+    }
+"""
+
+# Gradients of a surface and, gathered over a run, of the panel.
+_PULL = """
+    struct SurfaceAdjoint { V n, p; F rough; } a[GROUPS];
+    struct PanelAdjoint { V middle, x, y; } of_panel = {};
+    constexpr int STEP_A = sizeof(SurfaceAdjoint) / sizeof(F);
+    F g[GROUPS][2];
+    // From the corners to the axes of the surface, to its middle and to the panel's sides.
+    auto pull_corners = [&](const Surface& s, const V* to, V& g_t, V& g_b, V& g_n) {
+        const V g_q = to[0] + to[1] + to[2] + to[3];
+        const V g_x = to[1] + to[2] - to[0] - to[3], g_y = to[2] + to[3] - to[0] - to[1];
+        g_t = panel.x * g_x.x + panel.y * g_y.x + s.middle * g_q.x;
+        g_b = panel.x * g_x.y + panel.y * g_y.y + s.middle * g_q.y;
+        g_n = panel.x * g_x.z + panel.y * g_y.z + s.middle * g_q.z;
+        of_panel.x += s.world(g_x);
+        of_panel.y += s.world(g_y);
+        const V g_middle = s.world(g_q);
+        of_panel.middle += g_middle;
+        return g_middle;
+    };
+    auto pull = [&](const Surface& s, const F* g, const float* view, SurfaceAdjoint& a) {
+        a = {};
+        if (!Each::any(s.facing)) return;
+        Seen o;
+        o.at(s, panel, T, size);
+        const F g_plain = s.facing ? g[0] : F(0.0f), g_glossy = s.facing ? g[1] : F(0.0f);
+        const F share = o.lobe.value[4];
+        V to[4], turned[4];
+        o.plain.pull(g_plain + g_glossy * share, to);
+        o.glossy.pull(g_glossy * (1.0f - share), turned);
+        F g_lobe[5] = {F(0.0f), F(0.0f), F(0.0f), F(0.0f), g_glossy * (o.plain.value - o.glossy.value)};
+        for (int k = 0; k < 4; ++k) {
+            g_lobe[0] += turned[k].x * o.plain.c[k].x;
+            g_lobe[1] += turned[k].x * o.plain.c[k].z;
+            g_lobe[2] += turned[k].z * o.plain.c[k].x;
+            g_lobe[3] += turned[k].z * o.plain.c[k].z;
+            to[k] += o.lobe.back(turned[k]);
+        }
+        V g_t, g_b, g_n;
+        const V g_middle = pull_corners(s, to, g_t, g_b, g_n);
+        g_n += s.t.cross(g_b);
+        g_t += g_b.cross(s.n);
+        const V g_chosen = (g_t - s.t * s.t.dot(g_t)) * s.inverse, none = V::all(F(0.0f));
+        F of_rough, of_nov;
+        o.lobe.pull(g_lobe, s.nov, size, of_rough, of_nov);
+        of_nov = s.raw_nov > MIN_NOV ? of_nov : F(0.0f);
+        of_nov -= s.straight ? F(0.0f) : s.n.dot(g_chosen);
+        g_n += V::pick(s.straight, s.aside.cross(g_chosen), g_chosen * -s.raw_nov) + s.v * of_nov;
+        const V g_v = V::pick(s.straight, none, g_chosen) + s.n * of_nov;
+        const V g_d = g_middle + (g_v - s.v * s.v.dot(g_v)) * (1.0f / s.distance);
+        a.n = g_n.back_by(view);
+        a.p = (none - g_d).back_by(view);
+        a.rough = s.raw_rough > MIN_ROUGHNESS ? of_rough : F(0.0f);
+        a.rough = s.raw_rough <= 1.0f ? a.rough : F(0.0f);
+    };
+"""
+
+_PULL_BLOCK = """
+        read(grad, g[0], 2, 2);
+        for (int k = count; k < groups * WIDE; ++k)  // what only fills up the last group
+            for (int c = 0; c < 2; ++c) ((float*)&g[groups - 1][c])[k % WIDE] = 0.0f;
+        for (int j = 0; j < groups; ++j) {
+            s[j].place(view, panel);
+            pull(s[j], g[j], view, a[j]);
+        }
+        write(g_normal, &a[0].n.x, STEP_A, 3);
+        write(g_position, &a[0].p.x, STEP_A, 3);
+        write(g_roughness, &a[0].rough, STEP_A, 1);
+    }
+    // x = right * width, y = (axis x right) * height.
+    const V up = of_panel.y * F(L[10]);
+    struct { V middle, axis, right; F width, height; } of_light = {
+        of_panel.middle, panel.right.cross(up), of_panel.x * F(L[9]) + up.cross(panel.axis),
+        of_panel.x.dot(panel.right), of_panel.y.dot(panel.up)};
+    add(&of_light.middle.x, (float*)g_light.data, 11);
+"""
+
+_SHARED = LANES + LIMITS + FORM_FACTORS + SURFACE + _SEEN + IMAGES
 
 
-@wp.func
-def arc(a: wp.vec3, b: wp.vec3) -> float:
-    """z of the integral along the great circle from unit a to unit b: angle times unit a x b."""
-    c = wp.max(wp.dot(a, b), -0.9999)
-    ratio = float(0.0)  # angle / sine
-    if c > 0.98:
-        t = 1.0 - c
-        ratio = 1.0 + t * (0.33333333 + t * (0.13333333 + t * 0.05714286))
-    else:
-        ratio = wp.acos(c) / wp.sqrt(1.0 - c * c)
-    return ratio * (a[0] * b[1] - a[1] * b[0])
-
-
-@wp.func
-def towards_unit(a: wp.vec3) -> wp.vec3:
-    return a / wp.sqrt(wp.dot(a, a) + 1.0e-18)
-
-
-@wp.func
-def crossing(a: wp.vec3, b: wp.vec3) -> wp.vec3:
-    """Where the side from a to b meets the horizon, as a unit vector."""
-    t = a[2] / (a[2] - b[2])
-    return towards_unit(wp.vec3(a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1]), 0.0))
-
-
-@wp.func
-def side(a: wp.vec3, b: wp.vec3) -> float:
-    """Integral along what of a side is above the horizon."""
-    if a[2] >= 0.0:
-        if b[2] >= 0.0:
-            return arc(towards_unit(a), towards_unit(b))
-        return arc(towards_unit(a), crossing(a, b))
-    if b[2] >= 0.0:
-        return arc(crossing(a, b), towards_unit(b))
-    return 0.0
-
-
-@wp.func
-def leaves(a: wp.vec3, b: wp.vec3) -> wp.vec3:
-    """The crossing if the side goes below the horizon, else 0."""
-    if a[2] >= 0.0 and b[2] < 0.0:
-        return crossing(a, b)
-    return wp.vec3(0.0, 0.0, 0.0)
-
-
-@wp.func
-def form_factor(a: wp.vec3, b: wp.vec3, c: wp.vec3, d: wp.vec3) -> float:
-    """Cosine integral over pi of a convex polygon seen from the origin, normal +z.
-
-    Positive if the corners run anticlockwise as seen from the origin.
-    """
-    total = side(a, b) + side(b, c) + side(c, d) + side(d, a)
-    out = leaves(a, b) + leaves(b, c) + leaves(c, d) + leaves(d, a)
-    back = leaves(b, a) + leaves(c, b) + leaves(d, c) + leaves(a, d)
-    if wp.dot(out, out) > 0.5 and wp.dot(back, back) > 0.5:
-        total += arc(out, back)
-    return wp.max(total * HALF_OVER_PI, 0.0)
-
-
-@wp.func
-def transform(rough: float, nov: float, table: wp.array2d(dtype=wp.vec4), first: int) -> wp.vec4:
-    """Between texels of the table's square from row `first` on: elements 11, 13, 31, 33 of the
-    lobe's inverse matrix, or in the second square the share of the plain cosine."""
-    last = table.shape[1] - 1
-    y = wp.clamp(rough, 0.0, 1.0) * float(last)
-    x = wp.sqrt(wp.max(1.0 - nov, 1.0e-8)) * float(last)
-    row = wp.clamp(int(y), 0, last - 1)
-    column = wp.clamp(int(x), 0, last - 1)
-    fy = y - float(row)
-    fx = x - float(column)
-    row += first
-    low = table[row, column] * (1.0 - fx) + table[row, column + 1] * fx
-    high = table[row + 1, column] * (1.0 - fx) + table[row + 1, column + 1] * fx
-    return low * (1.0 - fy) + high * fy
-
-
-@wp.func
-def turned(m: wp.vec4, q: wp.vec3) -> wp.vec3:
-    return wp.vec3(m[0] * q[0] + m[1] * q[2], q[1], m[2] * q[0] + m[3] * q[2])
-
-
-@wp.func
-def local(t: wp.vec3, b: wp.vec3, n: wp.vec3, q: wp.vec3) -> wp.vec3:
-    return wp.vec3(wp.dot(t, q), wp.dot(b, q), wp.dot(n, q))
-
-
-@wp.func
-def tangent(n: wp.vec3, v: wp.vec3, raw_nov: float) -> wp.vec3:
-    """Unit part of v across n; any, where v is along n."""
-    flat = v - n * raw_nov
-    length2 = wp.dot(flat, flat)
-    if length2 > 1.0e-8:
-        return flat / wp.sqrt(length2)
-    if wp.abs(n[0]) < 0.7:
-        return wp.normalize(wp.cross(n, wp.vec3(1.0, 0.0, 0.0)))
-    return wp.normalize(wp.cross(n, wp.vec3(0.0, 1.0, 0.0)))
+@native(_SHARED + _FORWARD + EACH_BLOCK + READ_BLOCK + _LOOK)
+def look_run(
+    first: int,
+    run: int,
+    view_pixels: int,
+    rast: wp.array(dtype=wp.vec4),
+    normal: wp.array(dtype=wp.vec3),
+    position: wp.array(dtype=wp.vec3),
+    roughness: wp.array(dtype=float),
+    views: wp.array2d(dtype=wp.vec3),
+    table: wp.array2d(dtype=wp.vec4),
+    light: wp.array(dtype=wp.vec3),
+    out: wp.array(dtype=wp.vec2),
+): ...
 
 
 @wp.kernel
 def area_light(
     begin: int,
+    run: int,
     view_pixels: int,
     rast: wp.array(dtype=wp.vec4),
     normal: wp.array(dtype=wp.vec3),
@@ -130,28 +163,64 @@ def area_light(
     light: wp.array(dtype=wp.vec3),
     out: wp.array(dtype=wp.vec2),
 ):
-    """One pixel and one light; `light`: middle, axis, right, (half width, half height, 0)."""
-    i = begin + wp.tid()
-    if rast[i][3] > 0.0:
-        view = i // view_pixels
-        to_light = wp.matrix_from_rows(views[view, 0], views[view, 1], views[view, 2])
-        d = to_light * (views[view, 3] - position[i])
-        n = to_light * normal[i]
-        v = d / wp.sqrt(wp.dot(d, d) + 1.0e-18)
-        middle = light[0] - (views[view, 4] - d)
-        if wp.dot(light[1], middle) > 0.0:
-            raw_nov = wp.dot(n, v)
-            nov = wp.clamp(raw_nov, MIN_NOV, 1.0)
-            rough = wp.max(roughness[i], MIN_PERCEPTUAL_ROUGHNESS)
-            m = transform(rough, nov, table, 0)
-            share = transform(rough, nov, table, table.shape[1])[0]
-            t = tangent(n, v, raw_nov)
-            b = wp.cross(n, t)
-            x = local(t, b, n, light[2] * light[3][0])
-            y = local(t, b, n, wp.cross(light[1], light[2]) * light[3][1])
-            q = local(t, b, n, middle)
-            diffuse = form_factor(q - x - y, q + x - y, q + x + y, q - x + y)
-            glossy = form_factor(
-                turned(m, q - x - y), turned(m, q + x - y), turned(m, q + x + y), turned(m, q - x + y)
-            )
-            out[i] = wp.vec2(diffuse, glossy * (1.0 - share) + diffuse * share)
+    first = (begin + wp.tid()) * run
+    end = wp.min(run, rast.shape[0] - first)
+    look_run(first, end, view_pixels, rast, normal, position, roughness, views, table, light, out)
+
+
+@native(_SHARED + _PULL + EACH_BLOCK + READ_BLOCK + _PULL_BLOCK)
+def pull_run(
+    first: int,
+    run: int,
+    view_pixels: int,
+    rast: wp.array(dtype=wp.vec4),
+    normal: wp.array(dtype=wp.vec3),
+    position: wp.array(dtype=wp.vec3),
+    roughness: wp.array(dtype=float),
+    views: wp.array2d(dtype=wp.vec3),
+    table: wp.array2d(dtype=wp.vec4),
+    light: wp.array(dtype=wp.vec3),
+    grad: wp.array(dtype=wp.vec2),
+    g_normal: wp.array(dtype=wp.vec3),
+    g_position: wp.array(dtype=wp.vec3),
+    g_roughness: wp.array(dtype=float),
+    g_light: wp.array(dtype=wp.vec3),
+): ...
+
+
+@wp.kernel
+def area_light_backward(
+    begin: int,
+    run: int,
+    view_pixels: int,
+    rast: wp.array(dtype=wp.vec4),
+    normal: wp.array(dtype=wp.vec3),
+    position: wp.array(dtype=wp.vec3),
+    roughness: wp.array(dtype=float),
+    views: wp.array2d(dtype=wp.vec3),
+    table: wp.array2d(dtype=wp.vec4),
+    light: wp.array(dtype=wp.vec3),
+    grad: wp.array(dtype=wp.vec2),
+    g_normal: wp.array(dtype=wp.vec3),
+    g_position: wp.array(dtype=wp.vec3),
+    g_roughness: wp.array(dtype=float),
+    g_light: wp.array(dtype=wp.vec3),
+):
+    first = (begin + wp.tid()) * run
+    pull_run(
+        first,
+        wp.min(run, rast.shape[0] - first),
+        view_pixels,
+        rast,
+        normal,
+        position,
+        roughness,
+        views,
+        table,
+        light,
+        grad,
+        g_normal,
+        g_position,
+        g_roughness,
+        g_light,
+    )

@@ -70,6 +70,7 @@ LANES = """
     struct V {
         F x, y, z;
         static V all(F a) { return {a, a, a}; }
+        static V pick(Bits mask, V a, V b) { return {mask ? a.x : b.x, mask ? a.y : b.y, mask ? a.z : b.z}; }
         static V of(const float* a) { return {F(a[0]), F(a[1]), F(a[2])}; }
         V operator+(V b) const { return {x + b.x, y + b.y, z + b.z}; }
         V operator-(V b) const { return {x - b.x, y - b.y, z - b.z}; }

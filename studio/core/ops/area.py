@@ -12,7 +12,7 @@ from torch import Tensor
 
 from studio.core.kernels import area, launcher
 from studio.core.ops.packing import empty_like_views
-from studio.core.ops.pixels import flat
+from studio.core.ops.pixels import flat, runs
 
 
 @cache
@@ -27,36 +27,33 @@ class _Area(torch.autograd.Function):
     def forward(ctx: Any, rast: Tensor, *inputs: Tensor) -> Tensor:
         n, height, width, _ = rast.shape
         out = rast.new_zeros(n, height, width, 2)
-        ctx.pixels = height * width
-        ctx.save_for_backward(rast, *inputs, out)
-        launcher.launch(area.area_light, out[..., 0].numel(), _inputs(ctx, rast, inputs, out), rast.device)
+        ctx.count, run = runs(n * height * width, width, rast.device)
+        ctx.head = [launcher.BEGIN, run, height * width]
+        ctx.save_for_backward(rast, *inputs)
+        images = [flat(t) for t in (rast, *inputs[:3])]
+        launcher.launch(
+            area.area_light, ctx.count, [*ctx.head, *images, *inputs[3:], out.view(-1, 2)], rast.device
+        )
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        rast, *inputs, out = ctx.saved_tensors
+        rast, *inputs = ctx.saved_tensors
         images = empty_like_views(inputs[:3])
         light = torch.zeros_like(inputs[5])
-        upstream = grads[0].contiguous().clone()  # the adjoint clears what it has read
         launcher.launch(
-            area.area_light,
-            out[..., 0].numel(),
-            _inputs(ctx, rast, inputs, out),
-            rast.device,
-            adjoint=[
-                *(0, 0, None),
-                *[flat(t) for t in images],
-                *(None, None),
+            area.area_light_backward,
+            ctx.count,
+            [
+                *ctx.head,
+                *[flat(t) for t in (rast, *inputs[:3])],
+                *inputs[3:],
+                *[flat(t) for t in (grads[0], *images)],
                 launcher.Scatter(light),
-                upstream.view(-1, 2),
             ],
+            rast.device,
         )
         return (None, *images, None, None, light)
-
-
-def _inputs(ctx: Any, rast: Tensor, inputs: Any, out: Tensor) -> list[Any]:
-    images = [flat(t) for t in (rast, *inputs[:3])]
-    return [launcher.BEGIN, ctx.pixels, *images, *inputs[3:], out.view(-1, 2)]
 
 
 def area_light(
