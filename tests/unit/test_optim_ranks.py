@@ -55,4 +55,4 @@ def test_two_processes_agree_with_one(tmp_path):
     first, second = (trimesh.load(d / "mesh.glb", force="mesh") for d in (alone, shared))
     apart = cKDTree(first.vertices).query(second.vertices)[0] / first.extents.max()
     assert np.median(apart) < 1e-4  # measured 1e-5
-    assert apart.max() < 0.03  # half an edge, where a vertex is there in one of them only
+    assert apart.max() < 0.06  # an edge, where a vertex is there in one of them only
