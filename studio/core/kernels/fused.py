@@ -2,7 +2,8 @@
 
 Along a row the three edge functions are linear: e + d * a, with d the distance from the pixel
 where the run of one triangle begins. Starting there, and not at the image's centre, keeps the
-precision of small triangles. The adjoint is in `fused_adjoint`.
+precision of small triangles. The adjoint is in `fused_adjoint`
+and `fused_adjoint_small`.
 
 The loops over a row are C++ (see `rows`); in Warp's dialect they took 1.5 to 2.1 times as long.
 """
@@ -12,7 +13,8 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio.core.kernels.channels import variant
-from studio.core.kernels.fused_adjoint import make_backward, make_sparse_backward
+from studio.core.kernels.fused_adjoint import make_backward_large
+from studio.core.kernels.fused_adjoint_small import make_backward
 from studio.core.kernels.rows import BARYCENTRICS, CORNERS, LANES, SKIP_EMPTY, TRIANGLE, native, wide
 
 PRELOAD = (3, 4, 11)
@@ -20,7 +22,7 @@ PRELOAD = (3, 4, 11)
 
 
 def kernels(channels: int) -> SimpleNamespace:
-    """`forward`, `backward` and `sparse_backward` for 1..MAX_CHANNELS channels."""
+    """`forward`, `backward` and `backward_large` for 1..MAX_CHANNELS channels."""
     return variant(__name__, channels, _make)
 
 
@@ -33,7 +35,7 @@ def _make(module, vec) -> dict:
     return {
         "forward": _make_forward(module, vec),
         "backward": make_backward(module, vec),
-        "sparse_backward": make_sparse_backward(module, vec),
+        "backward_large": make_backward_large(module, vec),
     }
 
 
@@ -64,6 +66,8 @@ _FORWARD = (
     const long long* K = (const long long*)keys.data + first;
     const float* B = (const float*)background.data;
     const size_t per_pixel = background.shape[0] == 1 ? 0 : C;
+    bool is_zero = per_pixel == 0;
+    for (int c = 0; c < C; ++c) is_zero = is_zero && B[c] == 0.0f;
     float* O = (float*)out.data + (size_t)first * C;
     const bool with_rast = rast.shape[0] > 0;
     float* R = (float*)rast.data + (with_rast ? (size_t)first * 4 : 0);
@@ -75,9 +79,12 @@ _FORWARD = (
 """
     + SKIP_EMPTY
     + """
-            const float* b = B + (first + (size_t)k) * per_pixel;
-            for (int i = k; i < end; ++i, b += per_pixel)
-                for (int c = 0; c < C; ++c) O[(size_t)i * C + c] = b[c];
+            if (is_zero)
+                memset(O + (size_t)k * C, 0, 4 * C * (size_t)(end - k));
+            else
+                for (int i = k; i < end; ++i)
+                    for (int c = 0; c < C; ++c)
+                        O[(size_t)i * C + c] = B[(first + (size_t)i) * per_pixel + c];
             if (with_rast) memset(R + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
             k = end;
             continue;
@@ -108,7 +115,16 @@ _FORWARD = (
                 begin AT = from_0 AT * e + from_1 AT * f + third AT * total;
                 slope AT = from_0 AT * ax + from_1 AT * bx + third AT * total_x;
             }
-            for (int i = k; i < end; ++i) {
+            int i = k;
+            #if !defined(__CUDA_ARCH__)
+            // Whole vectors: what a pixel has too much, the next one overwrites.
+            for (; i < end - 1; ++i) {
+                const float d = (wp::float32)(i - k) * step_x;
+                const lanes value = (begin + d * slope) * (1.0f / (total + d * total_x));
+                memcpy(O + (size_t)i * C, &value, 4 * WIDE);
+            }
+            #endif
+            for (; i < end; ++i) {
                 const float d = (wp::float32)(i - k) * step_x;
                 const float r = 1.0f / (total + d * total_x);
                 lanes value;

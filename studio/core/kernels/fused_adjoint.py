@@ -1,12 +1,12 @@
-"""The adjoint of `fused`: a picture's gradient to the vertices' positions and attributes.
+"""The adjoint of `fused` for triangles of many pixels: a picture's gradient to its vertices.
 
 The gradient of a triangle is finished once, not pixel by pixel: what its pixels give is summed up
-first, see _TRIANGLE_SUMS.
+first, see _TRIANGLE_SUMS. Small triangles, and what antialiasing blends, are in
+`fused_adjoint_small`.
 """
 
 import warp as wp
 
-from studio.core.kernels.outline import PULL_ENDS, RECORD
 from studio.core.kernels.rows import CORNERS, LANES, SKIP_EMPTY, TRIANGLE, native, wide
 
 # The gradient of a triangle's pixels. With (x, y) from an anchor among them, r = 1 / total(x, y) and
@@ -123,19 +123,16 @@ _TRIANGLE_SUMS += (
 """
 )
 
-# Where image n and its attributes m lie, and their gradients.
-_IMAGE = """
+# A triangle's runs in neighbouring rows meet in a small table, so that vertices are touched once per
+# triangle and not once per run. Far from its anchor a triangle starts anew: precision.
+_BACKWARD = (
+    LANES
+    + """
     const float* P = (const float*)pos.data + (size_t)n * pos.shape[1] * 4;
     const float* A = (const float*)attr.data + (size_t)m * attr.shape[1] * C;
     float* GP = (float*)grad_pos.data + (with_pos ? (size_t)n * pos.shape[1] * 4 : 0);
     float* GA = (float*)grad_attr.data + (with_attr ? (size_t)m * attr.shape[1] * C : 0);
 """
-
-# A triangle's runs in neighbouring rows meet in a small table, so that vertices are touched once per
-# triangle and not once per run. Far from its anchor a triangle starts anew: precision.
-_BACKWARD = (
-    LANES
-    + _IMAGE
     + _TRIANGLE_SUMS
     + """
     const long long* K = (const long long*)keys.data;
@@ -216,56 +213,9 @@ _BACKWARD = (
 """
 )
 
-_SPARSE_BACKWARD = (
-    LANES
-    + """
-    const int image_pixels = width * height;
-    const float step_x = 2.0f / (wp::float32)width, step_y = 2.0f / (wp::float32)height;
-    const int last_record = start + records < pixels.shape[0] ? start + records : pixels.shape[0];
-    for (int i = start; i < last_record; ++i) {
-"""
-    + RECORD
-    + """
-        const int part_pixel[3] = {t, s, b};
-        const float part_share[3] = {-(amount + mirror), amount, mirror};
-        const float* pulled = (const float*)grad_out.data + (size_t)t * C;
-        const int n = t / image_pixels, m = n < attr.shape[0] ? n : attr.shape[0] - 1;
-"""
-    + _IMAGE
-    + _TRIANGLE_SUMS
-    + """
-        for (int part = 0; part < 3; ++part) {
-            const int pixel = part_pixel[part];
-            const float share = part_share[part];
-            if (share == 0.0f || pixel < first || pixel >= last) continue;
-            const long long key = ((const long long*)keys.data)[pixel];
-            if (key == NOTHING) continue;
-            const int id = (int)key;
-            Sums q;
-            claim(q, id, pixel % width, (pixel / width) % height);
-            const float r = 1.0f / q.total;
-            for (int c = 0; c < C; ++c) {
-                q.s_1[c] = share * pulled[c];
-                q.s_r[c] = q.s_1[c] * r;
-                q.s_rr[c] = q.s_r[c] * r;
-            }
-            settle(q, id);
-        }
-        if (with_pos && t >= first && t < last) {
-            const float* D = (const float*)difference.data + (size_t)i * C;
-            float g = 0.0f;
-            for (int c = 0; c < C; ++c) g += pulled[c] * D[c];
-"""
-    + PULL_ENDS
-    + """
-        }
-    }
-"""
-)
 
-
-def make_backward(module, vec):
-    """The kernel that takes a picture's gradient to vertices."""
+def make_backward_large(module, vec):
+    """The kernel that takes a picture's gradient to vertices, a triangle at a time."""
 
     @native(_BACKWARD, CHANNELS=vec._length_, WIDE=wide(vec._length_))
     def add_pixels(
@@ -289,7 +239,7 @@ def make_backward(module, vec):
     ): ...
 
     @wp.kernel(enable_backward=False, module=module)
-    def fused_backward(
+    def fused_backward_large(
         begin: wp.int32,
         end: wp.int32,
         chunk: wp.int32,
@@ -323,68 +273,4 @@ def make_backward(module, vec):
                 step_x, step_y, pos, tri, attr, keys, with_pos, with_attr, grad_out, grad_pos, grad_attr,
             )  # fmt: skip
 
-    return fused_backward
-
-
-def make_sparse_backward(module, vec):
-    """The kernel that adds what antialiasing records give to it."""
-
-    @native(_SPARSE_BACKWARD, CHANNELS=vec._length_, WIDE=wide(vec._length_))
-    def add_records(
-        first: int,
-        last: int,
-        start: int,
-        records: int,
-        pixels: wp.array(dtype=wp.vec4i),
-        amount_a: wp.array(dtype=wp.vec4),
-        amount_b: wp.array(dtype=wp.vec4),
-        difference: wp.array(dtype=vec),
-        pos: wp.array2d(dtype=wp.vec4),
-        tri: wp.array(dtype=wp.vec3i),
-        attr: wp.array2d(dtype=vec),
-        keys: wp.array(dtype=wp.int64),
-        width: int,
-        height: int,
-        with_pos: int,
-        with_attr: int,
-        grad_out: wp.array(dtype=vec),
-        grad_pos: wp.array2d(dtype=wp.vec4),
-        grad_attr: wp.array2d(dtype=vec),
-    ): ...
-
-    @wp.kernel(enable_backward=False, module=module)
-    def sparse_backward(
-        begin: wp.int32,
-        end: wp.int32,
-        run: wp.int32,
-        records: wp.int32,
-        pixels: wp.array(dtype=wp.vec4i),
-        amount_a: wp.array(dtype=wp.vec4),
-        amount_b: wp.array(dtype=wp.vec4),
-        difference: wp.array(dtype=vec),
-        pos: wp.array2d(dtype=wp.vec4),
-        tri: wp.array(dtype=wp.vec3i),
-        attr: wp.array2d(dtype=vec),
-        keys: wp.array(dtype=wp.int64),
-        width: wp.int32,
-        height: wp.int32,
-        with_pos: wp.int32,
-        with_attr: wp.int32,
-        grad_out: wp.array(dtype=vec),
-        grad_pos: wp.array2d(dtype=wp.vec4),
-        grad_attr: wp.array2d(dtype=vec),
-    ):
-        """What antialiasing records add to the gradient, for pixels begin * run to end * run.
-
-        A record changes its target by amount * (source - target) + mirror * (mirrored - target):
-        each colour gets its factor times the target's gradient, the ends of the edge the
-        amount's. Every band sees all records and takes the pixels that are its own, so that
-        bands made of whole images need no copies of the gradient.
-        """
-        add_records(
-            begin * run, end * run, wp.tid() * records, records,
-            pixels, amount_a, amount_b, difference, pos, tri, attr, keys, width, height,
-            with_pos, with_attr, grad_out, grad_pos, grad_attr,
-        )  # fmt: skip
-
-    return sparse_backward
+    return fused_backward_large

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -19,6 +20,8 @@ from studio.core.ops.visibility import project, run_length, visible
 
 # About the nanoseconds that the gradient of a pixel, and of a triangle, takes a CPU core.
 _PER_PIXEL, _PER_TRIANGLE = 3.0, 10.0
+# Pixels of the image per triangle from which on it pays to sum up what a triangle's rows give.
+_LARGE = 24
 
 
 def _forward(
@@ -67,6 +70,12 @@ def _forward(
     return out, keys, rast
 
 
+@functools.lru_cache
+def _no_records(device: torch.device) -> Records:
+    none = torch.empty(0, 4, device=device)
+    return Records(none.int(), none, none)
+
+
 def _backward(
     pos: Tensor,
     tri: Tensor,
@@ -98,20 +107,25 @@ def _backward(
         to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
         unit = rows * (n if len(attr) == 1 else 1)
         to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
+        records = _no_records(pos.device) if found is None else found[0]
+        change = pixel[:0] if found is None else found[1] if whole else found[1][:, span].contiguous()
         shared = [pos, tri, values, keys.view(-1), width, height, *wanted, to_pos, to_attr]
-        then = []
-        if found is not None:
-            records, difference = found
-            change = difference if whole else difference[:, span].contiguous()
-            records_run = len(change) if pos.device.type == "cpu" else 1
-            threads = len(change) // max(1, records_run)
-            inputs = [launcher.BEGIN, launcher.END, run, records_run, *records, change, *shared]
-            then = [(kernels(count).sparse_backward, threads, inputs)]
-        on_cpu = pos.device.type == "cpu"
-        inputs = [launcher.BEGIN, launcher.END, n * rows if on_cpu else 1, run, *shared]
-        launcher.launch(
-            kernels(count).backward, n * rows, inputs, pos.device, limit=limit, walks=on_cpu, then=then
-        )
+        blended = [*records, change, *shared]
+        kernel = kernels(count)
+        if pos.device.type != "cpu":
+            threads = max(n * rows, len(change))
+            inputs = [launcher.BEGIN, launcher.END, run, 1, 1, *blended]
+            launcher.launch(kernel.backward, threads, inputs, pos.device)
+        elif n * height * width > _LARGE * n * len(tri):
+            inputs = [launcher.BEGIN, launcher.END, n * rows, run, *shared]
+            outline = [launcher.BEGIN, launcher.END, run, 0, len(change), *blended]
+            then = [(kernel.backward, min(len(change), 1), outline)]
+            launcher.launch(
+                kernel.backward_large, n * rows, inputs, pos.device, limit=limit, walks=True, then=then
+            )
+        else:
+            inputs = [launcher.BEGIN, launcher.END, run, n * rows, len(change), *blended]
+            launcher.launch(kernel.backward, n * rows, inputs, pos.device, limit=limit, walks=True)
         if with_attr and not whole:
             grad_attr[..., span] = target
     return grad_pos if with_pos else None, grad_attr if with_attr else None

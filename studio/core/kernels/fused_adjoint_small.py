@@ -1,0 +1,315 @@
+"""The adjoint of `fused` for small triangles, and for what antialiasing blends.
+
+Eight runs of pixels are worked on at once, see `packs`; a pixel that an antialiasing record takes
+colour from is a run, too, with a share of its target's gradient.
+"""
+
+import warp as wp
+
+from studio.core.kernels.outline import PULL_ENDS, RECORD
+from studio.core.kernels.packs import BEGINS, COLORS, PACKS, STEADY, TRIANGLES
+from studio.core.kernels.rows import native
+
+# A run's plane, and the sums over its pixels that the gradient is made of: at a distance d from the
+# run's first pixel u = (e + d ax) r and v = (f + d bx) r with r = 1 / (total + d total_x). `add` adds
+# a pixel of each run, or where they are long, neighbouring pixels of one.
+_SUMS = """
+    struct Line {
+        pack e, ax, f, bx, total, total_x, from_0[C], from_1[C];
+    };
+    struct Sums {
+        pack g0, g1, g2, m0, m1, m2, whole[C], first[C], second[C];
+    };
+    auto add = [&](Sums& s, const Line& q, const pack& d, const auto& there, pack* colors) {
+        const pack r = one / (there ? q.total + d * q.total_x : one);
+        const pack u = (q.e + d * q.ax) * r, v = (q.f + d * q.bx) * r;
+        pack a = zero, b = zero;
+        for (int c = 0; c < C; ++c) {
+            const pack p = there ? colors[c] : zero;
+            a += p * q.from_0[c], b += p * q.from_1[c];
+            s.whole[c] += p, s.first[c] += p * u, s.second[c] += p * v;
+        }
+        a *= r, b *= r;
+        const pack both = a * u + b * v;
+        s.g0 += a, s.g1 += b, s.g2 -= both;
+        s.m0 += a * d, s.m1 += b * d, s.m2 -= both * d;
+    };
+"""
+
+# The short runs together, a pixel of each at a time, then the long ones.
+_ADD_PIXELS = """
+        Line line = {e, ax, f, bx, total, total_x};
+        for (int c = 0; c < C; ++c) line.from_0[c] = from_0[c], line.from_1[c] = from_1[c];
+        Sums sums = {};
+        pack share;
+        EACH_LANE LANE(share, lane) = runs.share[lane];
+        const float nothing[SHORT * C] = {};
+        const float* from[PACK];
+        int together[PACK], longest = 0, shorts = 0;
+        EACH_LANE {
+            const int pixels = runs.length[lane], pixel = runs.pixel[lane];
+            // All read as far as the longest: those that might read past the image's end, later.
+            const bool is_short = pixels <= SHORT && pixel + SHORT <= keys.shape[0];
+            from[lane] = is_short ? G + pixel * (size_t)C : nothing;
+            together[lane] = is_short ? pixels : 0;
+            shorts = together[lane] > shorts ? together[lane] : shorts;
+            longest = is_short || pixels < longest ? longest : pixels;
+        }
+        pack ends;
+        EACH_LANE LANE(ends, lane) = (wp::float32)together[lane];
+        for (int j = 0; j < shorts; ++j) {
+            pack colors[C];
+            EACH_LANE _Pragma("unroll") for (int c = 0; c < C; ++c)
+                LANE(colors[c], lane) = from[lane][j * C + c];
+            for (int c = 0; c < C; ++c) colors[c] *= share;
+            const pack d = (wp::float32)j * step_x;
+            add(sums, line, d, ends > (wp::float32)j, colors);
+        }
+        #if !defined(__CUDA_ARCH__)
+        if (longest > 0) add_long(sums, line, together);
+        #endif
+"""
+
+_ADD_LONG = """
+    #if !defined(__CUDA_ARCH__)
+    const pack steps = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
+    auto add_long = [&](Sums& sums, const Line& line, const int* done) {
+        const int lines = sizeof(Line) / sizeof(pack), totals = sizeof(Sums) / sizeof(pack);
+        float numbers[lines][PACK], found[totals][PACK];
+        memcpy(numbers, &line, sizeof(Line));
+        memcpy(found, &sums, sizeof(Sums));
+        for (int lane = 0; lane < PACK; ++lane) {
+            const int length = runs.length[lane];
+            if (done[lane] == length) continue;
+            pack one_line[lines];
+            for (int i = 0; i < lines; ++i) one_line[i] = numbers[i][lane];
+            Line own;
+            memcpy(&own, one_line, sizeof(Line));
+            Sums s = {};
+            const float* from = G + runs.pixel[lane] * (size_t)C;
+            for (int j = 0; j < length; j += PACK) {
+                const int left = length - j < PACK ? length - j : PACK;
+                const float* now = from + (size_t)j * C;
+                pack colors[C];
+                if (left == PACK) {
+                    EACH_LANE _Pragma("unroll") for (int c = 0; c < C; ++c)
+                        LANE(colors[c], lane) = now[lane * C + c];
+                } else {
+                    EACH_LANE _Pragma("unroll") for (int c = 0; c < C; ++c)
+                        LANE(colors[c], lane) = now[(lane < left ? lane : 0) * C + c];
+                }
+                add(s, own, (steps + (wp::float32)j) * step_x, steps < (wp::float32)left, colors);
+            }
+            pack halves[totals];
+            memcpy(halves, &s, sizeof(Sums));
+            for (int i = 0; i < totals; ++i) {
+                const auto four = halves[i].lo + halves[i].hi;
+                const auto two = four.lo + four.hi;
+                found[i][lane] = two.x + two.y;
+            }
+        }
+        memcpy(&sums, found, sizeof(Sums));
+    };
+    #endif
+"""
+
+# At the run's first pixel e = x_1 y_2 - y_1 x_2, which gives (g_2 y_1 - g_1 y_2) to x_0 and
+# (g_1 x_2 - g_2 x_1) to y_0; x_i = q_i.x - X q_i.w at a pixel X, so w gets minus X and Y times those.
+# g_i is the gradient of e, f and g, m_i of their slopes. What is not sound moves nothing.
+_TO_POSITIONS = """
+        if (with_pos) {
+            const pack g2 = sound ? sums.g2 : zero, m2 = sound ? sums.m2 : zero;
+            const pack g0 = sound ? sums.g0 + g2 : zero, g1 = sound ? sums.g1 + g2 : zero;
+            const pack m0 = sound ? sums.m0 + m2 : zero, m1 = sound ? sums.m1 + m2 : zero;
+            pack to[9] = {
+                y1 * g2 - y2 * g1, (x2 * g1 - w2 * m1) - (x1 * g2 - w1 * m2), y1 * m2 - y2 * m1,
+                y2 * g0 - y0 * g2, (x0 * g2 - w0 * m2) - (x2 * g0 - w2 * m0), y2 * m0 - y0 * m2,
+                y0 * g1 - y1 * g0, (x1 * g0 - w1 * m0) - (x0 * g1 - w0 * m1), y0 * m1 - y1 * m0};
+            for (int i = 0; i < 9; i += 3) to[i + 2] = -(fx * to[i] + fy * to[i + 1] + to[i + 2]);
+            float parts[9][PACK];
+            memcpy(parts, to, sizeof(to));
+            for (int lane = 0; lane < count; ++lane) {
+                const int* t = (const int*)tri.data + 3 * (size_t)runs.id[lane];
+                float* GP = (float*)grad_pos.data + 4 * (size_t)pos.shape[1] * runs.image[lane];
+                _Pragma("unroll") for (int i = 0; i < 3; ++i) {
+                    float* vertex = GP + 4 * (size_t)t[i];
+                    wp::atomic_add(vertex, parts[3 * i][lane]);
+                    wp::atomic_add(vertex + 1, parts[3 * i + 1][lane]);
+                    wp::atomic_add(vertex + 3, parts[3 * i + 2][lane]);
+                }
+            }
+        }
+"""
+
+_TO_ATTRIBUTES = """
+        if (with_attr) {
+            pack to[3 * C];
+            for (int c = 0; c < C; ++c) {
+                to[c] = sums.first[c], to[C + c] = sums.second[c];
+                to[2 * C + c] = sums.whole[c] - sums.first[c] - sums.second[c];
+            }
+            float parts[3 * C][PACK];
+            memcpy(parts, to, sizeof(to));
+            for (int lane = 0; lane < count; ++lane) {
+                const int* t = (const int*)tri.data + 3 * (size_t)runs.id[lane];
+                const int m = runs.image[lane] < attr.shape[0] ? runs.image[lane] : attr.shape[0] - 1;
+                float* GA = (float*)grad_attr.data + C * (size_t)attr.shape[1] * m;
+                _Pragma("unroll") for (int i = 0; i < 3; ++i)
+                    for (int c = 0; c < C; ++c)
+                        wp::atomic_add(GA + C * (size_t)t[i] + c, parts[i * C + c][lane]);
+            }
+        }
+"""
+
+_BACKWARD = (
+    PACKS
+    + BEGINS
+    + """
+    const long long* K = (const long long*)keys.data;
+    const float* G = (const float*)grad_out.data;
+    const float step_x = 2.0f / (wp::float32)width, step_y = 2.0f / (wp::float32)height;
+    const int image_pixels = width * height;
+    Runs runs;
+    for (int lane = 0; lane < PACK; ++lane) runs.share[lane] = 1.0f;
+"""
+    + _SUMS
+    + _ADD_LONG
+    + """
+    auto pull = [&](const int count) PACK_CALL {
+        for (int lane = count; lane < PACK; ++lane) {
+            runs.pixel[lane] = runs.pixel[0], runs.length[lane] = 0, runs.id[lane] = runs.id[0];
+            runs.x[lane] = runs.x[0], runs.y[lane] = runs.y[0], runs.image[lane] = runs.image[0];
+        }
+"""
+    + TRIANGLES
+    + STEADY
+    + COLORS
+    + _ADD_PIXELS
+    + _TO_POSITIONS
+    + _TO_ATTRIBUTES
+    + """
+    };
+    int begins[SEGMENT + 1];
+    int waiting = 0;
+    for (int from = first; from < last;) {
+        const int x = from % width, row = from / width;
+        int to = from + (width - x < SEGMENT ? width - x : SEGMENT);
+        to = to < last ? to : last;
+        const int count = find_begins(K, from, to, begins);
+        for (int i = 0; i < count; ++i) {
+            const int k = begins[i], id = (int)K[k];
+            if (id < 0) continue;
+            runs.pixel[waiting] = k, runs.length[waiting] = begins[i + 1] - k, runs.id[waiting] = id;
+            runs.x[waiting] = x + k - from;
+            runs.y[waiting] = row % height, runs.image[waiting] = row / height;
+            if (++waiting == PACK) {
+                pull(PACK);
+                waiting = 0;
+            }
+        }
+        from = to;
+    }
+    if (waiting > 0) pull(waiting);
+    waiting = 0;
+    for (int i = first_record; i < last_record; ++i) {
+"""
+    + RECORD
+    + """
+        const int part_pixel[3] = {t, s, b};
+        const float part_share[3] = {-(amount + mirror), amount, mirror};
+        for (int part = 0; part < 3; ++part) {
+            const int pixel = part_pixel[part];
+            if (part_share[part] == 0.0f || pixel < begin || pixel >= end) continue;
+            const int id = (int)K[pixel];
+            if (id < 0) continue;
+            runs.pixel[waiting] = t, runs.length[waiting] = 1, runs.id[waiting] = id;
+            runs.share[waiting] = part_share[part], runs.image[waiting] = pixel / image_pixels;
+            runs.x[waiting] = pixel % width, runs.y[waiting] = pixel / width % height;
+            if (++waiting == PACK) {
+                pull(PACK);
+                waiting = 0;
+            }
+        }
+        if (with_pos && t >= begin && t < end) {
+            const float* D = (const float*)difference.data + (size_t)i * C;
+            float g = 0.0f;
+            for (int c = 0; c < C; ++c) g += G[(size_t)t * C + c] * D[c];
+"""
+    + PULL_ENDS
+    + """
+        }
+    }
+    if (waiting > 0) pull(waiting);
+"""
+)
+
+
+def make_backward(module, vec):
+    """The kernel that takes a picture's gradient to vertices."""
+
+    @native(_BACKWARD, CHANNELS=vec._length_)
+    def add_gradient(
+        begin: int,
+        end: int,
+        first: int,
+        last: int,
+        first_record: int,
+        last_record: int,
+        pixels: wp.array(dtype=wp.vec4i),
+        amount_a: wp.array(dtype=wp.vec4),
+        amount_b: wp.array(dtype=wp.vec4),
+        difference: wp.array(dtype=vec),
+        pos: wp.array2d(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        attr: wp.array2d(dtype=vec),
+        keys: wp.array(dtype=wp.int64),
+        width: int,
+        height: int,
+        with_pos: int,
+        with_attr: int,
+        grad_out: wp.array(dtype=vec),
+        grad_pos: wp.array2d(dtype=wp.vec4),
+        grad_attr: wp.array2d(dtype=vec),
+    ): ...
+
+    @wp.kernel(enable_backward=False, module=module)
+    def fused_backward(
+        begin: wp.int32,
+        end: wp.int32,
+        run: wp.int32,
+        chunk: wp.int32,
+        records: wp.int32,
+        pixels: wp.array(dtype=wp.vec4i),
+        amount_a: wp.array(dtype=wp.vec4),
+        amount_b: wp.array(dtype=wp.vec4),
+        difference: wp.array(dtype=vec),
+        pos: wp.array2d(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        attr: wp.array2d(dtype=vec),
+        keys: wp.array(dtype=wp.int64),
+        width: wp.int32,
+        height: wp.int32,
+        with_pos: wp.int32,
+        with_attr: wp.int32,
+        grad_out: wp.array(dtype=vec),
+        grad_pos: wp.array2d(dtype=wp.vec4),
+        grad_attr: wp.array2d(dtype=vec),
+    ):
+        """Gradient of the image to attributes, to clip positions, and to what antialiasing blended.
+
+        For the pixels begin * run to end * run, of which a thread has `chunk` runs, and for what
+        `records` of the antialiasing records do to them. A record changes its target by
+        amount * (source - target) + mirror * (mirrored - target): each colour gets its factor times
+        the target's gradient, the ends of the edge the amount's. Every band sees all records and
+        takes the pixels that are its own, so that bands made of whole images need no copies.
+        """
+        first = (begin + wp.tid() * chunk) * run
+        last = wp.min(first + chunk * run, wp.min(end * run, keys.shape[0]))
+        record = wp.tid() * records
+        add_gradient(
+            begin * run, end * run, first, last, record, wp.min(record + records, pixels.shape[0]),
+            pixels, amount_a, amount_b, difference, pos, tri, attr, keys, width, height,
+            with_pos, with_attr, grad_out, grad_pos, grad_attr,
+        )  # fmt: skip
+
+    return fused_backward
