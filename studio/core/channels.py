@@ -69,9 +69,10 @@ _ALL = (
     Channel("diffuse_albedo", 3, "color", "Diffuse albedo", effect=True),
     Channel("reflectance", 3, "color", "Reflectance", effect=True),
     Channel("reflection", 3, "light", "Reflection", effect=True),
-    # Depth whose gradient knows silhouettes, `far` where nothing is; and, without a gradient, the
-    # depth across the silhouette in pixels that one passes.
+    # Depth whose gradient knows silhouettes, `far` where nothing is; the same with their part of it
+    # alone; and, without a gradient, the depth across the silhouette in pixels that one passes.
     Channel("soft_depth", 1, "none", "Soft depth"),
+    Channel("swept_depth", 1, "none", "Swept depth"),
     Channel("edge_depth", 1, "none", "Depth across the edge"),
     Channel("covered", 1, "none", "Covered"),
     Channel("rast", 4, "none", "Rasterizer output"),

@@ -26,7 +26,7 @@ with SoftRas, which looks textures up before it mixes."""
 _SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion", "emissive", "normal")
 """Channels that textures take part in."""
 
-_DEPTHS = frozenset({"soft_depth", "edge_depth"})
+EDGE_DEPTHS = frozenset({"soft_depth", "edge_depth", "swept_depth"})
 
 
 def geometry_buffer(
@@ -43,7 +43,7 @@ def geometry_buffer(
         To: tensors, pos. Tangents of normal textures jump from triangle to triangle; SoftRas, which
         mixes surfaces before anything is bent, leaves normal textures out.
     """
-    if wanted & _DEPTHS:
+    if wanted & EDGE_DEPTHS:
         wanted = wanted | {"depth"}
     soft = how.name == "softras"
     interpolated = {name for name in _PACKED if name in wanted} - {"occlusion"}
@@ -170,11 +170,12 @@ def bent_normals(frame: Frame, tensors: SceneTensors, texels: Tensor) -> Tensor:
     return normalize(bent, dim=-1)
 
 
-def edge_channels(frame: Frame, pos: Tensor) -> None:
-    """Make soft_depth and edge_depth, [N, H, W, 1], from depth and the frame's outline.
+def edge_channels(frame: Frame, pos: Tensor, wanted: Set[str]) -> None:
+    """Make those of soft_depth, swept_depth and edge_depth, [N, H, W, 1], that are wanted.
 
     soft_depth is the plain depth, and `far` where nothing is. Its gradient is that of the
-    antialiased depth, so that what looks at depths feels a silhouette move. edge_depth, without
+    antialiased depth, so that what looks at depths feels a silhouette move. swept_depth is the same
+    with that part of the gradient alone which comes from silhouettes that move. edge_depth, without
     gradient, is the depth that most of a pixel is blended with there, elsewhere soft_depth. Where
     they differ, the derivative of an effect's expectation over sub-pixel positions is not the
     slope of its formula f but the secant (f(edge) - f(own)) / (edge - own): see the effects.
@@ -183,8 +184,13 @@ def edge_channels(frame: Frame, pos: Tensor) -> None:
     """
     far = frame.cameras.far[:, None, None, None]
     depth = torch.where(frame["rast"][..., 3:] > 0, frame["depth"], far)
+    plain = depth.detach()
     if frame.outline is None:
-        frame.channels.update(soft_depth=depth, edge_depth=depth.detach())
+        frame.channels.update(soft_depth=depth, swept_depth=plain, edge_depth=plain)
         return
-    frame.channels["soft_depth"] = pull_along(depth, pos, frame.outline)
-    frame.channels["edge_depth"] = edge_values(depth.detach(), frame.outline)
+    if "soft_depth" in wanted:
+        frame.channels["soft_depth"] = pull_along(depth, pos, frame.outline)
+    if "swept_depth" in wanted:
+        frame.channels["swept_depth"] = pull_along(plain, pos, frame.outline)
+    if "edge_depth" in wanted:
+        frame.channels["edge_depth"] = edge_values(plain, frame.outline)

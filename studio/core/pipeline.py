@@ -22,7 +22,7 @@ from studio.core.channels import CHANNELS, aovs, channel
 from studio.core.effects import registry
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
-from studio.core.geometry import edge_channels, geometry_buffer
+from studio.core.geometry import EDGE_DEPTHS, edge_channels, geometry_buffer
 from studio.core.ops import draw, nmr
 from studio.core.ops.antialias import antialias_along, find_outline
 from studio.core.ops.compose import check_background, compose
@@ -112,8 +112,8 @@ def render(
         geometry_buffer(frame, tensors, pos, todo.surface | {"albedo"}, cull_backfaces, how)
         if how.name == "antialias":
             frame.outline = find_outline(frame["rast"], pos, tensors.faces, tensors.topology)
-        if todo.surface & {"soft_depth", "edge_depth"}:
-            edge_channels(frame, pos)
+        if todo.surface & EDGE_DEPTHS:
+            edge_channels(frame, pos, todo.surface)
         _run(frame, todo.stage("light", "shade"))
         if not todo.stage("shade"):
             frame.channels["color"] = frame["albedo"]

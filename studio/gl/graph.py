@@ -9,7 +9,7 @@ from studio.core.channels import CHANNELS
 from studio.core.effects.effect import Pass
 from studio.core.plan import Plan, Step
 
-DEPTHS = frozenset({"depth", "soft_depth", "edge_depth"})
+DEPTHS = frozenset({"depth", "soft_depth", "edge_depth", "swept_depth"})
 """Channels that shaders find in u_depth."""
 
 EMISSION = frozenset({"emissive", "subsurface"})

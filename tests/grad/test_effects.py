@@ -29,7 +29,7 @@ TOLERANCE = 0.02
 # Fourth-order differences in float32 with sums in float64: truncation below 1e-4 of the value
 # at this step, rounding of a few thousand pixels about 1e-3.
 STEP = 2e-3
-FIXED = {"rast", "covered", "id", "part", "uv", "edge_depth"}
+FIXED = {"rast", "covered", "id", "part", "uv", "edge_depth", "swept_depth"}
 """Channels that carry no gradient by design."""
 PIECEWISE = {"environment"}
 """Effects made of bilinear lookups: continuous, but with a kink at every texel, so that finite

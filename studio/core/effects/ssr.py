@@ -22,7 +22,9 @@ three pixels of the reflecting one. Where nothing is hit, the environment's refl
 Gradients: the search has none and needs none, since the hit solves F(t) = 0 and moves by
 -dF / F'. Through it the gradient reaches the reflected colour, the roughness, the normal and the
 depth of the reflector, the depth of what it reflects, the reflectance and the environment's
-reflection. Which surface a ray meets is discontinuous: a reflected outline has no gradient.
+reflection. Which surface a ray meets is discontinuous. A reflection ends where the surface ends on
+the screen, where rays graze it, or, for rays that enter behind it, with the thickness; how these
+ends move is part of the gradient, on average over the positions of outlines within their pixels.
 What the picture does not show (backs, what is hidden or outside) is not reflected.
 """
 
@@ -43,11 +45,11 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
 
     Args:
         frame: with color, reflectance, reflection [N, H, W, 3], depth, normal,
-            perceptual_roughness.
+            swept_depth, edge_depth, perceptual_roughness.
     Returns:
         color: [N, H, W, 3] linear.
     Gradients:
-        To: all channels read, and strength. Discontinuous in: outlines of what is reflected.
+        To: all channels read but edge_depth, and strength; see studio.core.ops.ssr.
     Reference:
         See studio.core.ops.ssr.
     """
@@ -71,6 +73,8 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
             roughness=float(params["roughness_limit"]),
             stride=2 if half else 1,
         ),
+        frame["swept_depth"],
+        frame["edge_depth"],
     )
     if half:
         seen = spread(seen, depth, normal)
@@ -82,7 +86,16 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
 EFFECT = Effect(
     name="ssr",
     stage="screen",
-    reads=("color", "reflectance", "reflection", "depth", "normal", "perceptual_roughness"),
+    reads=(
+        "color",
+        "reflectance",
+        "reflection",
+        "depth",
+        "swept_depth",
+        "edge_depth",
+        "normal",
+        "perceptual_roughness",
+    ),
     writes=("color",),
     params=(
         Param(

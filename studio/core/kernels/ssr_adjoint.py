@@ -1,7 +1,8 @@
 """The adjoint of ssr.py, written out.
 
 The ray's length t solves F(t, everything) = 0, so that dt = -dF / F_t: what reaches t goes on to
-the ray and to the four depths that it met, whatever the search did to find it.
+the ray and to the four depths that it met, whatever the search did to find it. What happens where a
+reflection ends is in ssr_outline.py and ssr_fold.py.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from studio.core.kernels.ssr import (
     screen_of,
     weights_of,
 )
+from studio.core.kernels.ssr_fold import RayAdjoint, fold_adjoint
+from studio.core.kernels.ssr_outline import RAMP, Mirror, end_adjoint, entry_adjoint, torn
 from studio.core.kernels.ssr_ray import (
     AWAY_FADE,
     GRAZING,
@@ -35,6 +38,8 @@ from studio.core.kernels.ssr_ray import (
     fade_slope,
     inverse_depths,
     mirrored,
+    motion,
+    position_adjoint,
     to_pixel,
 )
 
@@ -99,9 +104,9 @@ def edge_slope(o: Options, at: float, size: float) -> float:
 
 @wp.func
 def agreement_adjoint(
-    c: Cell, z: float, o: Options, g: float, out: HitAdjoint, g_depth: wp.array(dtype=float)
+    c: Cell, z: float, o: Options, g: float, entry: bool, out: HitAdjoint, g_depth: wp.array(dtype=float)
 ) -> HitAdjoint:
-    """Through the weight by thickness, g its gradient."""
+    """Through the weight by thickness, g its gradient; not to the depths where the ray enters behind them."""
     reach = o.thickness * z
     for i in range(4):
         gap = c.depth[i] - z
@@ -112,7 +117,8 @@ def agreement_adjoint(
         if slope != 0.0:
             unit = wp.sign(gap) / reach
             out.z -= slope * (unit + part / z)
-            wp.atomic_add(g_depth, c.index[i], slope * unit)
+            if not entry:
+                wp.atomic_add(g_depth, c.index[i], slope * unit)
     return out
 
 
@@ -144,11 +150,12 @@ def weights_adjoint(
     z: float,
     rough: float,
     g: float,
+    entry: bool,
     out: HitAdjoint,
     g_depth: wp.array(dtype=float),
 ) -> HitAdjoint:
     """Through the product of the weights, g being its gradient times itself."""
-    out = agreement_adjoint(c, z, o, g / w.agree, out, g_depth)
+    out = agreement_adjoint(c, z, o, g / w.agree, entry, out, g_depth)
     out.xy += g * wp.vec2(edge_slope(o, xy[0], float(s.width)), edge_slope(o, xy[1], float(s.height)))
     run = xy - ray.xy
     distance = wp.length(run)
@@ -160,28 +167,27 @@ def weights_adjoint(
 
 
 @wp.func
-def position_adjoint(s: Screen, q: wp.vec3, g: wp.vec2, g_z: float) -> wp.vec3:
-    """Gradient at the point q of gradients at its pixel position and its depth."""
-    z = -q[2]
-    gx = 0.5 * float(s.width) * s.lens[0] * g[0] / z
-    gy = 0.5 * float(s.height) * s.lens[1] * g[1] / z
-    return wp.vec3(gx, gy, (gx * q[0] + gy * q[1]) / z - g_z)
-
-
-@wp.func
 def point_adjoint(
-    s: Screen, ray: Ray, c: Cell, q: wp.vec3, h: HitAdjoint, g_depth: wp.array(dtype=float)
+    s: Screen, ray: Ray, c: Cell, q: wp.vec3, h: HitAdjoint, entry: bool, g_depth: wp.array(dtype=float)
 ) -> wp.vec3:
-    """Gradient of the hit as a point p + t r, that of t carried on to the point and to the depths met."""
+    """Gradient of the hit as a point p + t r, that of t carried on to the point and to the depths met.
+
+    Where the ray enters behind an outline, what it met is the outline: see `entry_adjoint`.
+    """
     z = -q[2]
     g = position_adjoint(s, q, h.xy, h.z)
     g_t = h.t + wp.dot(g, ray.r)
     inverse = inverse_depths(c)
     slope = wp.vec2(wp.dot(c.weight_x, inverse), wp.dot(c.weight_y, inverse))
     g_f = position_adjoint(s, q, slope, 1.0 / (z * z))
-    dt = g_t / wp.max(wp.dot(g_f, ray.r), LEAST_SLOPE / (z * z))
-    for i in range(4):
-        wp.atomic_add(g_depth, c.index[i], dt * c.weight[i] * inverse[i] * inverse[i])
+    least = LEAST_SLOPE / (z * z)
+    if entry:
+        steep = RAMP * (wp.max(inverse) - wp.min(inverse))
+        least = wp.max(least, steep * wp.length(motion(s, ray, q)))
+    dt = g_t / wp.max(wp.dot(g_f, ray.r), least)
+    if not entry:
+        for i in range(4):
+            wp.atomic_add(g_depth, c.index[i], dt * c.weight[i] * inverse[i] * inverse[i])
     return g - dt * g_f
 
 
@@ -204,12 +210,22 @@ def reflect_backward(
     start: wp.array(dtype=int),
     pyramid: wp.array(dtype=wp.vec4),
     hit: wp.array(dtype=float),
+    out: wp.array(dtype=wp.vec4),
+    across: wp.array(dtype=float),
+    near: wp.array(dtype=wp.uint8),
     g_out: wp.array(dtype=wp.vec4),
+    g_swept: wp.array(dtype=float),
     g_depth: wp.array(dtype=float),
     g_normal: wp.array(dtype=wp.vec3),
     g_roughness: wp.array(dtype=float),
     g_pyramid: wp.array(dtype=wp.vec4),
 ):
+    """Adds to all gradients but those of normal and roughness.
+
+    Args:
+        across: depth of the surface across an outline, own depth elsewhere.
+        near: 1 where that differs within two pixels.
+    """
     i = begin + wp.tid()
     t = hit[i]
     g = g_out[i]
@@ -236,10 +252,32 @@ def reflect_backward(
         if seen.rest > 0.0:
             spread(seen.rest * weight * g, view, s, seen.fine + 1, xy, start, g_pyramid)
         h = color_adjoint(seen, s, rough, t, z, weight * g)
-        h = weights_adjoint(w, s, o, ray, c, xy, z, rough, wp.dot(g, seen.value) * weight, h, g_depth)
-        g_p = point_adjoint(s, ray, c, q, h, g_depth)
-        wp.atomic_add(g_depth, pixel, wp.dot(g_p, ray.p) / ray.d)
-        g_r = t * g_p + wp.vec3(0.0, 0.0, h.away)
+        m = Mirror()
+        m.s = s
+        m.to_view = to_view[view]
+        m.stride = stride
+        m.columns = (width + stride - 1) // stride
+        m.rows = (height + stride - 1) // stride
+        m.first = view * m.columns * m.rows
+        m.thickness = thickness
+        m.depth = depth
+        m.normal = normal
+        m.hit = hit
+        m.out = out
+        place = wp.vec2i(at[2] // stride, at[1] // stride)
+        outlined = near[c.index[0]] != wp.uint8(0)
+        entry = outlined and torn(m, int(wp.floor(xy[0] - 0.5)), int(wp.floor(xy[1] - 0.5)))
+        h = weights_adjoint(w, s, o, ray, c, xy, z, rough, wp.dot(g, seen.value) * weight, entry, h, g_depth)
+        fold = RayAdjoint()
+        if entry:
+            h.xy += entry_adjoint(m, across, place, ray, c, q, xy, t, h.xy, h.z, g, g_depth, g_swept)
+        else:
+            if outlined:
+                h.xy += end_adjoint(m, across, place, c, xy, t, z, g, g_swept)
+            fold = fold_adjoint(m, place, ray, t, q, g, g_depth)
+        g_p = point_adjoint(s, ray, c, q, h, entry, g_depth)
+        wp.atomic_add(g_depth, pixel, wp.dot(g_p + fold.p, ray.p) / ray.d)
+        g_r = t * g_p + fold.r + wp.vec3(0.0, 0.0, h.away)
         g_n = 2.0 * ray.cosine * g_r - (2.0 * wp.dot(n, g_r) + h.cosine) * ray.v
         g_normal[pixel] = wp.transpose(to_view[view]) * g_n
         g_roughness[pixel] = h.rough

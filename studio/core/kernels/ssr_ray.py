@@ -129,6 +129,24 @@ def mirrored(s: Screen, xy: wp.vec2, d: float, normal: wp.vec3) -> Ray:
 
 
 @wp.func
+def position_adjoint(s: Screen, q: wp.vec3, g: wp.vec2, g_z: float) -> wp.vec3:
+    """Gradient at the point q of gradients at its pixel position and its depth."""
+    z = -q[2]
+    gx = 0.5 * float(s.width) * s.lens[0] * g[0] / z
+    gy = 0.5 * float(s.height) * s.lens[1] * g[1] / z
+    return wp.vec3(gx, gy, (gx * q[0] + gy * q[1]) / z - g_z)
+
+
+@wp.func
+def motion(s: Screen, ray: Ray, q: wp.vec3) -> wp.vec2:
+    """Pixels by which the ray's point q moves per unit of its length."""
+    z = -q[2]
+    x = 0.5 * float(s.width) * s.lens[0] * (ray.r[0] + q[0] / z * ray.r[2]) / z
+    y = 0.5 * float(s.height) * s.lens[1] * (ray.r[1] + q[1] / z * ray.r[2]) / z
+    return wp.vec2(x, y)
+
+
+@wp.func
 def cell_at(s: Screen, depth: wp.array(dtype=float), xy: wp.vec2) -> Cell:
     """The pixel centres around xy; those beyond the border are the border's."""
     x = xy[0] - 0.5

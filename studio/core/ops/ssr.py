@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import max_pool2d
 
 from studio.core.kernels import launcher, ssr, ssr_adjoint
 from studio.core.ops.pixels import flat
@@ -52,7 +53,7 @@ class _Reflect(torch.autograd.Function):
         sizes: tuple[int, ...],
         *images: Tensor,
     ) -> Tensor:
-        depth, normal, roughness, levels = images
+        depth, normal, roughness, levels, swept, edge = images
         n, height, width, _ = depth.shape
         low = (n, -(-height // how.stride), -(-width // how.stride))
         hit = torch.zeros(low, device=depth.device)
@@ -60,7 +61,7 @@ class _Reflect(torch.autograd.Function):
         starts = torch.tensor([sum(sizes[:i]) for i in range(len(sizes))], dtype=torch.int32)
         ctx.head = [launcher.BEGIN, width, height, how.stride, how.thickness, how.edge, how.roughness]
         ctx.buffers = [to_view, lens, far, starts.to(depth.device), levels]
-        ctx.save_for_backward(depth, normal, roughness, hit)
+        ctx.save_for_backward(depth, normal, roughness, hit, out, edge, _around(edge != swept))
         launcher.launch(
             ssr.reflect,
             hit.numel(),
@@ -79,10 +80,10 @@ class _Reflect(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        depth, normal, roughness, hit = ctx.saved_tensors
+        depth, normal, roughness, hit, out, edge, near = ctx.saved_tensors
         levels = ctx.buffers[-1]
-        g_depth, g_normal, g_roughness = (
-            torch.zeros(t.shape, device=t.device) for t in (depth, normal, roughness)
+        g_depth, g_normal, g_roughness, g_swept = (
+            torch.zeros(t.shape, device=t.device) for t in (depth, normal, roughness, depth)
         )
         g_levels = torch.zeros_like(levels)
         launcher.launch(
@@ -94,7 +95,11 @@ class _Reflect(torch.autograd.Function):
                 *[flat(t) for t in (depth, normal, roughness)],
                 *ctx.buffers,
                 hit.view(-1),
+                out.view(-1, 4),
+                flat(edge),
+                near.view(-1),
                 flat(grads[0]),
+                launcher.Scatter(flat(g_swept)),
                 launcher.Scatter(flat(g_depth)),
                 *[flat(t) for t in (g_normal, g_roughness)],
                 launcher.Scatter(g_levels),
@@ -102,7 +107,12 @@ class _Reflect(torch.autograd.Function):
             depth.device,
             limit=launcher.worth(BACK_TIME * hit.numel()),
         )
-        return (None, None, None, None, None, g_depth, g_normal, g_roughness, g_levels)
+        return (None, None, None, None, None, g_depth, g_normal, g_roughness, g_levels, g_swept, None)
+
+
+def _around(mask: Tensor) -> Tensor:
+    """[N, H, W] uint8: 1 within two pixels of where the mask [N, H, W, 1] is set."""
+    return max_pool2d(mask[..., 0].float(), 5, 1, 2).to(torch.uint8)
 
 
 def reflected_radiance(
@@ -114,6 +124,8 @@ def reflected_radiance(
     lens: Tensor,
     far: Tensor,
     how: March | None = None,
+    swept_depth: Tensor | None = None,
+    edge_depth: Tensor | None = None,
 ) -> Tensor:
     """What each pixel's surface mirrors of the rest of the picture, and how much it is to be trusted.
 
@@ -130,6 +142,9 @@ def reflected_radiance(
         world_to_view: [N, 4, 4] rigid. lens: [N, 4] P00, P11, P02, P12 of view_to_clip.
         far: [N] depth that stands for nothing.
         how: see March.
+        swept_depth: [N, H, W, 1] whatever has the gradient of the depth that outlines sweep over.
+        edge_depth: [N, H, W, 1] depth of the surface across an outline, `depth` elsewhere. Without
+            these two, reflected outlines do not feel those of what they reflect.
     Returns:
         [N, ceil(H / stride), ceil(W / stride), 4]: radiance times weight, and weight. The weight
         is 0 without a hit, and goes to 0 smoothly where the hit is lost to the picture's border,
@@ -137,12 +152,16 @@ def reflected_radiance(
         (i, j) stands for (stride i, stride j).
     Gradients:
         To: color, depth (of the reflector and of what it reflects), normal,
-        perceptual_roughness (0 at 0). Not to: the camera. Discontinuous in: which surface a ray
-        meets, so the outline of a reflected object has no gradient beyond its fading.
+        perceptual_roughness (0 at 0), swept_depth. Not to: the camera, edge_depth. Discontinuous
+        in: which surface a ray meets. What that brings about where a reflection ends is part of
+        the gradient: right on average over the positions of outlines within their pixels, and
+        seen from one neighbouring ray to the next.
     Reference:
         McGuire and Mara 2014, Efficient GPU Screen-Space Ray Tracing; Walter et al. 2007 (lobe).
     """
     how = how or March()
+    if swept_depth is None or edge_depth is None:
+        swept_depth = edge_depth = depth.detach()
     covered = (depth < far[:, None, None, None]).to(color.dtype)
     levels = pyramid(torch.cat([color * covered, covered], dim=3), LEVELS)
     sizes = tuple(level.numel() // 4 for level in levels)
@@ -158,5 +177,7 @@ def reflected_radiance(
         normal,
         perceptual_roughness,
         packed,
+        swept_depth,
+        edge_depth.contiguous(),
     )
     return out
