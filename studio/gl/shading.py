@@ -9,6 +9,7 @@ from typing import Any
 import moderngl
 
 from studio.core.channels import CHANNELS
+from studio.core.effects import get
 from studio.core.effects.effect import Prepared, Surroundings
 from studio.core.params import ParamSet
 from studio.core.plan import Plan, plan
@@ -56,7 +57,8 @@ class EffectChain:
     """Runs the enabled effects' shaders over a set of targets.
 
     Attributes:
-        lacks: surface channels that say nothing in the scene; effects do not take them.
+        lacks: surface channels that say nothing in the scene; effects do not take them, and those
+            that change the colour by one are left out.
         waiting: an enabled effect was not ready for the last frame and was left out.
     """
 
@@ -95,12 +97,24 @@ class EffectChain:
         """
         key = (asked, without, self.lacks)
         if key not in self._plans:
-            effects = {name: params for name, params in self._effects.items() if name not in without}
+            left_out = without | self.pointless.keys()
+            effects = {name: params for name, params in self._effects.items() if name not in left_out}
             known = bool(effects) or any(CHANNELS[name].effect for name in asked)
             # Without effects nothing needs the registry, which takes seconds to load.
             made = plan(effects, asked, self.lacks) if known else Plan(surface=frozenset(asked))
             self._plans[key] = made
         return self._plans[key]
+
+    @property
+    def pointless(self) -> dict[str, str]:
+        """Enabled effects that change colour only by a channel that says nothing in the scene, and why."""
+        out = {}
+        for name in self._effects:
+            effect = get(name)
+            missing = self.lacks.intersection(effect.reads)
+            if missing and effect.writes == ("color",):
+                out[name] = f"no material has {min(missing)}"
+        return out
 
     def makes(self, name: str) -> bool:
         """Whether a channel can be asked for: the surface has it, or an effect that runs makes it."""

@@ -85,6 +85,7 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, Effect]:
     made = effects()
     monkeypatch.setattr(plan_module, "registry", lambda: made)
     monkeypatch.setattr(plan_module, "get", made.__getitem__)
+    monkeypatch.setattr("studio.gl.shading.get", made.__getitem__)
     return made
 
 
@@ -298,6 +299,21 @@ def test_a_masked_pass_leaves_the_other_pixels_alone(viewport: Any, registry: di
     np.testing.assert_allclose(viewport.render_offline(camera(), samples=1)[..., :3], expected)
     viewport.set_effects(on(registry, "paint", "spots", spots_darkness=0.0))
     np.testing.assert_allclose(viewport.render_offline(camera(), samples=1)[..., :3], plain)
+
+
+def test_an_effect_that_would_change_nothing_in_the_scene_is_left_out(
+    viewport: Any, registry: dict[str, Effect]
+) -> None:
+    from dataclasses import replace
+
+    registry["veil"] = replace(registry["veil"], reads=("color", "subsurface"))
+    viewport.set_effects(on(registry, "paint", "veil"))
+    assert viewport.chain.pointless == {"veil": "no material has subsurface"}
+    assert [step.effect.name for step in viewport.chain.plan().steps] == ["paint"]
+    ball = icosphere(1)
+    ball.material = Material(subsurface=0.5)
+    viewport.set_scene(Scene(meshes=[ball]))
+    assert [step.effect.name for step in viewport.chain.plan().steps] == ["paint", "veil"]
 
 
 def test_an_effect_that_is_not_ready_is_left_out_until_it_is(

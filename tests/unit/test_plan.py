@@ -92,6 +92,7 @@ def test_names() -> None:
         ({"params": (Param("ao", 1.0),)}, "parameter ao has the name of a channel"),
         ({"passes": (Pass(writes=("buffer",)),)}, "no pass writes ao"),
         ({"passes": (Pass(half=True),)}, "pass main needs the parameter half_resolution"),
+        ({"passes": (Pass(mask="spots"),)}, "pass main needs an earlier pass spots"),
         ({"passes": (Pass(when="mode=soft"),)}, "pass main needs the parameter mode"),
     ],
 )

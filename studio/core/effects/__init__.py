@@ -57,9 +57,13 @@ def problems(effect: Effect) -> list[str]:
         f"parameter {name} has the name of a channel or frame uniform"
         for name in sorted(params & (CHANNELS.keys() | _FRAME_UNIFORMS))
     ]
-    written = {name for p in effect.passes for name in p.writes or (*effect.writes, *effect.offers)}
+    images = [p for p in effect.passes if not p.marks]
+    written = {name for p in images for name in p.writes or (*effect.writes, *effect.offers)}
     out += [f"no pass writes {name}" for name in (*effect.writes, *effect.offers) if name not in written]
-    for p in effect.passes:
+    for i, p in enumerate(effect.passes):
+        marked = {(q.name, q.half, q.shrink) for q in effect.passes[:i] if q.marks}
+        if p.mask and (p.mask, p.half, p.shrink) not in marked:
+            out.append(f"pass {p.name} needs an earlier pass {p.mask} of its size that marks")
         needed = {p.when.partition("=")[0], "half_resolution" if p.half else ""} - {""}
         out += [f"pass {p.name} needs the parameter {name}" for name in sorted(needed - params)]
     return out

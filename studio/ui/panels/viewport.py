@@ -86,7 +86,7 @@ class ViewportPanel:
         self.gl.set_effects(document.own.on())
         self.gl.set_other_effects(document.other.on() if document.other is not None else {})
         for key, chain in (("a", self.gl.chain), ("b", self.gl.other)):
-            self.state.skipped[key] = dict(chain.plan().skipped)
+            self.state.skipped[key] = {**chain.plan().skipped, **chain.pointless}
         if document.other is None and self.state.view.editing == "b":  # undone
             self.state.view.editing = "a"
 
