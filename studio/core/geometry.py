@@ -170,6 +170,33 @@ def bent_normals(frame: Frame, tensors: SceneTensors, texels: Tensor) -> Tensor:
     return normalize(bent, dim=-1)
 
 
+def follow_cameras(frame: Frame) -> None:
+    """Let gradients of position and normal go on to the cameras; values stay.
+
+    Shading takes cameras as constants. Where the light goes with the camera, what it sees of them
+    are the normal and the position in view space; in the world, the way from the surface to the
+    camera, which also changes where the surface moves the other way. So both are bent by a motion
+    that is nothing now and whose derivative is the cameras'.
+
+    Exact for pbr and environment without point, spot and area lights in the world, which look at
+    positions for themselves; other effects feel the cameras through their geometry only.
+    """
+    matrix = frame.cameras.world_to_view
+    if frame.lights.fixed_to_camera:
+        back = matrix[:, :3, :3].detach().transpose(1, 2)
+        turn = (back @ matrix[:, :3, :3])[:, None]
+        shift = (back @ (matrix[:, :3, 3:] - matrix[:, :3, 3:].detach()))[:, None, None, :, 0]
+        for name in {"normal", "position"} & frame.channels.keys():
+            channel = frame[name]
+            turned = channel.detach() @ turn.transpose(2, 3)
+            frame.channels[name] = channel + (turned - turned.detach())
+    else:
+        position = frame.cameras.position
+        shift = (position.detach() - position)[:, None, None]
+    if frame.has("position"):
+        frame.channels["position"] = frame["position"] + shift
+
+
 def edge_channels(frame: Frame, pos: Tensor, wanted: Set[str]) -> None:
     """Make those of soft_depth, swept_depth and edge_depth, [N, H, W, 1], that are wanted.
 

@@ -22,7 +22,7 @@ from studio.core.channels import CHANNELS, aovs, channel
 from studio.core.effects import registry
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
-from studio.core.geometry import EDGE_DEPTHS, edge_channels, geometry_buffer
+from studio.core.geometry import EDGE_DEPTHS, edge_channels, follow_cameras, geometry_buffer
 from studio.core.ops import draw, nmr
 from studio.core.ops.antialias import antialias_along, find_outline
 from studio.core.ops.compose import check_background, compose
@@ -92,7 +92,8 @@ def render(
         alpha [N, H, W, 1], all three antialiased. Take the loss on rgba: color and alpha are
         slices of it, and slicing costs a copy in the backward pass.
     Gradients:
-        To: all of tensors (silhouettes included), lights, background, effect parameters.
+        To: all of tensors (silhouettes included), lights, background, effect parameters, and the
+        cameras' world_to_view, world_to_clip and position (see follow_cameras).
         Discontinuous in: visibility inside the object; see antialias.
     Raises:
         InputError: an unknown effect, channel or rasterizer. ShapeError: a tensor that does not fit.

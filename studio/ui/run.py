@@ -204,7 +204,10 @@ class Run:
         new = replace(scene, meshes=meshes, lighting=self._state.lighting())
         if document.settings.enabled("background"):
             new.background = snapshot.background
-        self._apply(Set(("scene",), new, "Fit"))
+        sets = [Set(("scene",), new, "")]
+        if new.lighting.environment is not None and "environment" in document.enabled:
+            sets.append(Set(("enabled", "environment"), True, ""))  # the map lights through its effect
+        self._apply(Edits(tuple(sets), "Fit"))
 
     def close(self) -> None:
         """End the worker; waits for its thread."""

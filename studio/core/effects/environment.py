@@ -90,7 +90,8 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     shown = "none"
     if params["show_background"]:
         shown = "all" if frame.has("alpha") else "empty"  # soft silhouettes let it through
-    rotation = _turn(frame.value(params, "rotation")) @ frame.world_to_light()[:, :3, :3]
+    to_light = frame.world_to_light()[:, :3, :3].detach()  # cameras: see follow_cameras
+    rotation = _turn(frame.value(params, "rotation")) @ to_light
     diffuse, specular, background = environment_light(
         frame["rast"],
         frame["normal"],

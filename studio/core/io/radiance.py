@@ -37,6 +37,24 @@ def decode(data: bytes, max_pixels: int) -> np.ndarray:
     return ((rgbe[..., :3].astype(np.float32) + np.float32(0.5)) * scale).astype(np.float32)
 
 
+def encode(image: np.ndarray) -> bytes:
+    """A Radiance picture of [H, W, 3] linear floats, row 0 at the top, without run lengths.
+
+    Negative values become zero; each pixel keeps about eight bits of its largest channel.
+    """
+    height, width, _ = image.shape
+    rgb = np.maximum(np.nan_to_num(np.asarray(image, np.float32)), 0.0)
+    largest = rgb.max(axis=2)
+    exponent = np.frexp(largest)[1]
+    mantissa = np.ldexp(rgb, (8 - exponent)[..., None])
+    rgbe = np.zeros((height, width, 4), np.uint8)
+    rgbe[..., :3] = np.minimum(mantissa, 255.0)
+    rgbe[..., 3] = exponent + 128
+    rgbe[largest < 1e-32] = 0  # below that the exponent would leave its byte
+    head = f"#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y {height} +X {width}\n"
+    return head.encode() + rgbe.tobytes()
+
+
 def _flat(body: np.ndarray, height: int, width: int) -> np.ndarray | None:
     """[H, W, 4] where pixels are stored as they are, else None."""
     coded = len(body) >= 4 and body[0] == 2 and body[1] == 2 and body[2] < 128

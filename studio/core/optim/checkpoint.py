@@ -25,6 +25,7 @@ from studio.core.optim.atlas import Atlas
 from studio.core.optim.largesteps import LargeSteps
 from studio.core.optim.materials import TextureMaterial, VertexMaterial
 from studio.core.optim.variables import Variables
+from studio.core.optim.views import ViewVariables
 from studio.core.scene import Light, Lighting, Material, Mesh
 
 VERSION = 1
@@ -37,7 +38,7 @@ _CLASSES = {
     cls.__name__: cls
     for cls in (
         *(Atlas, Light, Lighting, LightTensors, Material, Mesh),
-        *(TextureMaterial, Variables, VertexMaterial),
+        *(TextureMaterial, Variables, VertexMaterial, ViewVariables),
     )
 }
 

@@ -12,6 +12,7 @@ from studio.core.color import display, srgb_to_linear
 from studio.core.optim import metrics
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.targets import Targets
+from studio.core.optim.views import moved_cameras
 from studio.core.scene import Photo
 
 
@@ -46,12 +47,18 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate_photos(
-    renderer: Renderer, photos: list[Photo], stops: Tensor, resolution: int, pictures: int = 0
+    renderer: Renderer,
+    photos: list[Photo],
+    stops: Tensor,
+    moves: Tensor,
+    resolution: int,
+    pictures: int = 0,
 ) -> Evaluation:
     """Render each photo's view at `resolution` and compare, one at a time to spare memory.
 
     Args:
-        stops: [len(photos)] exposure.
+        stops: [len(photos), 3] exposure of the channels.
+        moves: [len(photos), 6] refined poses; see optim.views.
         pictures: how many of the first photos keep their pictures.
     """
     views, kept = [], []
@@ -59,7 +66,9 @@ def evaluate_photos(
         targets = Targets.build([photo], resolution, stops.device)
         black = torch.zeros(3, device=stops.device)
         background = black if targets.mask is not None else renderer.variables.background
-        rgba = renderer.exposed(targets.cameras, background, stops[number : number + 1])
+        own = slice(number, number + 1)
+        cameras = moved_cameras(targets.cameras, moves[own], renderer.variables.views.center)
+        rgba = renderer.exposed(cameras, background, stops[own])
         image = rgba[0].cpu().numpy()
         picture = Picture(
             photo.name,

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from studio.core.device import configure_threads, pick_device
@@ -18,7 +19,8 @@ from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
-from studio.core.optim.material_stage import Pictures, finished, pace, schedule_of, textured
+from studio.core.optim.material_stage import Pictures, finished, has_sky, pace, schedule_of, textured
+from studio.core.optim.materials import array
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
@@ -37,8 +39,9 @@ from studio.core.optim.start import (
 )
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables, box_of
+from studio.core.optim.views import moved_cameras, refined
 from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
-from studio.core.scene import Mesh, Photo, PhotoSet, Scene
+from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene
 
 __all__ = ["Fit", "FitProblem", "StepResult"]
 
@@ -167,6 +170,8 @@ class Fit:
             mesh, center, scale, start_lighting(self.problem), self._fixed_to, self.problem.background,
             len(self.training), self._smoothness(), self.device,
         )  # fmt: skip
+        if has_sky(self.settings) and schedule.texture_steps == 0:
+            self._start = self._start.under_sky()
         self.reset()
         self._report(1.0, "Ready")
 
@@ -319,7 +324,11 @@ class Fit:
             for tensor in self.variables.tensors(group):
                 tensor.requires_grad_(self.settings.enabled(group))
                 tensor.grad = None
-        rgba, box = self._renderer.render(targets.cameras.select(index), background)
+        cameras = targets.cameras.select(index)
+        own_views = self.variables.views
+        if own_views.moving:
+            cameras = moved_cameras(cameras, own_views.moves()[index], own_views.center)
+        rgba, box = self._renderer.render(cameras, background)
         if self.steps_done % _CHECK_EVERY == 0 and float(box.detach().abs().max()) > _FAR:
             raise Diverged(
                 f"fit: the surface has left the scene at step {self.steps_done + 1}; "
@@ -423,6 +432,7 @@ class Fit:
         """
         v = self.variables
         unlit = self.settings["shading"] == "unlit"
+        pictures, lighting = self._pictures.take(v, unlit, live)
         r, g, b = (float(c) for c in v.background.detach().cpu())
         return Snapshot(
             step=self.steps_done,
@@ -430,16 +440,25 @@ class Fit:
                 self._mesh,
                 unlit,
                 self._renderer.surface.incidence,
-                self._pictures.take(v.material, unlit, live),
+                pictures,
             ),
-            lighting=v.scene_lighting(),
+            lighting=lighting,
             background=(r, g, b),
             losses=dict(self._last.losses) if self._last else {},
             psnr=self._last.psnr if self._last else float("nan"),
-            exposure=torch.exp2(v.stops()).detach().cpu().numpy().copy(),
+            exposure=array(torch.exp2(v.views.stops().mean(dim=1))),
+            cameras=self._cameras(),
             view_errors=dict(self._view_errors),
             topology=self._topology,
         )
+
+    def _cameras(self) -> dict[str, Camera]:
+        """The training photos' cameras by name, if poses were refined."""
+        views = self.variables.views
+        if not views.moving:
+            return {}
+        moves, center = array(views.moves()), array(views.center)
+        return {p.name: refined(p.camera, move, center) for p, move in zip(self.training, moves)}
 
     def result(self) -> Scene:
         """The scene as it is now, in the normalised world; PhotoSet.input_to_world leads back."""
@@ -454,10 +473,12 @@ class Fit:
             pictures: how many photos to keep render and target of.
         """
         known = {photo.name: i for i, photo in enumerate(self.training)}
-        own = self.variables.stops().detach()
-        stops = torch.stack([own[known[p.name]] if p.name in known else own.new_zeros(()) for p in photos])
+        views = self.variables.views
+        # The row after the last stands for photos that were not trained with.
+        places = [known.get(photo.name, len(self.training)) for photo in photos]
+        stops, moves = (F.pad(t.detach(), (0, 0, 0, 1))[places] for t in (views.stops(), views.moves()))
         return evaluate_photos(
-            self._renderer, photos, stops, resolution or int(self.settings["resolution"]), pictures
+            self._renderer, photos, stops, moves, resolution or int(self.settings["resolution"]), pictures
         )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,6 +25,7 @@ from studio.core.optim.page import save_page
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
+from studio.core.optim.sky import save_sky
 from studio.core.scene import Lighting, Mesh, PhotoSet
 
 Report = Callable[[float, str], None]
@@ -269,7 +271,11 @@ def _finish(
     scene = fit.result()
     to_input = photos.input_to_world.inverse()
     export_scene(scene, out / "mesh.glb", to_input)
-    save_cameras(out / "cameras.json", photos.photos, to_input)
+    shot = [replace(photo, camera=camera) for photo, camera in zip(photos.photos, scene.cameras)]
+    save_cameras(out / "cameras.json", shot, to_input)
+    if fit.variables.sky is not None:
+        turn = to_input.rotation if fit.variables.fixed_to == "world" else None
+        save_sky(out / "environment.hdr", fit.variables.sky, turn)
     write_json(out / "metrics.json", metrics)
     tell(0.4, "Writing: pictures")
     shown = _shown(fit)

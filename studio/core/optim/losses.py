@@ -10,12 +10,12 @@ from torch import Tensor
 from studio.core.color import linear_to_srgb, mse_to_psnr
 from studio.core.ops.image_loss import image_loss
 from studio.core.ops.ssim import ssim
-from studio.core.optim.regularizers import SurfaceTerms, light_white
+from studio.core.optim.regularizers import SurfaceTerms
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
 from studio.core.optim.variables import Variables
 
-_OF_SHADING = ("light_white", "material_smoothness", "flat_normals")
+_OF_SHADING = ("light_white", "light_smoothness", "material_smoothness", "flat_normals")
 """Terms of what an unlit picture does not show."""
 
 
@@ -61,7 +61,7 @@ def measure(
         target.color,
         target.mask,
         target.weight,
-        variables.stops()[views],
+        variables.views.stops()[views],
         background,
         settings["color_loss"],
         color_weight,
@@ -98,7 +98,7 @@ def _surface_terms(
         "laplacian": lambda: terms.laplacian(box_vertices),
         "normal_consistency": lambda: terms.normal_consistency(box_vertices),
         "edge_length": lambda: terms.edge_length(box_vertices),
-        "light_white": lambda: light_white(variables.sh),
+        **variables.light_terms(),
         **variables.material.terms(terms),
     }
     shaded = settings["shading"] != "unlit"
@@ -118,7 +118,7 @@ def _ssim_term(
     """
     alpha = rgba[..., 3:]
     grey = 0.2140  # linear of 0.5 in sRGB
-    gain = torch.exp2(variables.stops()[views])[:, None, None, None]
+    gain = torch.exp2(variables.views.stops()[views])[:, None, None]
     render = (rgba[..., :3] - background * (1 - alpha)) * gain + grey * (1 - alpha)
     photo = target.color
     if target.mask is not None:

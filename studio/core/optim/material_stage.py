@@ -7,13 +7,12 @@ import time
 
 import numpy as np
 
-from studio.core.optim.materials import SurfaceMaterial
 from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import evened
 from studio.core.optim.variables import Variables
-from studio.core.scene import Mesh
+from studio.core.scene import Lighting, Mesh
 
 _LIVE_SECONDS = 1.0
 """While a run is watched its textures are copied and uploaded this often: 1024 x 1024 take 0.1 s."""
@@ -36,30 +35,42 @@ def finished(mesh: Mesh, most_faces: int) -> Mesh:
 
 def textured(variables: Variables, settings: FitSettings) -> Variables:
     """The variables with textures over a new atlas, which show what the vertices showed."""
-    return variables.textured(int(settings["texture_size"]))
+    out = variables.textured(int(settings["texture_size"]))
+    return out.under_sky() if has_sky(settings) else out
+
+
+def has_sky(settings: FitSettings) -> bool:
+    """Whether the settings call for an environment map."""
+    return settings["light_model"] == "environment" and settings["shading"] != "unlit"
 
 
 def pace(settings: FitSettings, group: str, stage: int, step: int) -> float:
     """What a group's rate is multiplied with at a step: decay within the part of the run."""
     schedule = schedule_of(settings)
     factor = float(settings["decay"]) ** schedule.progress(stage, step)
+    if group == "pose" and step < settings["pose_from"]:
+        return 0.0
     if stage == schedule.stages and group == "vertices":
         factor *= float(settings["texture_vertices"])
     return factor
 
 
 class Pictures:
-    """Textures for snapshots, made anew at most once a second while a run is watched."""
+    """Textures and sky for snapshots, made anew at most once a second while a run is watched."""
 
     def __init__(self) -> None:
-        self._material: SurfaceMaterial | None = None
+        self._of: Variables | None = None
         self._made: dict[str, np.ndarray] = {}
+        self._lighting = Lighting()
         self._time = -math.inf
 
-    def take(self, material: SurfaceMaterial, unlit: bool, live: bool) -> dict[str, np.ndarray]:
-        """Textures of the material; live ones may be a second old. Nobody writes to them again."""
+    def take(self, variables: Variables, unlit: bool, live: bool) -> tuple[dict[str, np.ndarray], Lighting]:
+        """(textures, light); live ones may be a second old. Nobody writes to them again."""
         now = time.monotonic()
-        if not live or material is not self._material or now - self._time > _LIVE_SECONDS:
-            self._material, self._time = material, now
-            self._made = material.pictures(unlit)
-        return self._made
+        old = variables is not self._of or now - self._time > _LIVE_SECONDS
+        if not live or old:
+            self._of, self._time = variables, now
+            self._made = variables.material.pictures(unlit)
+        if not live or old or variables.sky is None:
+            self._lighting = variables.scene_lighting()
+        return self._made, self._lighting

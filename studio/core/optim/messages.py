@@ -11,11 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from studio.core.scene import Lighting, Mesh
+from studio.core.scene import Camera, Lighting, Mesh
 
-GROUPS = ("vertices", "albedo", "roughness", "metallic", "normal_map", "light", "background", "exposure")
+GROUPS = (
+    *("vertices", "albedo", "roughness", "metallic", "normal_map"),
+    *("light", "background", "exposure", "white_balance", "pose"),
+)
 """What can move. albedo, roughness and metallic are per vertex or texel; normal_map is there only with
-textures; exposure is per view."""
+textures; exposure, white_balance and pose are per view."""
 
 
 # Window -> worker
@@ -99,6 +102,7 @@ class Snapshot:
             change are the same arrays.
         lighting, background: as optimised so far.
         exposure: [views] linear gain of each training photo, or None.
+        cameras: refined ones by the names of their photos; none where poses are as they came.
         losses: every term, weighted, and "total".
         psnr: of the last batch, dB, sRGB, inside the mask; NaN before the first step.
         view_errors: photo name -> latest root mean square error of that photo (sRGB, 0..1).
@@ -115,6 +119,7 @@ class Snapshot:
     exposure: np.ndarray | None = None
     view_errors: dict[str, float] = field(default_factory=dict)
     topology: int = 0
+    cameras: dict[str, Camera] = field(default_factory=dict)
     event: Any = None
 
 

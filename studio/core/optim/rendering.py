@@ -45,6 +45,9 @@ class Renderer:
         effect = effects.get("pbr")
         params = ParamSet(effect.name, effect.params, settings.get(effect.name))
         self.effects = {} if unlit else {effect.name: params}
+        if variables.sky is not None and not unlit:
+            sky = effects.get("environment")
+            self.effects[sky.name] = ParamSet(sky.name, sky.params, {"show_background": False})
         self.surface = SceneTensors.from_meshes([mesh], variables.faces.device)
         self.closed = bool((self.surface.topology.edges[:, 3] >= 0).all())
 
@@ -79,9 +82,9 @@ class Renderer:
 
     @torch.no_grad()
     def exposed(self, cameras: CameraBatch, background: Tensor, stops: Tensor) -> Tensor:
-        """[N, H, W, 4] antialiased, without gradient, the object brightened by [N] stops."""
+        """[N, H, W, 4] antialiased, without gradient, the object brightened by [N, 3] stops."""
         rgba, _ = self.render(cameras, background, DEFAULT)
-        gain = torch.exp2(stops)[:, None, None, None]
+        gain = torch.exp2(stops)[:, None, None]
         color, alpha = rgba[..., :3], rgba[..., 3:]
         behind = background * (1 - alpha)
         return torch.cat([(color - behind) * gain + behind, alpha], dim=-1)

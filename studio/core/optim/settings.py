@@ -25,6 +25,7 @@ TERMS = (
     "material_smoothness",
     "flat_normals",
     "light_white",
+    "light_smoothness",
 )
 """Loss terms; each has a setting `<term>_weight` and answers to messages.SetWeight."""
 
@@ -86,6 +87,14 @@ _SHADING = (
         help="camera suits turntables, where the object turns under a still lamp",
     ),
     Param(
+        "light_model",
+        "harmonics",
+        "choice",
+        choices=("harmonics", "environment"),
+        help="Light from all around: 25 harmonics, or from the textures on a map",
+    ),
+    Param("pose_from", 75, "int", 0, 1_000_000, 5, "steps", "Poses hold until then, while the shape forms"),
+    Param(
         "training_background",
         "random",
         "choice",
@@ -107,9 +116,11 @@ _LOSSES = (
     ),
     Param("flat_normals_weight", 0.01, low=0.0, high=100.0, help="Keeps textured normals near the surface's"),
     Param("light_white_weight", 0.005, low=0.0, high=100.0, help="Pulls the environment towards grey"),
+    Param("light_smoothness_weight", 0.005, low=0.0, high=100.0, help="Evens out the environment map"),
 )
 # Rates: vertices in units of the object's box; albedo in its square root; light relative to a
-# white environment of radiance 1; normal_map in sines of angles.
+# white environment of radiance 1; normal_map in sines of angles;
+# exposure and white_balance in stops; pose in radians and world units.
 _RATES = {
     "vertices": (True, 2e-2),
     "albedo": (True, 4e-2),
@@ -119,6 +130,8 @@ _RATES = {
     "light": (True, 3e-2),
     "background": (False, 1e-2),
     "exposure": (True, 5e-3),
+    "white_balance": (False, 5e-3),
+    "pose": (False, 2e-3),
 }
 _GROUPS = tuple(
     param

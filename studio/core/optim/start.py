@@ -49,12 +49,15 @@ class FitProblem:
 
     def scene_of(self, snapshot: Snapshot) -> Scene:
         """The scene that a snapshot shows, in the normalised world, with the photos' cameras."""
+        effects = {name: dict(values) for name, values in self.effects.items()}
+        if snapshot.lighting.environment is not None:
+            effects.setdefault("environment", {"show_background": False})
         return Scene(
             meshes=[snapshot.mesh],
             lighting=snapshot.lighting,
             background=snapshot.background,
-            effects={name: dict(values) for name, values in self.effects.items()},
-            cameras=[photo.camera for photo in self.photos.photos],
+            effects=effects,
+            cameras=[snapshot.cameras.get(photo.name, photo.camera) for photo in self.photos.photos],
             name=snapshot.mesh.name,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,9 +12,12 @@ from torch import Tensor
 from studio.core.errors import InputError
 from studio.core.gbuffer import LightTensors
 from studio.core.ops.normals import Incidence, vertex_normals
+from studio.core.optim import sky
 from studio.core.optim.atlas import unwrap
 from studio.core.optim.largesteps import LargeSteps
-from studio.core.optim.materials import SurfaceMaterial, TextureMaterial, VertexMaterial, array, fresh
+from studio.core.optim.materials import SurfaceMaterial, Terms, TextureMaterial, VertexMaterial, array, fresh
+from studio.core.optim.regularizers import light_white
+from studio.core.optim.views import ViewVariables
 from studio.core.scene import Light, Lighting, Mesh
 
 
@@ -31,9 +34,9 @@ class Variables:
         material: what the surface is made of, per vertex or in textures.
         start: the light that the fit began with; what does not move stays as there.
         sh: [25, 3] environment; light_vector, light_radiance: [L, 3].
+        sky: [H, W, 3] logarithms of the environment's radiance, in place of `sh`; or None.
         background: [3] linear.
-        exposure: [views] stops of each training photo; their mean is held at 0, which leaves
-            overall brightness to light and base colour.
+        views: what belongs to the training photos.
     """
 
     center: Tensor
@@ -47,10 +50,11 @@ class Variables:
     light_vector: Tensor
     light_radiance: Tensor
     background: Tensor
-    exposure: Tensor
+    views: ViewVariables
     fixed_to: str = "world"
     lights: list[Light] = field(default_factory=list)
     environment: np.ndarray | None = None
+    sky: Tensor | None = None
 
     @classmethod
     def create(
@@ -67,8 +71,9 @@ class Variables:
     ) -> Variables:
         """Variables that show `mesh` in the unit box (center, scale) under `lighting`."""
         light = LightTensors.from_lighting(lighting, device)
+        middle = torch.tensor(center, dtype=torch.float32, device=device)
         shared = cls(
-            center=torch.tensor(center, dtype=torch.float32, device=device),
+            center=middle,
             scale=scale,
             faces=torch.empty(0, 3, dtype=torch.int32, device=device),
             steps=LargeSteps(np.empty((0, 3), np.int64), 0, 0.0, device),
@@ -79,7 +84,7 @@ class Variables:
             light_vector=light.vector,
             light_radiance=light.radiance,
             background=torch.tensor(background, dtype=torch.float32, device=device),
-            exposure=torch.zeros(views, device=device),
+            views=ViewVariables.create(views, middle),
             fixed_to=fixed_to,
             lights=list(lighting.lights),
             environment=lighting.environment,
@@ -87,7 +92,7 @@ class Variables:
         return shared.on_mesh(mesh, smoothness)
 
     def on_mesh(self, mesh: Mesh, smoothness: float) -> Variables:
-        """The same light, background and exposure on another mesh with its attributes."""
+        """The same light, background and views on another mesh with its attributes."""
         device = self.sh.device
         count = len(mesh.vertices)
         steps = LargeSteps(mesh.faces, count, smoothness, device)
@@ -117,19 +122,24 @@ class Variables:
 
     def clone(self) -> Variables:
         """Independent leaves with the same values; topology and solver are shared."""
-        names = ("differential", "sh", "light_vector", "light_radiance", "background", "exposure")
+        names = ("differential", "sh", "light_vector", "light_radiance", "background")
         copies: dict[str, Any] = {name: fresh(getattr(self, name)) for name in names}
-        return replace(self, material=self.material.clone(), **copies)
+        copies["sky"] = None if self.sky is None else fresh(self.sky)
+        return replace(self, material=self.material.clone(), views=self.views.clone(), **copies)
+
+    def under_sky(self) -> Variables:
+        """The same with an environment map that begins as the harmonics are."""
+        return replace(self.clone(), sky=fresh(sky.from_harmonics(self.sh)))
 
     def tensors(self, group: str) -> list[Tensor]:
         """The leaves of a group of messages.GROUPS."""
+        around = self.sh if self.sky is None else self.sky
         own = {
             "vertices": [self.differential],
-            "light": [self.sh, self.light_vector, self.light_radiance],
+            "light": [around, self.light_vector, self.light_radiance],
             "background": [self.background],
-            "exposure": [self.exposure],
         }
-        return own[group] if group in own else self.material.tensors(group)
+        return own[group] if group in own else self.material.tensors(group) + self.views.tensors(group)
 
     def box_vertices(self) -> Tensor:
         """[V, 3] in the unit box. Gradients: to differential."""
@@ -138,10 +148,6 @@ class Variables:
     def to_world(self, box_vertices: Tensor) -> Tensor:
         return box_vertices * self.scale + self.center
 
-    def stops(self) -> Tensor:
-        """[views] exposure, the mean taken out. Gradients: to exposure."""
-        return self.exposure - self.exposure.mean()
-
     def lighting(self) -> LightTensors:
         return replace(
             self.start,
@@ -149,6 +155,7 @@ class Variables:
             radiance=self.light_radiance,
             sh=self.sh,
             fixed_to_camera=self.fixed_to == "camera",
+            environment=self.start.environment if self.sky is None else sky.octahedral(self.sky),
         )
 
     @torch.no_grad()
@@ -186,6 +193,13 @@ class Variables:
             **self.material.fields(like, unlit, pictures),
         )
 
+    def light_terms(self) -> Terms:
+        """Regularizers of the environment."""
+        if self.sky is None:
+            return {"light_white": lambda: light_white(self.sh)}
+        own = self.sky
+        return {"light_white": lambda: sky.white(own), "light_smoothness": lambda: sky.roughness(own)}
+
     def scene_lighting(self) -> Lighting:
         """The light as the document keeps it: colour at most 1, the rest in the intensity."""
         lights = []
@@ -199,13 +213,16 @@ class Variables:
             else:
                 change["position"] = _triple(vector)
             lights.append(replace(light, **change))
+        fixed_to: Literal["world", "camera"] = "camera" if self.fixed_to == "camera" else "world"
+        if self.sky is not None:
+            return Lighting(lights, fixed_to=fixed_to).with_environment(sky.picture(self.sky))
         sh = self.sh.detach()
         # The map is what was fitted only as long as its coefficients have not moved.
         environment = self.environment if torch.equal(sh, self.start.sh) else None
         return Lighting(
             lights,
             sh.cpu().numpy().copy(),
-            "camera" if self.fixed_to == "camera" else "world",
+            fixed_to,
             environment,
         )
 

@@ -20,6 +20,8 @@ GROUP_TITLES = {
     "light": "Light",
     "background": "Background",
     "exposure": "Exposure",
+    "white_balance": "White balance",
+    "pose": "Poses",
 }
 TERM_TITLES = {
     "color": "Colour",
@@ -32,10 +34,18 @@ TERM_TITLES = {
     "material_smoothness": "Material smooth",
     "flat_normals": "Flat normals",
     "light_white": "Light grey",
+    "light_smoothness": "Light smooth",
 }
 RASTERIZER = tuple(param.name for param in SECTIONS["Rasterizer"])
 ALWAYS_SHOWN = ("color", "mask", "ssim")
-SLIDER_TOP = {"color": 2.0, "mask": 2.0, "ssim": 1.0, "light_white": 0.1, "flat_normals": 0.1}
+SLIDER_TOP = {
+    "color": 2.0,
+    "mask": 2.0,
+    "ssim": 1.0,
+    "light_white": 0.1,
+    "light_smoothness": 0.1,
+    "flat_normals": 0.1,
+}
 """Right end of a weight's bar; typing may go beyond up to the parameter's limit."""
 
 _presets: dict[str, FitSettings] = {}

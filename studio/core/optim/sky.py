@@ -1,0 +1,112 @@
+"""The environment as a small map whose texels move, in the logarithm of their radiance.
+
+Harmonics have no edges: a window or a lamp needs a map. It is equirectangular and small, since the
+photos of one object say little more; looked up bilinearly it becomes the octahedral map that the
+environment effect prefilters, so a fit sees the light that the window shows.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from studio.core.io.files import write_bytes
+from studio.core.io.radiance import encode
+from studio.core.ops.prefilter import SOFT_CLAMP
+from studio.core.scene.environment import (
+    OCTAHEDRAL_SIZE,
+    equirect_directions,
+    octahedral_directions,
+    sh_basis,
+)
+
+SIZE = (16, 32)
+"""Texels up and around: 11 degrees, which a surface of roughness 0.35 still tells apart."""
+
+_SHOWN = (64, 128)
+"""Size of the picture for scene and file, large enough to hold the bilinear slopes."""
+
+_DARKEST = 1e-4
+
+
+def from_harmonics(sh: Tensor) -> Tensor:
+    """[H, W, 3] logarithms of the radiance of [K, 3] harmonics, which may not fall below a floor."""
+    basis = torch.tensor(sh_basis(equirect_directions(*SIZE)), dtype=sh.dtype, device=sh.device)
+    radiance = basis[..., : len(sh)] @ sh.detach()
+    floor = SOFT_CLAMP * radiance.mean(dim=(0, 1)).clamp_min(_DARKEST)
+    return torch.log(torch.maximum(radiance, floor))
+
+
+def octahedral(sky: Tensor) -> Tensor:
+    """[E, E, 3] octahedral radiance of a map. Gradients: to sky."""
+    return _looked_up(sky, _octahedral_grid(sky.device))
+
+
+@torch.no_grad()
+def picture(sky: Tensor, world_to_output: np.ndarray | None = None) -> np.ndarray:
+    """[64, 128, 3] float32 equirectangular radiance, as scene.environment has it.
+
+    Args:
+        world_to_output: [3, 3] rotation of the picture's directions.
+    """
+    directions = equirect_directions(*_SHOWN)
+    if world_to_output is not None:
+        directions = directions @ world_to_output
+    grid = _grid(directions, sky.device)
+    out: np.ndarray = _looked_up(sky, grid).cpu().numpy()
+    return out
+
+
+def save_sky(path: Path | str, sky: Tensor, world_to_output: np.ndarray | None = None) -> None:
+    """Write a map as a Radiance picture; see `picture` and write_bytes for arguments and errors."""
+    write_bytes(path, encode(picture(sky, world_to_output)[::-1]))
+
+
+def white(sky: Tensor) -> Tensor:
+    """Mean squared departure of radiance from grey, of the mean radiance. Gradients: to sky."""
+    radiance = sky.exp()
+    share = _shares(len(sky), sky)[:, None, None]
+    mean = (radiance * share).sum() / 3
+    tint = radiance - radiance.mean(dim=2, keepdim=True)
+    return (tint.square() * share).sum() / mean.square().clamp_min(1e-12)
+
+
+def roughness(sky: Tensor) -> Tensor:
+    """Mean absolute difference of neighbours' logarithms, weighted by area. Gradients: to sky."""
+    share = _shares(len(sky), sky)[:, None, None]
+    around = ((sky - sky.roll(1, dims=1)).abs() * share).sum() / 3
+    up = ((sky[1:] - sky[:-1]).abs() * 0.5 * (share[1:] + share[:-1])).sum() / 3
+    return around + up
+
+
+def _shares(height: int, like: Tensor) -> Tensor:
+    """[H] share of a texel of each row in the sphere; W = 2 H of each add up to 1."""
+    edges = torch.sin(torch.linspace(-0.5, 0.5, height + 1, dtype=like.dtype, device=like.device) * math.pi)
+    return (edges[1:] - edges[:-1]) / (4 * height)
+
+
+def _looked_up(sky: Tensor, grid: Tensor) -> Tensor:
+    """[..., 3] bilinear radiance at a grid of `_grid`; the map closes around."""
+    radiance = sky.exp()
+    closed = torch.cat([radiance[:, -1:], radiance, radiance[:, :1]], dim=1).permute(2, 0, 1)
+    found = F.grid_sample(closed[None], grid[None], padding_mode="border", align_corners=False)
+    return found[0].permute(1, 2, 0)
+
+
+def _grid(directions: np.ndarray, device: torch.device) -> Tensor:
+    """[H, W, 2] places of unit directions in a map with one more column on either side."""
+    x, y, z = np.moveaxis(directions, -1, 0)
+    around = np.arctan2(x, -z) / math.pi * SIZE[1] / (SIZE[1] + 2)
+    up = np.arcsin(np.clip(y, -1, 1)) / (0.5 * math.pi)
+    return torch.tensor(np.stack([around, up], axis=-1), dtype=torch.float32, device=device)
+
+
+@cache
+def _octahedral_grid(device: torch.device) -> Tensor:
+    return _grid(octahedral_directions(OCTAHEDRAL_SIZE), device)

@@ -1,0 +1,99 @@
+"""The environment map of a fit: its slopes, what it shows elsewhere, and that photos tell it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from studio.core.io.images import load_environment
+from studio.core.io.radiance import encode
+from studio.core.optim import sky
+from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.regularizers import light_white
+from studio.core.optim.settings import FitSettings
+from studio.core.scene.environment import project_sh, to_octahedral
+from studio.core.scene.light import ambient_sh
+from tests.unit.optim_scenes import coloured_ball, photograph
+
+
+def uneven() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(*sky.SIZE, 3, dtype=torch.float64, generator=generator)
+
+
+def test_harmonics_become_the_map() -> None:
+    sh = ambient_sh((0.5, 0.7, 0.9))
+    sh[2] = 0.3
+    sh[7] = -0.1
+    image = sky.picture(sky.from_harmonics(torch.tensor(sh)))
+    np.testing.assert_allclose(project_sh(image)[:9], sh[:9], atol=0.02)
+
+
+def test_scene_and_fit_see_the_same_map() -> None:
+    own = (0.5 * uneven()).float()
+    shown = to_octahedral(sky.picture(own))
+    seen = sky.octahedral(own).numpy()
+    assert np.abs(shown - seen).mean() < 0.05 * seen.mean()
+
+
+def test_a_turned_picture_is_turned() -> None:
+    own = (0.5 * uneven()).float()
+    turn = np.array(((0.0, 0, 1), (0, 1, 0), (-1, 0, 0)))  # +Z goes to +X: a quarter of the columns
+    plain, turned = sky.picture(own), sky.picture(own, turn)
+    np.testing.assert_allclose(np.roll(plain, -32, axis=1), turned, atol=1e-4)
+
+
+@pytest.mark.parametrize("term", [sky.white, sky.roughness])
+def test_terms(term) -> None:
+    own = uneven().requires_grad_()
+    grey = own.detach().mean(dim=2, keepdim=True).expand(-1, -1, 3)
+    assert float(sky.white(grey)) == pytest.approx(0, abs=1e-12)
+    assert float(sky.roughness(torch.ones_like(own))) == 0
+    (gradient,) = torch.autograd.grad(term(own), own)
+    for place in ((3, 5, 0), (0, 0, 1), (15, 31, 2)):
+        ends = []
+        for step in (-1e-6, 1e-6):
+            moved = own.detach().clone()
+            moved[place] += step
+            ends.append(float(term(moved)))
+        assert float(gradient[place]) == pytest.approx((ends[1] - ends[0]) / 2e-6, rel=1e-4, abs=1e-7)
+
+
+def test_grey_light_costs_nothing() -> None:
+    assert float(light_white(torch.tensor(ambient_sh((0.5, 0.5, 0.5))))) == 0
+
+
+def test_radiance_files_come_back(tmp_path) -> None:
+    image = np.random.default_rng(0).lognormal(0, 3, (16, 32, 3)).astype(np.float32)
+    image[0, 0] = 0
+    (tmp_path / "a.hdr").write_bytes(encode(image[::-1]))
+    again = load_environment(tmp_path / "a.hdr")
+    assert (np.abs(again - image).max(axis=2) <= image.max(axis=2) / 128).all()
+
+
+def test_a_fit_leaves_its_map(tmp_path) -> None:
+    from studio.core.optim.fitrun import run_fit
+
+    photos = photograph(coloured_ball(), count=8, size=48)
+    small = {
+        **{"steps": 12, "texture_steps": 6, "texture_size": 64, "resolution": 48, "stages": 1},
+        **{"hull_resolution": 16, "edge_fine": 0.2, "light_model": "environment"},
+    }
+    run_fit(photos, FitSettings(small), tmp_path, device="cpu")
+    image = load_environment(tmp_path / "environment.hdr")
+    assert image.shape == (64, 128, 3)
+    assert image.min() > 0
+
+
+def test_a_map_moves_from_the_start_where_there_are_no_textures() -> None:
+    photos = photograph(coloured_ball(), count=8, size=48)
+    small = {"steps": 3, "resolution": 48, "stages": 1, "hull_resolution": 16, "edge_fine": 0.2}
+    fit = Fit(FitProblem(photos), FitSettings(small | {"light_model": "environment"}), "cpu")
+    fit.prepare()
+    before = fit.variables.sky.detach().clone()
+    fit.step()
+    assert not torch.equal(fit.variables.sky, before)
+    scene = fit.result()
+    assert scene.lighting.environment is not None
+    assert "environment" in scene.effects
