@@ -115,6 +115,8 @@ def render(
             frame.outline = find_outline(frame["rast"], pos, tensors.faces, tensors.topology)
         if todo.surface & EDGE_DEPTHS:
             edge_channels(frame, pos, todo.surface)
+        if cameras.world_to_view.requires_grad:
+            follow_cameras(frame)
         _run(frame, todo.stage("light", "shade"))
         if not todo.stage("shade"):
             frame.channels["color"] = frame["albedo"]
