@@ -118,13 +118,30 @@ def compare_sheet(
     return sheet(rows, titles, labels), found
 
 
+def drawn_background(scene: Scene, camera: Camera, *sets: dict[str, ParamSet]) -> np.ndarray | None:
+    """[H, W, 3] linear: the environment as the first set of effects draws it that does; None without one."""
+    from studio.core.pipeline import render_image
+
+    for effects in sets:
+        if "environment" in effects and effects["environment"]["show_background"]:
+            alone = {"environment": effects["environment"]}
+            return render_image(scene, camera, alone, channel="background")
+    return None
+
+
 def path_traced(
-    scene: Scene, camera: Camera, samples: int, bounces: int, report: Callable[[float, str], None]
+    scene: Scene,
+    camera: Camera,
+    samples: int,
+    bounces: int,
+    report: Callable[[float, str], None],
+    background: np.ndarray | None = None,
 ) -> np.ndarray:
-    """[H, W, 3] sRGB values of the scene by path tracing."""
+    """[H, W, 3] sRGB values of the scene by path tracing, over a linear background."""
     from studio.reference import render_reference
 
-    return encoded(render_reference(scene, camera, samples, bounces, progress=report))
+    image = render_reference(scene, camera, samples, bounces, background=background, progress=report)
+    return encoded(image)
 
 
 @click.command("compare", cls=GeneratedOptions, flags=render_flags)
@@ -168,14 +185,14 @@ def compare(
         load_mitsuba()  # before any work is done
     loaded = open_scene(scene)
     camera = scene_camera(loaded, camera_text, *parse_size(size_text))
-    a, b = (
-        picture(loaded, camera, chosen_effects(names, generated), renderer, device)
-        for names in (names_a, names_b)
-    )
+    sets = [chosen_effects(names, generated) for names in (names_a, names_b)]
+    a, b = (picture(loaded, camera, effects, renderer, device) for effects in sets)
     reference = None
     if with_reference:
         with Progress() as progress:
-            reference = path_traced(loaded, camera, samples, bounces, progress.report)
+            # With the environment in one picture only, that is the one to be like the reference.
+            background = drawn_background(loaded, camera, *sets)
+            reference = path_traced(loaded, camera, samples, bounces, progress.report, background)
     page, found = compare_sheet(a, b, (names_a or "none", names_b or "none"), reference)
     from studio.core.color import srgb_to_linear
 

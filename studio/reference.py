@@ -53,6 +53,7 @@ def render_reference(
     bounces: int = 8,
     seed: int = 0,
     transparent: bool = False,
+    background: np.ndarray | None = None,
     progress: Callable[[float, str], None] | None = None,
     partly: Callable[[np.ndarray], None] | None = None,
 ) -> np.ndarray:
@@ -63,17 +64,19 @@ def render_reference(
         bounces: surfaces that light may meet on its way; 1 is direct light only.
         seed: of the paths; the same seed gives the same picture.
         transparent: leave the background out.
+        background: [3] or [H, W, 3] linear, row 0 at the bottom; the scene's if None.
         progress: called between passes with the share done and a line that says what is done; it
             may raise to end the work.
         partly: called with the picture as it is after each pass but the last.
     Returns:
-        image: [H, W, 4] float32 linear, over the scene's background, row 0 at the bottom.
+        image: [H, W, 4] float32 linear, over the background, row 0 at the bottom.
     Raises:
         WorkError: Mitsuba is not there. InputError: the camera's pixels are not square.
     """
     if abs(camera.fx / camera.fy - 1) > 0.01:
         raise InputError(f"reference: focal lengths {camera.fx:g} and {camera.fy:g}, expected equal ones")
     mi = load_mitsuba()
+    behind = np.asarray(scene.background if background is None else background, np.float32)
     world: Any = mi.load_dict(
         {
             "type": "scene",
@@ -92,7 +95,7 @@ def render_reference(
     def finished() -> np.ndarray:
         image = (total / done)[::-1].astype(np.float32)
         if not transparent:
-            image[..., :3] += (1 - image[..., 3:]) * np.asarray(scene.background, np.float32)
+            image[..., :3] += (1 - image[..., 3:]) * behind
         if emitted is not None:
             image[..., :3] += emitted
         return np.ascontiguousarray(image)

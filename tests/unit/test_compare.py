@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from studio.cli import _run
-from studio.compare import compare_sheet, difference
+from studio.compare import compare_sheet, difference, drawn_background
 from studio.core.errors import InputError
-from studio.options import chosen_effects
+from studio.core.pipeline import render_image
+from studio.options import chosen_effects, open_scene, scene_camera
 
 
 def test_difference_of_equal_pictures_is_nothing() -> None:
@@ -39,6 +40,21 @@ def test_sheet_shows_both_and_the_reference() -> None:
     assert list(more) == ["A - B", "A - reference", "B - reference"]
     assert larger.shape[0] > page.shape[0] + 20
     assert more["A - reference"].mean == pytest.approx(0.1, abs=1e-6)
+
+
+def test_reference_is_drawn_over_the_environment_that_is_seen() -> None:
+    scene = open_scene(Path("balls"))
+    camera = scene_camera(scene, None, 24, 18)
+    sets = [chosen_effects(names, {}) for names in ("pbr", "pbr,environment:exposure=1")]
+    seen = drawn_background(scene, camera, *sets)
+    assert seen is not None
+    picture = render_image(scene, camera, sets[1])
+    empty = picture[..., 3] == 0
+    assert empty.sum() > 20
+    np.testing.assert_allclose(seen[empty], picture[empty][:, :3], rtol=1e-5)
+    assert drawn_background(scene, camera, sets[0]) is None
+    hidden = chosen_effects("pbr,environment:show_background=false", {})
+    assert drawn_background(scene, camera, hidden) is None
 
 
 def test_parameters_after_a_colon() -> None:

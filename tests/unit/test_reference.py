@@ -167,6 +167,10 @@ def test_same_seed_same_picture_and_it_can_be_stopped() -> None:
     cut = render_reference(scene, camera, 4, seed=3, transparent=True)
     assert cut[0, 0].max() == 0
     assert one[0, 0, :3] == pytest.approx(scene.background)
+    sky = np.random.default_rng(0).random((SIZE, SIZE, 3)).astype(np.float32)
+    over = render_reference(scene, camera, 4, seed=3, background=sky)
+    assert over[0, 0, :3] == pytest.approx(sky[0, 0])
+    np.testing.assert_allclose(over[..., :3] - cut[..., :3], (1 - cut[..., 3:]) * sky, atol=1e-5)
 
 
 def test_pixels_must_be_square() -> None:
