@@ -322,6 +322,7 @@ def settle(
     capacity: wp.int32,
     band: wp.int32,
     room: wp.int32,
+    linked: wp.bool,
     screen: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
     edges: wp.array2d(dtype=wp.int32),
@@ -340,9 +341,14 @@ def settle(
 ):
     """Make records of linked pieces, and leave `heads` empty for the next call.
 
-    A band puts its records, used[band, 0] of them, from band * room on.
+    A band puts its records, used[band, 0] of them, from band * room on. A thread that takes all
+    pieces can link them itself.
     """
     first = wp.tid() * chunk
+    if not linked:
+        for slot in range(counts.shape[0]):
+            end = slot * capacity + wp.min(counts[slot, 0], capacity)
+            link_range(row_begin, row_end, slot * capacity, end, width, pieces, heads)
     for slot in range(counts.shape[0]):
         last = wp.min(first + chunk, wp.min(counts[slot, 0], capacity))
         begin = slot * capacity

@@ -169,6 +169,22 @@ def blend_in_place(
 
 
 @wp.kernel(enable_backward=False)
+def take_and_blend(
+    run: wp.int32,
+    pixels: wp.array(dtype=wp.vec4i),
+    amount_a: wp.array(dtype=wp.vec4),
+    amount_b: wp.array(dtype=wp.vec4),
+    image: wp.array2d(dtype=wp.float32),
+    difference: wp.array2d(dtype=wp.float32),
+    out: wp.array2d(dtype=wp.float32),
+):
+    """Both at once, where a thread takes all records or `out` is another image than `image`."""
+    first = wp.tid() * run
+    _take(first, run, pixels, amount_a, amount_b, image, difference)
+    _blend(first, run, pixels, amount_a, amount_b, difference, out)
+
+
+@wp.kernel(enable_backward=False)
 def pull_colors(
     run: wp.int32,
     pixels: wp.array(dtype=wp.vec4i),

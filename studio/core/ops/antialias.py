@@ -128,13 +128,15 @@ def _settle(
     scratch = torch.empty(bands * most, relation.PART_WORDS // 2, dtype=torch.int64, device=device)
     used = torch.zeros(bands, _APART, dtype=torch.int32, device=device)
     shared = [screen, tri, edges, rast, keys, width, height, counts, pieces, heads, scratch, used, *records]
-    settle = launcher.arguments(coverage.settle, [0, 0, chunk, capacity, 0, most, *shared], device)
-    link = launcher.arguments(coverage.link, [0, 0, chunk, capacity, width, counts, pieces, heads], device)
+    threads = -(-capacity // chunk)
+    if threads > 1:
+        links = [0, n * height, chunk, capacity, width, counts, pieces, heads]
+        launcher.launch(coverage.link, threads, links, device)
+    inputs = [0, 0, chunk, capacity, 0, most, threads > 1, *shared]
+    settle = launcher.arguments(coverage.settle, inputs, device)
 
     def work(band: launcher.Band) -> None:
-        rows, threads = [band.begin, band.end], -(-capacity // chunk)
-        launcher.launch_in_band(coverage.link, threads, [*rows, *link[2:]], device)
-        own = [*rows, chunk, capacity, band.index, *settle[5:]]
+        own = [band.begin, band.end, chunk, capacity, band.index, *settle[5:]]
         launcher.launch_in_band(coverage.settle, threads, own, device)
 
     launcher.run(device, n * height, work, limit)
@@ -218,8 +220,12 @@ def blend(records: Records, color: Tensor, out: Tensor) -> Tensor:
     Returns:
         [R, C] what a unit of each amount changes.
     """
-    difference = differences(records, color)
-    over_records(outline.blend_in_place, records, difference, out)
+    if color is out and color.device.type != "cpu":  # a record may blend what another has to take
+        difference = differences(records, color)
+        over_records(outline.blend_in_place, records, difference, out)
+        return difference
+    difference = torch.empty(len(records.pixels), color.shape[-1], device=color.device)
+    over_records(outline.take_and_blend, records, color, difference, out)
     return difference
 
 
