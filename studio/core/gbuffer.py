@@ -14,7 +14,7 @@ from studio.core.scene import Camera, Lighting
 from studio.core.scene.environment import to_octahedral
 
 if TYPE_CHECKING:
-    from studio.core.ops.antialias import Records
+    from studio.core.ops.silhouettes import Records
     from studio.core.tensors import SceneTensors
 
 

@@ -24,8 +24,9 @@ from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, Frame, LightTensors
 from studio.core.geometry import EDGE_DEPTHS, edge_channels, follow_cameras, geometry_buffer
 from studio.core.ops import draw, nmr
-from studio.core.ops.antialias import antialias_along, find_outline
+from studio.core.ops.antialias import antialias_along
 from studio.core.ops.compose import check_background, compose
+from studio.core.ops.silhouettes import find_outline
 from studio.core.params import ParamSet
 from studio.core.plan import Effects, Step, plan
 from studio.core.rasterizer import Rasterizer, soft_picture

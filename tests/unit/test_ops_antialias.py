@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 import torch
@@ -276,3 +278,27 @@ def test_seams_change_no_outline() -> None:
         color = (rast[..., 3:] > 0).float()
         pictures.append(antialias(color, rast, pos, tri, Topology.build(tri, points)))
     torch.testing.assert_close(*pictures)
+
+
+def test_one_search_for_what_is_the_same(monkeypatch) -> None:
+    """And another one as soon as anything was changed, in place too."""
+    module = importlib.import_module("studio.core.ops.silhouettes")
+    searches = []
+
+    def counted(*inputs: Tensor) -> object:
+        searches.append(1)
+        return module_find(*inputs)
+
+    module_find = module.find_records
+    monkeypatch.setattr(module, "find_records", counted)
+    pos, color = quad(1.3, 5.6, 2.2, 5.7), torch.rand(1, 8, 8, 3)
+    rast = rasterize(None, pos, QUAD, (8, 8))[0]
+    topology = Topology.build(QUAD)
+    first = antialias(color, rast, pos, QUAD, topology)
+    assert torch.equal(antialias(color, rast, pos, QUAD, topology), first)
+    assert len(searches) == 1
+    pos[..., 0] += 0.02
+    moved = antialias(color, rast, pos, QUAD, topology)
+    assert torch.equal(moved, antialias(color, rast.clone(), pos.clone(), QUAD, topology))
+    assert not torch.equal(moved, first)
+    assert len(searches) == 3

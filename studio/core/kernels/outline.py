@@ -1,7 +1,7 @@
 """Blending of antialiasing records into an image, and the adjoint.
 
 A record draws its target pixel towards its source and, where its mirror part is not zero, towards
-the pixel across the target from the source; see `studio.core.ops.antialias.Records`. What the
+the pixel across the target from the source; see `studio.core.ops.silhouettes.Records`. What the
 adjoint wants of the colours, how much a unit of the amount changes the target, is kept per
 record, so an image can be blended in place.
 

@@ -14,7 +14,8 @@ from studio.core.kernels.channels import groups
 from studio.core.kernels.fused import kernels
 from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import check
-from studio.core.ops.antialias import Records, blend, find_records, over_records
+from studio.core.ops.antialias import blend, over_records
+from studio.core.ops.silhouettes import Records, find_records
 from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import project, run_length, visible
 
