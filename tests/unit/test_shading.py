@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
+from studio.core.errors import ShapeError
 from studio.core.ops.shading import shade_metallic_roughness
-from studio.core.scene.light import sh_band
+from studio.core.scene.light import KINDS, sh_band
 from tests.lanes import evaluate
 
 
@@ -134,27 +136,47 @@ def test_slopes_of_specular_occlusion() -> None:
         np.testing.assert_allclose(exact[inside, i], numeric[inside], atol=2e-3, rtol=5e-3)
 
 
+def plain(albedo: Tensor, kinds: list[int], **more: Tensor) -> Tensor:
+    """Colour of a wall of [1, H, W, 3] albedo seen head-on under lights in front of it."""
+    _, height, width, _ = albedo.shape
+    one = torch.ones(1, height, width, 1)
+    lights = torch.tensor([0.0, 0.0, 1.0]).repeat(len(kinds), 1)
+    out = shade_metallic_roughness(
+        torch.ones(1, height, width, 4),
+        albedo,
+        torch.tensor([0.0, 0.0, 1.0]).expand(1, height, width, 3),
+        torch.zeros(1, height, width, 3),
+        0.5 * one,
+        0.0 * one,
+        torch.tensor([[0.0, 0.0, 2.0]]),
+        torch.eye(4)[None],
+        torch.tensor(kinds, dtype=torch.int32),
+        lights,
+        torch.ones(len(kinds), 3),
+        torch.ones(9, 3),  # nine coefficients are bands 0 to 2
+        torch.tensor([0.04]),
+        **more,
+    )
+    return out["color"]
+
+
+def test_area_lights_shine_by_their_form_factors() -> None:
+    albedo, area = torch.full((1, 2, 11, 3), 0.5), KINDS.index("area")
+    dark = plain(albedo, [])
+    assert torch.equal(plain(albedo, [area]), dark)
+    one, two = torch.full((1, 2, 11, 2), 0.3), torch.full((1, 2, 11, 4), 0.3)
+    once = plain(albedo, [area], panels=one) - dark
+    assert float(once.min()) > 0.1
+    torch.testing.assert_close(plain(albedo, [area, area], panels=two) - dark, 2 * once)
+    with pytest.raises(ShapeError, match="2 numbers for each area light, got 2"):
+        plain(albedo, [area, area], panels=one)
+
+
 def test_any_gradient_layout_will_do() -> None:
     grads = []
     for dense in (False, True):
         albedo = torch.full((1, 2, 2, 3), 0.5, requires_grad=True)
-        towards_eye = torch.tensor([0.0, 0.0, 1.0]).expand(1, 2, 2, 3)
-        one = torch.ones(1, 2, 2, 1)
-        color = shade_metallic_roughness(
-            torch.ones(1, 2, 2, 4),
-            albedo,
-            towards_eye,
-            torch.zeros(1, 2, 2, 3),
-            0.5 * one,
-            0.0 * one,
-            torch.tensor([[0.0, 0.0, 2.0]]),
-            torch.eye(4)[None],
-            torch.zeros(0, dtype=torch.int32),
-            torch.zeros(0, 3),
-            torch.zeros(0, 3),
-            torch.ones(9, 3),  # nine coefficients are bands 0 to 2
-            torch.tensor([0.04]),
-        )["color"]
+        color = plain(albedo, [])
         (color * torch.ones_like(color)).sum().backward() if dense else color.sum().backward()
         grads.append(albedo.grad)
     torch.testing.assert_close(grads[0], grads[1])

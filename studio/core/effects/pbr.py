@@ -36,11 +36,8 @@ from torch import Tensor
 from studio.core.effects.effect import Effect, Image, Prepared, Surroundings
 from studio.core.gbuffer import Frame
 from studio.core.ops.area import area_light, lobe_table
-from studio.core.ops.shading import shade_metallic_roughness
+from studio.core.ops.shading import AREA, shade_metallic_roughness
 from studio.core.params import Param, ParamSet
-from studio.core.scene.light import KINDS
-
-AREA = KINDS.index("area")
 
 
 def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
@@ -65,7 +62,6 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     brighter = 2.0 ** frame.value(params, "light_exposure")
     environment = 2.0 ** frame.value(params, "environment_exposure")
     wanted = tuple(name for name in EFFECT.offers if frame.wants(name))
-    panels = AREA in lights.kind.tolist()
     around = None
     if frame.has("environment_diffuse"):
         around = (frame["environment_diffuse"] * environment, frame["environment_specular"] * environment)
@@ -88,21 +84,19 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
         frame["shadow"] if frame.has("shadow") else None,
         _occlusion(frame),
         around,
-        EFFECT.offers if panels else wanted,
+        _panels(frame),
+        wanted,
     )
-    if panels:
-        out = _with_panels(frame, out, lights.radiance * brighter)
     if frame.has("emissive"):
         out["color"] = out["color"] + frame["emissive"]
     return {name: out[name] for name in ("color", *wanted)}
 
 
-def _with_panels(frame: Frame, out: dict[str, Tensor], radiance: Tensor) -> dict[str, Tensor]:
-    """`out` with the light of area lights: diffuse, and as a reflection that SSR leaves alone."""
+def _panels(frame: Frame) -> Tensor | None:
+    """[N, H, W, 2 K] how large each of the K area lights looks to surface and lobe; None without any."""
     lights = frame.lights
-    diffuse, glossy = torch.zeros_like(out["color"]), torch.zeros_like(out["color"])
-    for i in [i for i, kind in enumerate(lights.kind.tolist()) if kind == AREA]:
-        seen = area_light(
+    factors = [
+        area_light(
             frame["rast"],
             frame["normal"],
             frame["position"],
@@ -114,12 +108,12 @@ def _with_panels(frame: Frame, out: dict[str, Tensor], radiance: Tensor) -> dict
             lights.right[i],
             lights.shape[i, 2:],
         )
-        if frame.has("shadow"):
-            seen = seen * frame["shadow"][..., i : i + 1]
-        diffuse = diffuse + seen[..., :1] * radiance[i]
-        glossy = glossy + seen[..., 1:] * radiance[i]
-    color = out["color"] + out["diffuse_albedo"] * diffuse + out["reflectance"] * glossy
-    return {**out, "color": color, "irradiance": out["irradiance"] + diffuse}
+        for i, kind in enumerate(lights.kind.tolist())
+        if kind == AREA
+    ]
+    if len(factors) < 2:
+        return factors[0] if factors else None
+    return torch.cat(factors, dim=-1)
 
 
 def _occlusion(frame: Frame) -> Tensor | None:

@@ -91,24 +91,24 @@ LANES = """
 """
 
 # Functions that move channels of images (arrays of any stride, or of no pixels: not there) in and out
-# of a block, whose pixels are `where`.
+# of a block, whose pixels are `where`; `skip` channels come before.
 IMAGES = """
     int where[BLOCK], count = 0, groups = 0;
     auto place = [](const auto& image, int pixel) {
         return (float*)((char*)image.data + (size_t)pixel * (size_t)image.strides[0]);
     };
-    auto read = [&](const auto& image, F* to, int step, int channels) {
+    auto read = [&](const auto& image, F* to, int step, int channels, int skip = 0) {
         if (image.shape[0] == 0) return;
         for (int k = 0; k < groups * WIDE; ++k) {
-            const float* from = place(image, where[k]);
+            const float* from = place(image, where[k]) + skip;
             float* lane = (float*)(to + k / WIDE * step) + k % WIDE;
             for (int c = 0; c < channels; ++c) lane[c * WIDE] = from[c];
         }
     };
-    auto write = [&](const auto& image, const F* from, int step, int channels) {
+    auto write = [&](const auto& image, const F* from, int step, int channels, int skip = 0) {
         if (image.shape[0] == 0) return;
         for (int k = 0; k < count; ++k) {
-            float* to = place(image, where[k]);
+            float* to = place(image, where[k]) + skip;
             const float* lane = (const float*)(from + k / WIDE * step) + k % WIDE;
             for (int c = 0; c < channels; ++c) to[c] = lane[c * WIDE];
         }

@@ -2,8 +2,9 @@
 
 A thread walks a run of pixels and skips the empty ones; what it does with them is C++ of lanes (see
 lanes.py and shade_lights.py). The adjoint is in shade_adjoint.py. Channels that are not there are
-arrays of no elements: who gets through to each light, ambient occlusion, light of an environment
-map (in place of the spherical harmonics), and of the outputs all but the colour.
+arrays of no elements: who gets through to each light, the form factors of area lights, ambient
+occlusion, light of an environment map (in place of the spherical harmonics), and of the outputs all
+but the colour.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ _FORWARD = (
     constexpr int OUT = sizeof(Out) / sizeof(F);
     auto shade = [&](const Surface& s, const Incoming& in, const Around& around, Out& o) {
         const Material m = Material::of(s, f0);
-        const V mirrored = around.specular * around.so;
+        const V mirrored = around.specular * around.so, all = mirrored + in.glossy;
         o.irradiance = in.diffuse + around.diffuse * around.ao;
         o.base = s.albedo * ((1.0f - s.metallic) * m.entering());
-        o.color = o.base * o.irradiance + m.specular(s, in.s0 + mirrored * m.a, in.s1 + mirrored * m.b);
+        o.color = o.base * o.irradiance + m.specular(s, in.s0 + all * m.a, in.s1 + all * m.b);
         o.reflectance = m.specular(s, V::all(m.a), V::all(m.b));
         o.reflection = mirrored;
     };
@@ -73,6 +74,7 @@ def shade_run(
     roughness: wp.array(dtype=float),
     metallic: wp.array(dtype=float),
     visibility: wp.array(dtype=wp.vec4),
+    panels: wp.array2d(dtype=float),
     ao: wp.array(dtype=float),
     env_diffuse: wp.array(dtype=wp.vec3),
     env_specular: wp.array(dtype=wp.vec3),
@@ -101,6 +103,7 @@ def shade_forward(
     roughness: wp.array(dtype=float),
     metallic: wp.array(dtype=float),
     visibility: wp.array(dtype=wp.vec4),
+    panels: wp.array2d(dtype=float),
     ao: wp.array(dtype=float),
     env_diffuse: wp.array(dtype=wp.vec3),
     env_specular: wp.array(dtype=wp.vec3),
@@ -127,6 +130,7 @@ def shade_forward(
         roughness,
         metallic,
         visibility,
+        panels,
         ao,
         env_diffuse,
         env_specular,

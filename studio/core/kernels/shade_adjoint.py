@@ -112,20 +112,35 @@ _SETUP = """
     Upstream g[GROUPS];
     MaterialAdjoint m[GROUPS];
     SurfaceAdjoint a[GROUPS];
-    F g_open[GROUPS][4], of_rough[GROUPS], of_f0[1] = {F(0.0f)}, of_sh[75];
+    F g_open[GROUPS][4], g_seen[GROUPS][2], of_rough[GROUPS], of_f0[1] = {F(0.0f)}, of_sh[75];
     for (int k = 0; k < 75; ++k) of_sh[k] = F(0.0f);
     for (int j = 0; j < GROUPS; ++j) g[j] = {};
     constexpr int UP = sizeof(Upstream) / sizeof(F), STEP_M = sizeof(MaterialAdjoint) / sizeof(F);
     constexpr int STEP_A = sizeof(SurfaceAdjoint) / sizeof(F);
     const bool offers =
         g_irradiance.shape[0] + g_base.shape[0] + g_reflectance.shape[0] + g_reflection.shape[0] > 0;
-    auto pull_light = [&](int i) {
+    // Of Incoming::add_panel: `g_seen` in place of `seen`; returns the gradient of its visibility.
+    auto pull_panel = [&](const float* light, const F* seen, F open, const Incoming& g, LightAdjoint& to,
+                          F* g_seen) {
+        const V radiance = V::of(light + 3), g_e = g.diffuse * seen[0] + g.glossy * seen[1];
+        to.radiance += g_e * open;
+        g_seen[0] = g.diffuse.dot(radiance) * open;
+        g_seen[1] = g.glossy.dot(radiance) * open;
+        return g_e.dot(radiance);
+    };
+    auto pull_light = [&](int i, int panel) {
         const float* light = (const float*)lights.data + 12 * i;
+        const bool wide = kinds[i] == AREA;
         LightAdjoint to = {};
+        if (wide) read(panels, seen[0], 2, 2, 2 * panel);
         for (int j = 0; j < groups; ++j) {
-            const F of_open = a[j].pull(s[j], kinds[i], light, i < 4 ? open[j][i] : F(1.0f), m[j].in, to);
+            const F part = i < 4 ? open[j][i] : F(1.0f);
+            F of_open;
+            if (wide) of_open = pull_panel(light, seen[j], part, m[j].in, to, g_seen[j]);
+            else of_open = a[j].pull(s[j], kinds[i], light, part, m[j].in, to);
             if (i < 4) g_open[j][i] = of_open;
         }
+        if (wide) write(g_panels, g_seen[0], 2, 2, 2 * panel);
         add(&to.vector.x, (float*)g_lights.data + 12 * i, kinds[i] == SPOT ? 11 : 6);
     };
     // NoV is n . v, and everything goes back to world space.
@@ -156,8 +171,7 @@ _BLOCK = """
             of_f0[0] += m[j].f0;
             if (!mapped) EnvironmentAdjoint::pull(s[j], raw, S, mean, m[j].env_d, m[j].env_s, a[j], of_sh);
         }
-        for (int i = 0; i < lamps; ++i)
-            if (kinds[i] != AREA) pull_light(i);
+        for (int i = 0, panel = 0; i < lamps; ++i) pull_light(i, kinds[i] == AREA ? panel++ : 0);
         for (int j = 0; j < groups; ++j) finish(s[j], m[j], a[j], of_rough[j], view);
         write(g_albedo, &m[0].albedo.x, STEP_M, 3);
         write(g_metallic, &m[0].metallic, STEP_M, 1);
@@ -198,6 +212,7 @@ def shade_run_backward(
     roughness: wp.array(dtype=float),
     metallic: wp.array(dtype=float),
     visibility: wp.array(dtype=wp.vec4),
+    panels: wp.array2d(dtype=float),
     ao: wp.array(dtype=float),
     env_diffuse: wp.array(dtype=wp.vec3),
     env_specular: wp.array(dtype=wp.vec3),
@@ -217,6 +232,7 @@ def shade_run_backward(
     g_roughness: wp.array(dtype=float),
     g_metallic: wp.array(dtype=float),
     g_visibility: wp.array(dtype=wp.vec4),
+    g_panels: wp.array2d(dtype=float),
     g_ao: wp.array(dtype=float),
     g_env_diffuse: wp.array(dtype=wp.vec3),
     g_env_specular: wp.array(dtype=wp.vec3),
@@ -238,6 +254,7 @@ def shade_backward(
     roughness: wp.array(dtype=float),
     metallic: wp.array(dtype=float),
     visibility: wp.array(dtype=wp.vec4),
+    panels: wp.array2d(dtype=float),
     ao: wp.array(dtype=float),
     env_diffuse: wp.array(dtype=wp.vec3),
     env_specular: wp.array(dtype=wp.vec3),
@@ -257,6 +274,7 @@ def shade_backward(
     g_roughness: wp.array(dtype=float),
     g_metallic: wp.array(dtype=float),
     g_visibility: wp.array(dtype=wp.vec4),
+    g_panels: wp.array2d(dtype=float),
     g_ao: wp.array(dtype=float),
     g_env_diffuse: wp.array(dtype=wp.vec3),
     g_env_specular: wp.array(dtype=wp.vec3),
@@ -276,6 +294,7 @@ def shade_backward(
         roughness,
         metallic,
         visibility,
+        panels,
         ao,
         env_diffuse,
         env_specular,
@@ -295,6 +314,7 @@ def shade_backward(
         g_roughness,
         g_metallic,
         g_visibility,
+        g_panels,
         g_ao,
         g_env_diffuse,
         g_env_specular,

@@ -70,9 +70,15 @@ LIGHTS = (
             return Each::clamp((cosine - light[9]) * (1.0f / width(light)), 0.0f, 1.0f);
         }
     };
-    // Light on the surface: diffuse, and the specular part without / with the Fresnel weight.
+    // Light on the surface: diffuse, the specular part without / with the Fresnel weight, and what
+    // area lights fill of the lobe.
     struct Incoming {
-        V diffuse, s0, s1;
+        V diffuse, s0, s1, glossy;
+        void add_panel(const float* light, const F* seen, F open) {
+            const V e = V::of(light + 3) * open;
+            diffuse += e * seen[0];
+            glossy += e * seen[1];
+        }
         void add(const Surface& s, const Ray& ray, const float* light, F open) {
             const V e = V::of(light + 3) * (ray.near * ray.inside * open);
             const Lobe lobe = Lobe::of(Half::of(s.n, s.v, ray.l, ray.nol, s.nov, s.alpha), ray.nol);
@@ -149,12 +155,16 @@ READ_BLOCK = """
         read(visibility, open[0], 4, 4);
         for (int j = 0; j < groups; ++j) s[j].place(view);
         // The light from all lamps.
-        for (int j = 0; j < groups; ++j) in[j] = {V::all(F(0.0f)), V::all(F(0.0f)), V::all(F(0.0f))};
-        for (int i = 0; i < lamps; ++i) {
+        for (int j = 0; j < groups; ++j) in[j] = {};
+        for (int i = 0, panel = 0; i < lamps; ++i) {
             const float* light = (const float*)lights.data + 12 * i;
-            if (kinds[i] == AREA) continue;
-            for (int j = 0; j < groups; ++j)
-                in[j].add(s[j], Ray::of(s[j], kinds[i], light), light, i < 4 ? open[j][i] : F(1.0f));
+            const bool wide = kinds[i] == AREA;
+            if (wide) read(panels, seen[0], 2, 2, 2 * panel++);
+            for (int j = 0; j < groups; ++j) {
+                const F part = i < 4 ? open[j][i] : F(1.0f);
+                if (wide) in[j].add_panel(light, seen[j], part);
+                else in[j].add(s[j], Ray::of(s[j], kinds[i], light), light, part);
+            }
         }
         // What of the environment arrives.
         const bool occluded = ao.shape[0] > 0, mapped = env_diffuse.shape[0] > 0;
@@ -173,9 +183,11 @@ BLOCK_STATE = """
     Surface s[GROUPS];
     Incoming in[GROUPS];
     Around around[GROUPS];
-    F open[GROUPS][4];
-    for (int j = 0; j < GROUPS; ++j)
+    F open[GROUPS][4], seen[GROUPS][2];
+    for (int j = 0; j < GROUPS; ++j) {
         for (int i = 0; i < 4; ++i) open[j][i] = F(1.0f);
+        seen[j][0] = seen[j][1] = F(0.0f);
+    }
     const int* kinds = (const int*)kind.data;
     const int lamps = kind.shape[0];
     const float f0 = *(const float*)specular_f0.data;

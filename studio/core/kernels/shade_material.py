@@ -47,10 +47,10 @@ _ANSWER = """
         static MaterialAdjoint of(const Surface& s, const Incoming& in, const Around& env, const Upstream& g,
                                   float f0, bool offers, bool occluded) {
             const Material m = Material::of(s, f0);
-            const V mirrored = env.specular * env.so;
+            const V all = env.specular * env.so + in.glossy;
             SpecularAdjoint back =
-                SpecularAdjoint::of(s, m, in.s0 + mirrored * m.a, in.s1 + mirrored * m.b, g.color);
-            F g_a = back.p.dot(mirrored), g_b = back.q.dot(mirrored);
+                SpecularAdjoint::of(s, m, in.s0 + all * m.a, in.s1 + all * m.b, g.color);
+            F g_a = back.p.dot(all), g_b = back.q.dot(all);
             if (offers) {
                 const SpecularAdjoint alone =
                     SpecularAdjoint::of(s, m, V::all(m.a), V::all(m.b), g.reflectance);
@@ -64,9 +64,9 @@ _ANSWER = """
             const V g_base = g.color * (in.diffuse + env.diffuse * env.ao) + g.base;
             const F g_shown = s.albedo.dot(g_base), g_rest = plain * g_shown;
             const V g_total = g.color * s.albedo * (plain * rest) + g.irradiance;
-            const V g_mirrored = back.p * m.a + back.q * m.b + g.reflection;
+            const V g_all = back.p * m.a + back.q * m.b, g_mirrored = g_all + g.reflection;
             MaterialAdjoint o;
-            o.in = {g_total, back.p, back.q};
+            o.in = {g_total, back.p, back.q, g_all};
             o.env_d = g_total * env.ao;
             o.env_s = g_mirrored * env.so;
             o.albedo = back.albedo + g_base * (plain * rest);

@@ -11,17 +11,21 @@ from studio.core.errors import ShapeError
 from studio.core.kernels import launcher, shade, shade_adjoint
 from studio.core.ops.packing import empty_like_views
 from studio.core.ops.pixels import flat, runs
-from studio.core.scene.light import MAX_LIGHTS, SH_COUNT
+from studio.core.scene.light import KINDS, MAX_LIGHTS, SH_COUNT
 
 OUTPUTS = ("color", "irradiance", "diffuse_albedo", "reflectance", "reflection")
 """What the kernel writes; all but the first on request."""
 
+AREA = KINDS.index("area")
+
 _SURFACE = 5
 """Images that are always there; those after them may be missing."""
 
+_IMAGES = 10
+
 
 class _Shade(torch.autograd.Function):
-    """Images first (9, some of no pixels), then views, kind, lights, sh, f0."""
+    """Images first (10, some of no pixels), then views, kind, lights, sh, f0."""
 
     @staticmethod
     def forward(ctx: Any, rast: Tensor, wanted: tuple[str, ...], *inputs: Tensor) -> tuple[Tensor, ...]:
@@ -36,11 +40,11 @@ class _Shade(torch.autograd.Function):
             rast.new_zeros((n, height, width, 3) if name == "color" or name in wanted else (0, 0, 0, 3))
             for name in OUTPUTS
         ]
-        images = [flat(t) for t in (rast, *inputs[:9])]
+        images = [flat(t) for t in (rast, *inputs[:_IMAGES])]
         launcher.launch(
             shade.shade_forward,
             ctx.count,
-            [*ctx.head, *images, *inputs[9:], *[t.view(-1, 3) for t in out]],
+            [*ctx.head, *images, *inputs[_IMAGES:], *[t.view(-1, 3) for t in out]],
             rast.device,
         )
         return tuple(out)
@@ -48,7 +52,7 @@ class _Shade(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         rast, *inputs = ctx.saved_tensors
-        images, shared = inputs[:9], inputs[9:]
+        images, shared = inputs[:_IMAGES], inputs[_IMAGES:]
         image_grads = empty_like_views(images[:_SURFACE]) + [torch.zeros_like(t) for t in images[_SURFACE:]]
         sums = [torch.zeros_like(t) for t in shared[2:]]  # lights, sh, f0
         none = rast.new_zeros(0, 3)
@@ -90,6 +94,7 @@ def shade_metallic_roughness(
     visibility: Tensor | None = None,
     ao: Tensor | None = None,
     environment: tuple[Tensor, Tensor] | None = None,
+    panels: Tensor | None = None,
     wanted: tuple[str, ...] = (),
 ) -> dict[str, Tensor]:
     """Linear colour of covered pixels under direct lights and an environment.
@@ -103,7 +108,7 @@ def shade_metallic_roughness(
         perceptual_roughness, metallic: [N, H, W, 1], 0..1.
         camera_position: [N, 3] world.
         world_to_light: [N, 4, 4] rigid.
-        light_kind: [L] int32, place in scene.light.KINDS; area lights are left out here.
+        light_kind: [L] int32, place in scene.light.KINDS; area lights shine by `panels` alone.
         light_vector, light_radiance: [L, 3], light space; see scene.light.
         sh: [25, 3] radiance of the environment, light space; unused with `environment`.
         specular_f0: [1] reflectance of dielectrics at normal incidence.
@@ -113,22 +118,25 @@ def shade_metallic_roughness(
         ao: [N, H, W, 1] part of the environment that arrives.
         environment: irradiance over pi at the normal and radiance in the lobe around the mirror
             direction, both [N, H, W, 3].
+        panels: [N, H, W, 2 K] form factors of the K area lights in turn, from `area_light`.
         wanted: further outputs, any of OUTPUTS.
     Returns:
         color, and each of `wanted`, [N, H, W, 3]: color is diffuse_albedo * irradiance +
-        reflection * reflectance + the lights' highlights.
+        reflection * reflectance + the lights' highlights and reflections.
     Gradients:
         To: all images, light_vector, light_radiance, light_axis, light_shape, sh, specular_f0.
         Not to: camera_position, world_to_light (poses are refined through the vertices). Zero
         below the smallest roughness and for NoV < 1e-4.
     Raises:
-        ShapeError: visibility with more than 4 lights.
+        ShapeError: visibility with more than 4 lights; panels of another number of area lights.
     Reference:
         Walter et al. 2007; Heitz 2014; Schlick 1994; Karis 2013; glTF 2.0 Appendix B; spots as
         KHR_lights_punctual with a smoothstep in place of its square.
     """
     if visibility is not None and len(light_kind) > MAX_LIGHTS:
         raise ShapeError(f"shade: visibility is of {MAX_LIGHTS} lights at most, got {len(light_kind)}")
+    if panels is not None and panels.shape[-1] != 2 * int((light_kind == AREA).sum()):
+        raise ShapeError(f"shade: panels must be 2 numbers for each area light, got {panels.shape[-1]}")
     rotation = world_to_light[:, :3, :3]
     in_light = torch.einsum("nij,nj->ni", rotation, camera_position) + world_to_light[:, :3, 3]
     views = torch.cat([rotation, camera_position[:, None], in_light[:, None]], dim=1).detach()
@@ -137,9 +145,9 @@ def shade_metallic_roughness(
     lights = torch.stack([light_vector, light_radiance, axis, shape[:, :3]], dim=1)
     if len(sh) != SH_COUNT:
         sh = torch.cat([sh, sh.new_zeros(SH_COUNT - len(sh), 3)])
-    none = [rast.new_zeros(0, 1, 1, size) for size in (4, 1, 3, 3)]
+    none = [rast.new_zeros(0, 1, 1, size) for size in (4, 2, 1, 3, 3)]
     env = (None, None) if environment is None else environment
-    optional = [n if t is None else t for n, t in zip(none, (visibility, ao, *env))]
+    optional = [n if t is None else t for n, t in zip(none, (visibility, panels, ao, *env))]
     images = (albedo, normal, position, perceptual_roughness, metallic, *optional)
     shared = (views, light_kind, lights, sh, specular_f0)
     out = _Shade.apply(rast, wanted, *images, *[t.contiguous() for t in shared])

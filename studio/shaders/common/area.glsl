@@ -1,5 +1,5 @@
 // What a rectangle of light sends to a pixel, by linearly transformed cosines; the twin of
-// studio/core/kernels/area.py, which tells the rest. Needs lights.glsl.
+// studio/core/kernels/area_lanes.py, which tells the rest. Needs lights.glsl.
 uniform sampler2D u_lobe;  // elements 11, 13, 31, 33 of the lobe's inverse matrix; then the plain cosine's share
 
 // z of the integral along the great circle from unit a to unit b.
