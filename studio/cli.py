@@ -25,11 +25,20 @@ from studio import __version__
 from studio.compare import compare
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
-from studio.options import DEVICES, FIRST_PROCESS, GeneratedOptions, OpenByDefault, Progress, check_writable
+from studio.options import (
+    DEVICES,
+    FIRST_PROCESS,
+    MASKS,
+    GeneratedOptions,
+    OpenByDefault,
+    Progress,
+    check_writable,
+)
 from studio.render import render
 from studio.turntable import turntable
 
 if TYPE_CHECKING:
+    from studio.core.io.masking import MaskSource
     from studio.core.optim.settings import FitSettings
     from studio.core.params import Param
     from studio.core.scene import Mesh, PhotoSet
@@ -83,6 +92,7 @@ def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
 @click.option(
     "--preset", default="standard", show_default=True, help="quick, standard, fine, or a .toml file."
 )
+@click.option("--masks", type=MASKS, default="auto", show_default=True, help="Where masks come from.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
 @click.option(
     "--resume",
@@ -104,6 +114,7 @@ def fit(
     mesh_file: Path | None,
     optimize: str | None,
     preset: str,
+    masks: MaskSource,
     device: str,
     resume: str | None,
     checkpoint_seconds: float,
@@ -111,8 +122,8 @@ def fit(
 ) -> None:
     """Fit shape, materials and light to the photos of SOURCE.
 
-    SOURCE is a folder of photos with cameras (transforms.json, poses_bounds.npy, *_par.txt)
-    or a transforms.json. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
+    SOURCE is a folder of photos with cameras (transforms.json, a COLMAP model, poses_bounds.npy,
+    *_par.txt) or one of these files. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
     """
     from studio.core.io.meshes import load_scene
     from studio.core.io.photos import load_photos
@@ -138,7 +149,8 @@ def fit(
         photos = load_photos(
             source,
             max_size=settings["resolution"],
-            progress=lambda done, total: progress.report(done / total, f"Loading photos: {done}/{total}"),
+            masks=masks,
+            progress=progress.report,
         )
     for note in photos.notes if FIRST_PROCESS else ():
         click.echo(f"note: {note}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from studio.core.scene import Camera, Scene
 
 DEVICES = click.Choice(["auto", "cpu", "cuda"])
+MASKS = click.Choice(["auto", "files", "plain", "grabcut", "rembg", "none"])
 
 
 class OpenByDefault(click.Group):

@@ -99,10 +99,7 @@ class Files:
         def work(job: Job) -> PhotoSet:
             from studio.core.io.photos import load_photos
 
-            def progress(done: int, total: int) -> None:
-                job.progress(done / max(total, 1), f"{done} of {total}")
-
-            return load_photos(path, progress=progress)
+            return load_photos(path, progress=job.progress)
 
         self._state.jobs.start("Opening photos", work, lambda photos: self._take_photos(path, photos))
 

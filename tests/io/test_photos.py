@@ -135,9 +135,9 @@ def test_natural_order() -> None:
 
 def test_sphere_is_where_it_was_drawn(tmp_path: Path) -> None:
     nerf_capture(tmp_path, size=64)
-    done: list[tuple[int, int]] = []
-    photos = load_photos(tmp_path, progress=lambda i, n: done.append((i, n)))
-    assert done == [(i + 1, 6) for i in range(6)]
+    done: list[tuple[float, str]] = []
+    photos = load_photos(tmp_path, progress=lambda share, what: done.append((share, what)))
+    assert done[:6] == [((i + 1) / 6, f"Loading photos: {i + 1} of 6") for i in range(6)]
     check_set(photos)
     scale = photos.input_to_world.scale
     center = photos.input_to_world.apply(CENTER)
@@ -169,10 +169,10 @@ def test_max_size_averages_in_linear_light(tmp_path: Path) -> None:
         stripes = np.zeros((48, 48, 3), np.uint8)
         stripes[:, ::2] = 255
         Image.fromarray(stripes).save(file)
-    photos = load_photos(tmp_path, 24, background=None)
+    photos = load_photos(tmp_path, 24, masks="files")
     np.testing.assert_allclose(photos.photos[0].image, 0.5, atol=1e-6)
     assert photos.photos[0].camera.cx == 12
-    odd = load_photos(tmp_path, 17, background=None)  # not a whole divisor: still no light lost
+    odd = load_photos(tmp_path, 17, masks="files")  # not a whole divisor: still no light lost
     assert odd.photos[0].image.mean() == pytest.approx(0.5, abs=1e-3)
     assert photos.photos[0].camera.fx * 2 == pytest.approx(load_photos(tmp_path).photos[0].camera.fx)
 
@@ -278,7 +278,7 @@ def test_mask_files_cut_out_or_are_ignored(tmp_path: Path) -> None:
     after = load_photos(tmp_path)
     assert same_masks(before.photos, after.photos) == 1.0
     assert any("mask files cut out the object: 6 of 6" in note for note in after.notes)
-    ignored = load_photos(tmp_path, mask_files="ignore", background=None)
+    ignored = load_photos(tmp_path, mask_files="ignore", masks="files")
     for photo, other in zip(ignored.photos, before.photos, strict=True):
         assert photo.mask is None
         assert photo.ignore is not None
@@ -304,7 +304,7 @@ def test_plain_background(tmp_path: Path) -> None:
     assert same_masks(before.photos, found.photos) > 0.97  # one pixel of 96 px pictures is 2 %
     given = load_photos(tmp_path, background=(20 / 255, 90 / 255, 40 / 255), mask_threshold=0.1)
     assert same_masks(before.photos, given.photos) > 0.97
-    assert all(p.mask is None for p in load_photos(tmp_path, background=None).photos)
+    assert all(p.mask is None for p in load_photos(tmp_path, masks="files").photos)
 
 
 def test_a_busy_background_gives_no_masks(tmp_path: Path) -> None:

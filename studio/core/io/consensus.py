@@ -36,21 +36,52 @@ def fill_false_holes(
     holes = [_holes(mask) for mask in masks]
     if len(masks) < 3 or not any(found.any() for found in holes):
         return 0
-    axes = [np.linspace(center[i] - radius, center[i] + radius, _VOXELS) for i in range(3)]
-    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    points, missed_by = _with_one_miss_at_most(points.astype(np.float32), masks, cameras)
+    points, missed_by = _with_one_miss_at_most(_grid(center, radius, _VOXELS), masks, cameras)
     step = 2 * radius / (_VOXELS - 1)
     filled = 0
     for index, (mask, camera) in enumerate(zip(masks, cameras, strict=True)):
         if not holes[index].any():
             continue
-        others = _shown(points[(missed_by < 0) | (missed_by == index)], camera, step)
+        others = shown(points[(missed_by < 0) | (missed_by == index)], camera, step)
         labels, count = ndimage.label(holes[index])
         covered = ndimage.mean(others, labels, np.arange(1, count + 1))
         wanted = np.flatnonzero(np.asarray(covered) >= _COVERED) + 1
         mask |= np.isin(labels, wanted)
         filled += len(wanted)
     return filled
+
+
+def agreed_points(
+    masks: list[np.ndarray],
+    cameras: list[Camera],
+    center: np.ndarray,
+    radius: float,
+    misses: float,
+    voxels: int = _VOXELS,
+) -> tuple[np.ndarray, float]:
+    """([P, 3] grid points inside nearly all masks, the grid's step).
+
+    Args:
+        masks, cameras, center, radius: as in `fill_false_holes`.
+        misses: share of the photos whose mask may leave a point out; those that do not show it
+            say nothing, but at least half must show it.
+        voxels: grid points along each axis.
+    """
+    points = _grid(center, radius, voxels)
+    points = points[np.linalg.norm(points - center, axis=1) < radius]
+    missed, seen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
+    for mask, camera in zip(masks, cameras, strict=True):
+        hit, inside = _looked_up(mask, camera, points)
+        seen += inside
+        missed += inside & ~hit
+    keep = (missed <= misses * seen) & (seen >= len(masks) / 2)
+    return points[keep], 2 * radius / (voxels - 1)
+
+
+def _grid(center: np.ndarray, radius: float, voxels: int) -> np.ndarray:
+    """[voxels^3, 3] float32 points of the cube around a sphere."""
+    axes = [np.linspace(center[i] - radius, center[i] + radius, voxels) for i in range(3)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3).astype(np.float32)
 
 
 def _holes(mask: np.ndarray) -> np.ndarray:
@@ -70,7 +101,8 @@ def _with_one_miss_at_most(
     """(points that at most one view takes for background, [N] that view or -1)."""
     missed_by = np.full(len(points), -1)
     for index, (mask, camera) in enumerate(zip(masks, cameras, strict=True)):
-        missed = _misses(mask, camera, points)
+        hit, inside = _looked_up(mask, camera, points)
+        missed = inside & ~hit  # outside the frame a view says nothing
         keep = ~(missed & (missed_by >= 0))
         missed_by[missed] = index
         points, missed_by = points[keep], missed_by[keep]
@@ -87,17 +119,17 @@ def _pixels(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.nan_to_num(x, nan=-1.0), np.nan_to_num(y, nan=-1.0)
 
 
-def _misses(mask: np.ndarray, camera: Camera, points: np.ndarray) -> np.ndarray:
-    """[N] bool: the view shows background at the point. Outside the frame it says nothing."""
-    column, row = (np.floor(v).astype(np.int64) for v in _pixels(camera, points))
+def _looked_up(mask: np.ndarray, camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """([N] bool: the mask where a point is seen, False outside the frame; [N] bool: in the frame)."""
+    column, row = (np.floor(v).astype(np.int32) for v in _pixels(camera, points))
     height, width = mask.shape
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    out = np.zeros(len(points), bool)
-    out[inside] = ~mask[row[inside], column[inside]]
-    return out
+    hit = np.zeros(len(points), bool)
+    hit[inside] = mask[row[inside], column[inside]]
+    return hit, inside
 
 
-def _shown(points: np.ndarray, camera: Camera, step: float) -> np.ndarray:
+def shown(points: np.ndarray, camera: Camera, step: float) -> np.ndarray:
     """[H, W] bool: pixels that voxels of size `step` at these points cover, about."""
     shape = (camera.height, camera.width)
     if len(points) == 0:

@@ -17,7 +17,8 @@ from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
 from studio.core.scene.scene import Similarity
 
-MaskUse = Literal["object", "ignore"]
+MaskUse = Literal["object", "ignore", "none"]
+"""What mask files mean; "none" leaves alpha and files alone."""
 
 _PROBES = 3
 """Photos looked at to tell premultiplied alpha from straight alpha."""
@@ -44,7 +45,7 @@ class PhotoReader:
         self._to_world = to_world
         self._max_size = max_size
         self._mask_files = mask_files
-        self._keep = keep and not any(frame.mask for frame in frames)
+        self._keep = keep and (mask_files == "none" or not any(frame.mask for frame in frames))
         self.pictures: dict[str, np.ndarray] = {}
         self._check_sizes(frames)
         self._premultiplied = _is_premultiplied(frames[:_PROBES])
@@ -93,6 +94,8 @@ class PhotoReader:
             straight = undistortion(frame.intrinsics.lens, camera)
             rgb, alpha, mask, ignore = _undistorted(straight, rgb, alpha, mask)
             camera = straight.camera(camera)
+        if self._mask_files == "none":
+            alpha = None
         if self._keep and alpha is None:
             self.pictures[str(frame.image)] = _working_picture(rgb)
         if alpha is not None:
@@ -138,7 +141,7 @@ class PhotoReader:
         return (_divided(frame, alpha) if self._premultiplied else rgb), alpha
 
     def _mask(self, frame: Frame, size: tuple[int, int]) -> np.ndarray | None:
-        if frame.mask is None:
+        if frame.mask is None or self._mask_files == "none":
             return None
         mask = load_mask(frame.mask)
         if mask.shape != size:
@@ -154,15 +157,17 @@ class PhotoReader:
 
     def notes(self, frames: list[Frame], photos: list[Photo]) -> list[str]:
         """What was done to the photos, and what the masks came from."""
-        files = sum(frame.mask is not None for frame in frames)
-        ignore = self._mask_files == "ignore"
-        pairs = zip(frames, photos, strict=True)
-        with_alpha = sum(p.mask is not None and (f.mask is None or ignore) for f, p in pairs)
         out = []
         lenses = [frame.intrinsics.lens.model for frame in frames if frame.intrinsics.lens is not None]
         if lenses:
             models = ", ".join(sorted(set(lenses)))
             out.append(f"lens distortion undone ({models}): {len(lenses)} of {len(frames)} photos")
+        if self._mask_files == "none":
+            return out
+        files = sum(frame.mask is not None for frame in frames)
+        ignore = self._mask_files == "ignore"
+        pairs = zip(frames, photos, strict=True)
+        with_alpha = sum(p.mask is not None and (f.mask is None or ignore) for f, p in pairs)
         if files:
             use = "mark pixels to ignore" if ignore else "cut out the object"
             out.append(f"mask files {use}: {files} of {len(frames)} photos")

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 from studio.core.errors import InputError
 from studio.core.io import colmap, llff, middlebury, nerf
+from studio.core.io.cores import Progress, on_all_cores
 from studio.core.io.frames import FrameSet
+from studio.core.io.masking import MASK_SOURCES, MaskSource, find_masks
 from studio.core.io.normalize import normalisation, object_sphere, with_clip_range
 from studio.core.io.photo_reader import MaskUse, PhotoReader
-from studio.core.io.plain import mask_plain_background
 from studio.core.scene.photo import PhotoSet
-
-Progress = Callable[[int, int], None]
-A = TypeVar("A")
-B = TypeVar("B")
 
 KNOWN = (
     "transforms*.json (NeRF), a COLMAP model (sparse/0), poses_bounds.npy with images/ (LLFF) "
@@ -29,7 +23,8 @@ KNOWN = (
 def load_photos(
     source: Path | str,
     max_size: int | None = None,
-    background: Literal["auto"] | tuple[float, float, float] | None = "auto",
+    masks: MaskSource = "auto",
+    background: Literal["auto"] | tuple[float, float, float] = "auto",
     mask_threshold: float | None = None,
     mask_files: MaskUse = "object",
     progress: Progress | None = None,
@@ -39,13 +34,13 @@ def load_photos(
     Args:
         source: a folder, a transforms*.json, a COLMAP model, a poses_bounds.npy or a *_par.txt.
         max_size: longest side in pixels; larger photos are averaged down in linear light.
-        background: where neither alpha nor mask files exist, masks come from a plain background:
-            "auto" finds its colour at the borders of the photos and gives up where they are not
-            plain; an sRGB triple 0..1 states it; None makes no masks.
+        masks: where masks come from, a key of MASK_SOURCES.
+        background: "auto" finds the colour of a plain background at the borders of the photos and
+            gives up where they are not plain; an sRGB triple 0..1 states it.
         mask_threshold: distance from the background colour, 0..1 in sRGB values, at which the
             object begins; None finds it.
         mask_files: "object" cuts the object out; "ignore" means that black pixels say nothing.
-        progress: called with (photos done, photos in all) from the calling thread.
+        progress: called with (0..1, what is done) from the calling thread.
     Returns:
         PhotoSet: object near the origin, mean camera distance 3, +Y up. Transparent photos keep
         straight (not premultiplied) colour; premultiplied files are noticed and divided.
@@ -55,17 +50,18 @@ def load_photos(
     source = Path(source)
     if max_size is not None and max_size < 1:
         raise InputError(f"max_size must be at least 1 pixel, got {max_size}")
+    if masks not in MASK_SOURCES:
+        raise InputError(f"masks is {masks!r}, expected one of {', '.join(MASK_SOURCES)}")
     frames = read_frames(source)
     to_world, notes = normalisation(frames)
     notes = frames.notes + notes
-    reader = PhotoReader(frames.frames, to_world, max_size, mask_files, keep=background is not None)
-    photos = on_all_cores(reader.read, frames.frames, progress)
+    use_files, look = masks in ("auto", "files"), masks in ("auto", "plain")
+    reader = PhotoReader(frames.frames, to_world, max_size, mask_files if use_files else "none", keep=look)
+    photos = on_all_cores(reader.read, frames.frames, progress, "Loading photos")
     notes += reader.notes(frames.frames, photos)
-    if background is not None and reader.all_opaque():
-        pictures = [reader.pictures[str(f.image)] for f in frames.frames]
-        notes += mask_plain_background(
-            photos, pictures, frames, to_world, background, mask_threshold, on_all_cores
-        )
+    if progress is not None:
+        progress(0.0, "Finding masks")
+    notes += find_masks(photos, frames, to_world, reader, masks, background, mask_threshold)
     center, radius = object_sphere(photos)
     for photo in photos:
         photo.camera = with_clip_range(photo.camera, center, radius)
@@ -101,17 +97,3 @@ def read_frames(source: Path) -> FrameSet:
     if par is not None:
         return middlebury.read_middlebury(par)
     raise InputError(f"{source}: no cameras found; expected {KNOWN}")
-
-
-def on_all_cores(function: Callable[[A], B], items: list[A], progress: Progress | None = None) -> list[B]:
-    """The function over all items on all cores, in order; the first error stops the rest."""
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 1, thread_name_prefix="photos")
-    try:
-        out: list[B] = []
-        for item in pool.map(function, items):
-            out.append(item)
-            if progress is not None:
-                progress(len(out), len(items))
-        return out
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

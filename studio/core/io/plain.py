@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import ConvexHull
 from skimage.draw import polygon
 
@@ -14,7 +13,7 @@ from studio.core.io.consensus import fill_false_holes
 from studio.core.io.frames import FrameSet
 from studio.core.io.masks import extract, find_background
 from studio.core.io.normalize import object_sphere
-from studio.core.io.resample import shrink
+from studio.core.io.resample import resized_mask
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
 from studio.core.scene.scene import Similarity
@@ -31,8 +30,10 @@ def mask_plain_background(
     color: Literal["auto"] | tuple[float, float, float],
     threshold: float | None,
     run: Callable[[Callable[[Any], Any], list[Any]], list[Any]],
-) -> list[str]:
-    """Set the masks of photos that show the object before one plain colour; returns notes.
+) -> list[str] | None:
+    """Set the masks of photos that show the object before one plain colour.
+
+    Returns notes, or None where the background is not plain.
 
     Args:
         photos: their `mask` is set.
@@ -43,7 +44,7 @@ def mask_plain_background(
     known = None if color == "auto" else color
     background = find_background(pictures, known, threshold)
     if background is None:
-        return ["no masks: the photos have neither alpha, nor mask files, nor a plain background"]
+        return None
     corners = None if frames.box is None else to_world.apply(box_corners(*frames.box))
 
     def find(item: tuple[Photo, np.ndarray]) -> np.ndarray:
@@ -52,14 +53,14 @@ def mask_plain_background(
         if corners is not None:
             region = box_region(_at(photo.camera, picture), corners)
         mask = extract(picture, background, region)
-        photo.mask = _resized(mask, *photo.image.shape[:2])
+        photo.mask = resized_mask(mask, *photo.image.shape[:2])
         return mask
 
     found = run(find, list(zip(photos, pictures, strict=True)))
     cameras = [_at(photo.camera, mask) for photo, mask in zip(photos, found, strict=True)]
     if fill_false_holes(found, cameras, *object_sphere(photos)):
         for photo, mask in zip(photos, found, strict=True):
-            photo.mask = _resized(mask, *photo.image.shape[:2])
+            photo.mask = resized_mask(mask, *photo.image.shape[:2])
     shown = ", ".join(f"{v:.2f}" for v in background.color)
     notes = [f"masks from the plain background, sRGB ({shown}), threshold {background.threshold:.2f}"]
     if corners is not None:
@@ -94,14 +95,3 @@ def box_region(camera: Camera, corners: np.ndarray) -> np.ndarray | None:
     region = np.zeros((camera.height, camera.width), bool)
     region[polygon(outline[:, 0], outline[:, 1], region.shape)] = True
     return region
-
-
-def _resized(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """[height, width] float32 coverage of a boolean mask at another size."""
-    h, w = mask.shape
-    if height <= h and width <= w:
-        return shrink(mask[..., None].astype(np.float32), height, width)[..., 0]
-    zoomed = ndimage.zoom(
-        mask.astype(np.float32), (height / h, width / w), order=1, grid_mode=True, mode="nearest"
-    )
-    return np.asarray(zoomed > 0.5, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from scipy import sparse
+from scipy import ndimage, sparse
 
 
 @lru_cache(maxsize=32)
@@ -44,3 +44,14 @@ def fitted_size(height: int, width: int, max_size: int | None) -> tuple[int, int
     if max_size is None or long <= max_size:
         return height, width
     return max(1, round(height * max_size / long)), max(1, round(width * max_size / long))
+
+
+def resized_mask(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """[height, width] float32 coverage of a boolean mask at another size."""
+    h, w = mask.shape
+    if height <= h and width <= w:
+        return shrink(mask[..., None].astype(np.float32), height, width)[..., 0]
+    zoomed = ndimage.zoom(
+        mask.astype(np.float32), (height / h, width / w), order=1, grid_mode=True, mode="nearest"
+    )
+    return np.asarray(zoomed > 0.5, np.float32)
