@@ -3,7 +3,8 @@
     python main.py bench effects [--scene teaset] [--only gl|diff] [--docs] [--dry-run]
 
 In the viewport an effect's time is what a frame takes longer with it, over the set that it needs;
-every frame is drawn from another side, up to glFinish. Differentiably it is the effect alone, its
+every frame is drawn from another side, up to glFinish. Moving, the governor picks drafts and the
+share of the pixels for the rate. Differentiably it is the effect alone, its
 inputs ready, beside the same formula in plain torch; and a whole frame with all effects from
 vertices to gradients. Medians.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,11 @@ from studio.core.plan import Effects, plan
 from studio.core.scene import Scene
 from studio.core.scene.camera import framing_camera
 from studio.core.tensors import SceneTensors
+from studio.gl.context import describe_context, headless_context
+from studio.gl.governor import Governor, Level
+from studio.gl.navigation import OrbitCamera
+from studio.gl.options import ViewOptions
+from studio.gl.viewport import Viewport
 from studio.options import open_scene
 
 GL_SIZE = (1280, 720)
@@ -61,13 +68,27 @@ def measured(calls: dict[str, Call], seconds: float) -> dict[str, float]:
     return {name: statistics.median(t.wall) for name, t in times.items()}
 
 
+def moving(viewport: Viewport, orbit: OrbitCamera, seconds: float) -> tuple[float, Level]:
+    """Milliseconds of a frame at the level on which the governor settles, and that level."""
+    governor = Governor()
+    times: list[float] = []
+    begun = time.perf_counter()
+    while len(times) < 40 or time.perf_counter() - begun < seconds:
+        level = governor.level
+        orbit.orbit(5, 0)
+        options = ViewOptions(resolution_scale=level.scale, draft=level.draft, samples=1)
+        start = time.perf_counter()
+        viewport.render(orbit.camera(*GL_SIZE), options)
+        viewport.ctx.finish()
+        times.append(time.perf_counter() - start)
+        governor.moved(times[-1], level.scale, level.draft)
+        if governor.level != level:
+            times.clear()
+    return 1e3 * statistics.median(times[1:]), governor.level
+
+
 def gl_rows(scene: Scene, seconds: float) -> Rows:
     """Frame times of the viewport."""
-    from studio.gl.context import describe_context, headless_context
-    from studio.gl.navigation import OrbitCamera
-    from studio.gl.options import ViewOptions
-    from studio.gl.viewport import Viewport
-
     rows: Rows = []
     everything = set(registry())
     with headless_context() as ctx:
@@ -104,6 +125,11 @@ def gl_rows(scene: Scene, seconds: float) -> Rows:
         for name, value in measured(sets, seconds).items():
             rows.append((name, f"{value:.1f}", f"{1e3 / value:.0f} fps"))
             print("  " + "  ".join(rows[-1]), flush=True)
+        viewport.set_effects(effect_set(everything))
+        value, level = moving(viewport, orbit, seconds)
+        how = f"{1e3 / value:.0f} fps at {level.scale:g} of the pixels each way"
+        rows.insert(-1, ("whole set, moving", f"{value:.1f}", how + (", drafts" if level.draft else "")))
+        print("  " + "  ".join(rows[-2]), flush=True)
         viewport.release()
     return rows
 

@@ -58,6 +58,7 @@ class FrameSettings:
     Attributes:
         aov: name of the channel that is shown; color is the picture.
         scenery: an effect may draw the background.
+        draft: effects run as drafts.
         low, high: what a depth or a position is shown between.
     """
 
@@ -68,6 +69,7 @@ class FrameSettings:
     triangle_ids: bool = False
     cull: bool = False
     scenery: bool = False
+    draft: bool = False
     low: Color = (0.0, 0.0, 0.0)
     high: Color = (1.0, 1.0, 1.0)
 
@@ -145,7 +147,15 @@ class FrameRenderer:
             size=targets.size,
             surfaces=self.world.surfaces or _no_surfaces,
         )
-        return Shot(targets, view, self.lights, settings.background, settings.scenery, surroundings)
+        return Shot(
+            targets,
+            view,
+            self.lights,
+            settings.background,
+            settings.scenery,
+            surroundings,
+            settings.draft,
+        )
 
     def shade(
         self, targets: Targets, view: View, settings: FrameSettings, chain: EffectChain | None = None

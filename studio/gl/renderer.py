@@ -138,6 +138,7 @@ class SceneRenderer:
             normal_maps=options.normal_maps,
             cull=True,
             wireframe=options.wireframe,
+            draft=options.draft,
             low=low,
             high=high,
         )

@@ -34,6 +34,7 @@ class Shot:
         background: linear colour where nothing is.
         scenery: an effect may put its own background there.
         surroundings: for `prepare`.
+        draft: run the effects' drafts (see Effect.draft).
     """
 
     targets: Targets
@@ -42,6 +43,7 @@ class Shot:
     background: Color
     scenery: bool
     surroundings: Surroundings
+    draft: bool = False
 
 
 def _uniform_value(params: ParamSet, name: str, kind: str, choices: tuple[str, ...]) -> Any:
@@ -89,16 +91,21 @@ class EffectChain:
         self._plans.clear()
         return True
 
-    def plan(self, asked: tuple[str, ...] = (), without: frozenset[str] = frozenset()) -> Plan:
+    def plan(
+        self, asked: tuple[str, ...] = (), without: frozenset[str] = frozenset(), draft: bool = False
+    ) -> Plan:
         """The effects that run when these channels are wanted.
 
         Raises:
             InputError: a channel whose effect is off.
         """
-        key = (asked, without, self.lacks)
+        key = (asked, without, self.lacks, draft)
         if key not in self._plans:
             left_out = without | self.pointless.keys()
             effects = {name: params for name, params in self._effects.items() if name not in left_out}
+            if draft:
+                drafts = {name: get(name).drafted(params) for name, params in effects.items()}
+                effects = {name: params for name, params in drafts.items() if params is not None}
             known = bool(effects) or any(CHANNELS[name].effect for name in asked)
             # Without effects nothing needs the registry, which takes seconds to load.
             made = plan(effects, asked, self.lacks) if known else Plan(surface=frozenset(asked))
@@ -133,7 +140,7 @@ class EffectChain:
 
     def _ready(self, shot: Shot, asked: tuple[str, ...]) -> tuple[Plan, dict[str, Prepared]]:
         """The plan without the effects that are not ready, and what the others prepared."""
-        todo = self.plan(asked)
+        todo = self.plan(asked, draft=shot.draft)
         prepared: dict[str, Prepared] = {}
         late = set()
         for step in todo.steps:
@@ -146,7 +153,8 @@ class EffectChain:
         self.waiting = bool(late)
         if late:
             makes = {n for s in todo.steps if s.effect.name in late for n in (*s.writes, *s.effect.offers)}
-            todo = self.plan(tuple(name for name in asked if name not in makes), frozenset(late))
+            left = tuple(name for name in asked if name not in makes)
+            todo = self.plan(left, frozenset(late), shot.draft)
         return todo, prepared
 
     def shade(self, shot: Shot, asked: tuple[str, ...] = ()) -> moderngl.Texture:

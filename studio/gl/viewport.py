@@ -175,6 +175,7 @@ class Viewport(SceneRenderer):
             self._version,
             _camera_key(camera),
             (options.aov, options.normal_maps, options.wireframe, options.samples, background == "scene"),
+            options.draft,
             self._shows_other(options),
         )
         return frame, (frame, options, self._selection, self._samples)

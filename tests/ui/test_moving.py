@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from studio.gl.governor import SCALES
+from studio.gl.governor import LEVELS, Level
 from tests.needs import need
 from tests.ui.driving import drive, make_app, wait, wait_ready
 
@@ -23,19 +23,19 @@ def test_the_rate_holds_while_the_camera_moves() -> None:
     def script(ctx: Any) -> None:
         wait_ready(ctx, app)
         ctx.window_focus("//Viewport")
-        _drag(ctx, app, widths, 1e-6, SCALES[-1])  # no machine is that fast
+        _drag(ctx, app, widths, 1e-6, LEVELS[-1])  # no machine is that fast
         full = app.viewport.pixels[0]
-        assert round(min(widths)) == round(full * SCALES[-1])
+        assert round(min(widths)) == round(full * LEVELS[-1].scale)
         _refined(ctx, app, full)
-        _drag(ctx, app, widths, 10.0, 1.0)  # every machine is
+        _drag(ctx, app, widths, 10.0, LEVELS[0])  # every machine is
         assert widths[-1] == full
         _refined(ctx, app, full)
 
     drive(app, script)
 
 
-def _drag(ctx: Any, app: Any, widths: list[float], target: float, scale: float) -> None:
-    """Turn the camera until the governor has come to `scale`; `widths` are the pictures', in pixels."""
+def _drag(ctx: Any, app: Any, widths: list[float], target: float, level: Level) -> None:
+    """Turn the camera until the governor has come to `level`; `widths` are the pictures', in pixels."""
     widths.clear()
     app.viewport.governor.target = target
 
@@ -47,12 +47,12 @@ def _drag(ctx: Any, app: Any, widths: list[float], target: float, scale: float) 
     ctx.mouse_move_to_pos(((low.x + high.x) / 2, (low.y + high.y) / 2))
     app.on_frame = note
     for step in range(60):
-        if app.viewport.governor.scale == scale and step > 3:
+        if app.viewport.governor.level == level and step > 3:
             break
         ctx.mouse_drag_with_delta((12 if step % 2 else -12, 8))
     wait(ctx, lambda: not app.viewport.moving, "the camera has come to rest")
     app.on_frame = None
-    assert app.viewport.governor.scale == scale
+    assert app.viewport.governor.level == level
 
 
 def _refined(ctx: Any, app: Any, full: int) -> None:
@@ -75,7 +75,7 @@ def test_the_rate_holds_while_a_slider_is_dragged() -> None:
 
     def script(ctx: Any) -> None:
         wait_ready(ctx, app)
-        app.viewport.governor.scale = 0.5
+        app.viewport.governor.level = LEVELS[3]
         app.viewport.governor.target = 0.0
         ctx.window_focus("//Effects")
         ctx.yield_(3)

@@ -4,48 +4,71 @@ from __future__ import annotations
 
 import pytest
 
-from studio.gl.governor import PATIENCE, SCALES, Governor
+from studio.gl.governor import LEVELS, PATIENCE, Governor, Level
 
 
-def run(governor: Governor, fixed: float, full: float, frames: int) -> list[float]:
-    """Scales chosen on a machine that takes `fixed` + `full` * scale^2 seconds a frame."""
+def seconds(fixed: float, full: float, level: Level, draft: float) -> float:
+    """A frame on a machine where a draft takes the share `draft` of what a whole one does."""
+    return fixed + full * level.scale**2 * (draft if level.draft else 1.0)
+
+
+def run(governor: Governor, fixed: float, full: float, frames: int, draft: float = 0.6) -> list[Level]:
+    """Levels chosen on such a machine."""
     out = []
     for _ in range(frames):
-        out.append(governor.scale)
-        governor.moved(fixed + full * governor.scale**2, governor.scale)
+        level = governor.level
+        out.append(level)
+        governor.moved(seconds(fixed, full, level, draft), level.scale, level.draft)
     return out
 
 
 @pytest.mark.parametrize(
-    ("fixed", "full", "expected"),
-    [(0.002, 0.010, 1.0), (0.002, 0.040, 0.75), (0.005, 0.080, 0.5), (0.005, 0.150, 0.35), (0.1, 0.1, 0.35)],
+    ("fixed", "full", "draft", "expected"),
+    [
+        (0.002, 0.010, 0.6, (1.0, False)),
+        (0.002, 0.040, 0.6, (1.0, True)),
+        (0.002, 0.040, 1.0, (0.75, True)),  # drafts that save nothing
+        (0.004, 0.060, 0.6, (0.75, True)),
+        (0.005, 0.120, 0.6, (0.5, True)),
+        (0.005, 0.250, 0.6, (0.35, True)),
+        (0.1, 0.1, 0.6, (0.35, True)),
+    ],
 )
-def test_settles_on_the_largest_scale_that_holds_the_rate(fixed: float, full: float, expected: float) -> None:
+def test_settles_on_the_best_level_that_holds_the_rate(
+    fixed: float, full: float, draft: float, expected: tuple[float, bool]
+) -> None:
     governor = Governor(target=0.028)
-    scales = run(governor, fixed, full, 200)
-    assert scales[-1] == expected
-    assert len(set(scales[40:])) == 1, "it does not swing"
-    fits = [s for s in SCALES if fixed + full * s**2 <= governor.target]
-    assert expected == (fits[0] if fits else SCALES[-1])
-    steps = [i for i in range(1, 200) if scales[i] != scales[i - 1]]
+    chosen = run(governor, fixed, full, 200, draft)
+    assert (chosen[-1].scale, chosen[-1].draft) == expected
+    assert len(set(chosen[40:])) == 1, "it does not swing"
+    fits = [one for one in LEVELS if seconds(fixed, full, one, draft) <= governor.target]
+    assert chosen[-1] == (fits[0] if fits else LEVELS[-1])
+    steps = [i for i in range(1, 200) if chosen[i] != chosen[i - 1]]
     assert not steps or steps[0] <= 3  # three slow frames at most, the first of a size apart
+
+
+def test_each_level_costs_less_than_the_one_before() -> None:
+    costs = [level.cost for level in LEVELS]
+    assert costs == sorted(costs, reverse=True)
+    assert (LEVELS[0].scale, LEVELS[0].draft, LEVELS[0].cost) == (1.0, False, 1.0)
 
 
 def test_grows_again_when_the_scene_becomes_cheap() -> None:
     governor = Governor(target=0.028)
-    run(governor, 0.005, 0.150, 20)
-    assert governor.scale == 0.35
+    run(governor, 0.005, 0.250, 20)
+    assert governor.level == LEVELS[-1]
     governor.reset()
-    run(governor, 0.001, 0.010, 3 * (PATIENCE + 2))
-    assert governor.scale == 1.0
+    run(governor, 0.001, 0.010, 4 * (PATIENCE + 2))
+    assert governor.level == LEVELS[0]
 
 
 def test_one_frame_that_was_held_up_changes_nothing() -> None:
     governor = Governor(target=0.028)
     run(governor, 0.002, 0.010, 5)
-    governor.moved(0.2, 1.0)
+    governor.moved(0.2, 1.0, draft=False)
     run(governor, 0.002, 0.010, 1)
-    governor.moved(0.2, 1.0)
-    assert governor.scale == 1.0
-    governor.moved(0.5, 0.5)  # of another size: says nothing
-    assert governor.scale == 1.0
+    governor.moved(0.2, 1.0, draft=False)
+    assert governor.level == LEVELS[0]
+    governor.moved(0.5, 0.5, draft=True)  # of another level: says nothing
+    governor.moved(0.5, 1.0, draft=True)
+    assert governor.level == LEVELS[0]

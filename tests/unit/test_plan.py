@@ -93,6 +93,7 @@ def test_names() -> None:
         ({"passes": (Pass(writes=("buffer",)),)}, "no pass writes ao"),
         ({"passes": (Pass(half=True),)}, "pass main needs the parameter half_resolution"),
         ({"passes": (Pass(mask="spots"),)}, "pass main needs an earlier pass spots"),
+        ({"draft": {"steps": 3}}, "draft of no parameter steps"),
         ({"passes": (Pass(when="mode=soft"),)}, "pass main needs the parameter mode"),
     ],
 )

@@ -57,6 +57,7 @@ def problems(effect: Effect) -> list[str]:
         f"parameter {name} has the name of a channel or frame uniform"
         for name in sorted(params & (CHANNELS.keys() | _FRAME_UNIFORMS))
     ]
+    out += [f"draft of no parameter {name}" for name in sorted((effect.draft or {}).keys() - params)]
     images = [p for p in effect.passes if not p.marks]
     written = {name for p in images for name in p.writes or (*effect.writes, *effect.offers)}
     out += [f"no pass writes {name}" for name in (*effect.writes, *effect.offers) if name not in written]

@@ -145,6 +145,8 @@ class Effect:
         prepare: uniforms and images for the shader, called before every frame, so it keeps what
             it made; None back leaves the effect out of this frame (kernels still load).
         idle: whether these values change nothing, so that shaders need not run.
+        draft: values for a moving camera where drawing is slow: numbers are lowered to these,
+            choices to this one's place, switches set; None leaves the effect out.
     """
 
     name: str
@@ -162,3 +164,20 @@ class Effect:
     passes: tuple[Pass, ...] = (Pass(),)
     prepare: Callable[[Surroundings, ParamSet], Prepared | None] | None = None
     idle: Callable[[ParamSet], bool] | None = None
+    draft: Mapping[str, Any] | None = field(default_factory=dict)
+
+    def drafted(self, params: ParamSet) -> ParamSet | None:
+        """The parameters with the values of `draft`; None where the effect is left out."""
+        if self.draft is None:
+            return None
+        out = params.copy()
+        for param in self.params:
+            if param.name not in self.draft:
+                continue
+            value, cheap = out[param.name], self.draft[param.name]
+            if param.kind == "choice":
+                cheap = min(value, cheap, key=param.choices.index)
+            elif param.kind != "bool":
+                cheap = min(value, cheap)
+            out.set(param.name, cheap)
+        return out

@@ -70,6 +70,7 @@ EFFECT = Effect(
     citations=("Lottes 2009, FXAA",),
     order=200,
     enabled=False,
+    draft=None,
     passes=(Pass("edges", marks=True), Pass("main", mask="edges")),
     prepare=prepare,
 )

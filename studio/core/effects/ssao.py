@@ -150,6 +150,7 @@ EFFECT = Effect(
         "Kopf et al. 2007, Joint Bilateral Upsampling",
     ),
     enabled=False,
+    draft={"half_resolution": True, "samples": "8"},
     passes=(
         Pass("occlude", writes=("occluded",), size=1, half=True),
         Pass("blur", writes=("blurred",), size=1, half=True, when="half_resolution"),

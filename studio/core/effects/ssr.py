@@ -174,6 +174,7 @@ EFFECT = Effect(
     ),
     order=20,
     enabled=False,
+    draft={"half_resolution": True, "steps": 24, "bisections": 4},
     passes=(
         *(Pass(f"level{i}", (f"level{i}",), shrink=i) for i in range(1, LEVELS)),
         Pass("trace", ("trace",), half=True),

@@ -170,4 +170,5 @@ EFFECT = Effect(
     ),
     order=10,
     enabled=False,
+    draft={"half_resolution": True},
 )

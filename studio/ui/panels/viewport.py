@@ -11,7 +11,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.core.errors import StudioError
 from studio.core.scene import Camera, Photo
-from studio.gl.governor import Governor
+from studio.gl.governor import LEVELS, Governor
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ViewOptions
 from studio.gl.viewport import Viewport
@@ -32,7 +32,8 @@ class ViewportPanel:
 
     Attributes:
         resolution_scale: share of the pixels drawn each way, set by the pacing.
-        governor: lowers it further while the camera moves, as far as the machine needs.
+        governor: lowers it further while the camera moves, and makes drafts of effects, as far as
+            the machine needs.
         samples: jittered frames that a still picture averages, set by the pacing. At a
             reduced scale they are drawn at once, since the next snapshot is about to come.
         moving: the camera moves, or somebody holds it; the picture is only refined afterwards.
@@ -54,7 +55,7 @@ class ViewportPanel:
         self._pose: tuple[bytes, float] | None = None
         self._moved = -HOLD_SECONDS
         self._reference: Photo | None = None
-        self.governor = Governor(scale=0.5 if state.software else 1.0)
+        self.governor = Governor(level=LEVELS[3] if state.software else LEVELS[0])
         self.hands = Hands(self)
         self.tools = Tools(self)
 
@@ -206,14 +207,15 @@ class ViewportPanel:
         texture = self.gl.render(camera, options)
         if moving and self.gl.frames_drawn > drawn:
             self.gl.ctx.finish()
-            self.governor.moved(time.perf_counter() - start, options.resolution_scale)
+            self.governor.moved(time.perf_counter() - start, options.resolution_scale, options.draft)
         return texture
 
     def _options(self, moving: bool) -> ViewOptions:
         state, view = self.state, self.state.view
         scale = self.resolution_scale
+        draft = moving and self.governor.level.draft
         if moving:
-            scale = min(scale, self.governor.scale)
+            scale = min(scale, self.governor.level.scale)
         both = state.against == "effects" and view.mode != "render"
         shown = (self.gl.chain, self.gl.other) if both else (self.gl.chain,)
         return ViewOptions(
@@ -230,7 +232,8 @@ class ViewportPanel:
             frusta=view.cameras and view.photo is None and not view.picture_only,
             exposure=view.exposure,
             resolution_scale=scale,
-            samples=1 if scale < self.resolution_scale else self.samples,
+            draft=draft,
+            samples=1 if draft or scale < self.resolution_scale else self.samples,
             ui_scale=px(1),
         )
 
