@@ -22,7 +22,8 @@ from torch import Tensor
 
 _ARRAY_FIELDS = ("data", "grad", "shape", "strides", "ndim", "flags")
 _BOUNDS_FIELDS = ("shape", "size", "coord_mult")
-_ARRAY_FORMAT = "QQ4i4iHH4x"
+_pack_array = struct.Struct("@QQ4i4iHH4x").pack
+_ARRAY_FORMAT = "56s"  # what _pack_array gives, to begin at a multiple of eight
 _MAX_DIMS = 4
 
 _SCALARS = {
@@ -68,12 +69,12 @@ class Entry:
         self._call = executable.get_kernel_hooks(kernel).forward
         self.name = kernel.key
         self.kinds = [_kind(argument.type) for argument in kernel.adj.args]
-        self._arguments = struct.Struct("@" + "".join(_format(argument.type) for argument in kernel.adj.args))
+        self._arguments = _arguments_struct([_format(argument.type) for argument in kernel.adj.args])
         self._dims = int(kernel.adj.kernel_dim)
         self._bounds = struct.Struct(f"@{self._dims}INN")
 
-    def array(self, number: int, tensor: Tensor) -> tuple[Any, ...]:
-        """The tensor, to keep its memory, and the fields of array_t for argument `number`.
+    def array(self, number: int, tensor: Tensor) -> tuple[Tensor, bytes]:
+        """The tensor, to keep its memory, and the array_t of it for argument `number`.
 
         Raises:
             TypeError: the tensor's type or trailing dimensions are not the kernel's.
@@ -82,33 +83,40 @@ class Entry:
         if kind is None:
             raise TypeError(f"kernel {self.name}: argument {number} takes a number, got a tensor")
         dtype, size, inner, dims, step = kind
-        shape = tensor.shape
+        shape = tuple(tensor.shape)
         if tensor.dtype is dtype and len(shape) == dims + len(inner):
-            if dims == 1 and tensor.is_contiguous() and shape[1:] == inner:
-                return (tensor, tensor.data_ptr(), 0, shape[0], 0, 0, 0, step, 0, 0, 0, 1, 0)
+            if dims < 3 and shape[dims:] == inner and tensor.is_contiguous():
+                place = tensor.data_ptr()
+                if dims == 1:
+                    return tensor, _pack_array(place, 0, shape[0], 0, 0, 0, step, 0, 0, 0, 1, 0)
+                high, wide = shape[:2]
+                return tensor, _pack_array(place, 0, high, wide, 0, 0, wide * step, step, 0, 0, 2, 0)
             strides = tensor.stride()
             if _fits(shape, strides, inner):
                 rest = (0,) * (_MAX_DIMS - dims)
                 steps = [stride * size for stride in strides[:dims]]
-                return (tensor, tensor.data_ptr(), 0, *shape[:dims], *rest, *steps, *rest, dims, 0)
+                place = (tensor.data_ptr(), 0)
+                return tensor, _pack_array(*place, *shape[:dims], *rest, *steps, *rest, dims, 0)
         raise TypeError(
             f"kernel {self.name}: argument {number} takes {dims} dimensions of {dtype} {list(inner)}, "
             f"got {list(shape)} {tensor.dtype} with strides {list(tensor.stride())}"
         )
 
+    def ready(self, values: Sequence[Any]) -> list[Any]:
+        """`values` with tensors turned into what `array` gives."""
+        return [
+            self.array(number, value) if isinstance(value, Tensor) else value
+            for number, value in enumerate(values)
+        ]
+
     def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
         """Run over `dim`; values are numbers and what `array` gave, in the kernel's order."""
-        flat: list[Any] = []
-        for value in values:
-            if type(value) is tuple:
-                flat += value[1:]
-            else:
-                flat.append(value)
         total = 1
         for extent in dim:
             total *= extent
         shape = (*dim, *(1,) * (self._dims - len(dim)))
-        self._call(self._bounds.pack(*shape, total, 1), self._arguments.pack(*flat))
+        packed = self._arguments.pack(*[v[1] if type(v) is tuple else v for v in values])
+        self._call(self._bounds.pack(*shape, total, 1), packed)
 
 
 def _fits(shape: Sequence[int], strides: Sequence[int], inner: tuple[int, ...]) -> bool:
@@ -126,6 +134,11 @@ def _kind(annotation: Any) -> ArrayKind | None:
     inner = tuple(getattr(annotation.dtype, "_shape_", ()))
     dtype, size = _TENSORS[getattr(annotation.dtype, "_wp_scalar_type_", annotation.dtype)]
     return ArrayKind(dtype, size, inner, annotation.ndim, size * math.prod(inner))
+
+
+def _arguments_struct(formats: Sequence[str]) -> struct.Struct:
+    """A kernel's arguments, padded as C would: 0Q aligns what struct takes for mere bytes."""
+    return struct.Struct("@" + "".join("0Q" + f if f == _ARRAY_FORMAT else f for f in formats))
 
 
 def _format(annotation: Any) -> str:

@@ -8,6 +8,7 @@ is one launch on torch's current stream. No other code knows about bands.
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -31,6 +32,12 @@ class Band:
     count: int
     begin: int
     end: int
+
+
+@functools.lru_cache(maxsize=256)
+def _split(count: int, length: int) -> tuple[Band, ...]:
+    ends = [length * i // count for i in range(count + 1)]
+    return tuple(Band(i, count, ends[i], ends[i + 1]) for i in range(count))
 
 
 class _Edge:
@@ -91,6 +98,15 @@ LEAST_WORK = 400_000.0
 _Task = tuple[Callable[[Band], None], Band, _Latch]
 
 
+def _do(body: Callable[[Band], None], band: Band, latch: _Latch) -> None:
+    error: BaseException | None = None
+    try:
+        body(band)
+    except BaseException as caught:  # handed to the caller, who raises it
+        error = caught
+    latch.finish(error)
+
+
 class BandPool:
     """A few threads that wait for bands; the thread that calls takes the first band itself.
 
@@ -116,20 +132,13 @@ class BandPool:
     def _work(self) -> None:
         self._local.inside = True
         while (task := self._tasks.get()) is not None:
-            body, band, latch = task
-            error: BaseException | None = None
-            try:
-                body(band)
-            except BaseException as caught:  # handed to the caller, who raises it
-                error = caught
-            latch.finish(error)
-            del task, body, band, latch  # an idle worker keeps no tensors alive
+            _do(*task)
+            del task  # an idle worker keeps no tensors alive
 
-    def split(self, length: int, limit: int | None = None) -> list[Band]:
+    def split(self, length: int, limit: int | None = None) -> tuple[Band, ...]:
         """At most `threads` (or `limit`) bands of nearly equal size."""
-        count = max(1, min(self.threads if limit is None else min(limit, self.threads), length))
-        ends = [length * (i + 1) // count for i in range(count)]
-        return [Band(i, count, ends[i - 1] if i else 0, ends[i]) for i in range(count)]
+        most = self.threads if limit is None else min(limit, self.threads)
+        return _split(max(1, min(most, length)), length)
 
     def run(self, bands: Sequence[Band], body: Callable[[Band], None]) -> None:
         """Call `body` for each band and wait for all; the first error is raised."""
@@ -143,9 +152,22 @@ class BandPool:
         try:
             body(bands[0])
         finally:
+            self._help()
             latch.wait()
         if latch.error is not None:
             raise latch.error
+
+    def _help(self) -> None:
+        """Do what no worker has begun: one that sleeps may take longer to wake than that lasts."""
+        while True:
+            try:
+                task = self._tasks.get_nowait()
+            except queue.Empty:
+                return
+            if task is None:  # of `close`
+                self._tasks.put(None)
+                return
+            _do(*task)
 
     def close(self) -> None:
         """End the workers."""
@@ -237,11 +259,12 @@ def _stream(device: torch.device) -> Any:
 
 def _entry(kernel: Any, device: torch.device) -> Any:
     """The direct way into a kernel on CPU, None for wp.launch; loads its module."""
+    if device.type == "cpu" and kernel in _entries:
+        return _entries[kernel]
     load(kernel.module, device)
     if device.type != "cpu":
         return None
-    if kernel not in _entries:
-        _entries[kernel] = direct.entry(kernel, _loaded[id(kernel.module), _warp_device(device)])
+    _entries[kernel] = direct.entry(kernel, _loaded[id(kernel.module), _warp_device(device)])
     return _entries[kernel]
 
 
@@ -257,7 +280,7 @@ def _argument(kernel: Any, entry: Any, number: int, value: Any) -> Any:
     )
 
 
-def bands(device: torch.device, length: int, limit: int | None = None) -> list[Band]:
+def bands(device: torch.device, length: int, limit: int | None = None) -> Sequence[Band]:
     """How `run` will split `length` items: one band on CUDA."""
     if device.type != "cpu":
         return [Band(0, 1, 0, length)]
@@ -300,6 +323,9 @@ def copied(tensor: Tensor) -> Tensor:
 def arguments(kernel: Any, inputs: Sequence[Any], device: torch.device) -> list[Any]:
     """Inputs of a kernel, tensors turned to arrays; loads its module. Share it between bands."""
     entry = _entry(kernel, device)
+    if entry is not None:
+        ready: list[Any] = entry.ready(inputs)
+        return ready
     return [_argument(kernel, entry, i, value) for i, value in enumerate(inputs)]
 
 
@@ -367,6 +393,19 @@ class _Job:
         )
 
 
+def _of_all(inputs: Sequence[Any], length: int) -> list[Any]:
+    """The inputs as one band of everything sees them."""
+    out = list(inputs)
+    for number, value in enumerate(inputs):
+        if value is BEGIN:
+            out[number] = 0
+        elif value is END:
+            out[number] = length
+        elif isinstance(value, (Sliced, Scatter)):
+            out[number] = value.tensor
+    return out
+
+
 def _private(values: Sequence[Any], parts: Sequence[Band]) -> list[dict[int, Tensor]]:
     """Per band, the copies of what is scattered into (empty for the first)."""
     copies: list[dict[int, Tensor]] = [{} for _ in parts]
@@ -412,6 +451,13 @@ def launch(
     if any(size == 0 for size in shape):
         return
     parts = bands(device, shape[0], limit)
+    if len(parts) == 1 and adjoint is None:
+        dims = (1, *shape[1:]) if walks else shape
+        launch_in_band(kernel, dims, arguments(kernel, _of_all(inputs, shape[0]), device), device)
+        for other, size, values in then:
+            if size > 0:
+                launch_in_band(other, size, arguments(other, _of_all(values, shape[0]), device), device)
+        return
     job = _Job(kernel, inputs, device, adjoint is not None)
     pull = None if adjoint is None else _Job(kernel, adjoint, device, True)
     following = [(_Job(other, values, device, False), size) for other, size, values in then if size > 0]

@@ -14,6 +14,8 @@ from studio.core.kernels import cover, launcher, pieces, survey, visibility
 # About the nanoseconds a CPU core takes: to project a vertex, to survey a triangle, and to draw one
 # and a pixel (with what follows in the same band). They decide between one band and several.
 _PER_VERTEX, _PER_SURVEY, _PER_TRIANGLE, _PER_PIXEL = 1.0, 9.0, 15.0, 3.0
+# Pixels of a strip whose keys stay in the last cache, and at least for each triangle.
+_STRIP_PIXELS, _STRIP_PER_TRIANGLE = 1 << 19, 16
 # Threads of the CUDA form; each draws every so many-th piece. Enough to fill any GPU.
 _THREADS = 1 << 18
 
@@ -22,16 +24,17 @@ def project(pos: Tensor, height: int, width: int) -> Tensor:
     """[N, V, 4] clip space to pixels (x, y, z/w, ok); pixel centres at integers."""
     screen = torch.empty_like(pos)
     device, count = pos.device, pos.shape[0] * pos.shape[1]
-    values = [pos.view(-1, 4), 0.5 * width, 0.5 * height, screen.view(-1, 4)]
-    shared = launcher.arguments(visibility.project, [0, 0, 0, *values], device)
-
-    def project_band(band: launcher.Band) -> None:
-        chunk = triangle_chunk(device, band.end - band.begin)
-        threads = -(-(band.end - band.begin) // chunk)
-        inputs = [band.begin, band.end, chunk, *shared[3:]]
-        launcher.launch_in_band(visibility.project, threads, inputs, device)
-
-    launcher.run(device, count, project_band, limit=launcher.worth(_PER_VERTEX * count))
+    chunk = triangle_chunk(device, count)
+    inputs = [launcher.BEGIN, launcher.END, chunk, pos.view(-1, 4), 0.5 * width, 0.5 * height]
+    limit = launcher.worth(_PER_VERTEX * count)
+    launcher.launch(
+        visibility.project,
+        count,
+        [*inputs, screen.view(-1, 4)],
+        device,
+        limit=limit,
+        walks=device.type == "cpu",
+    )
     return screen
 
 
@@ -47,7 +50,7 @@ def triangle_chunk(device: torch.device, count: int) -> int:
     return max(1, count) if device.type == "cpu" else 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Job:
     """What all steps of finding visibility read and write.
 
@@ -150,6 +153,18 @@ def visible(
     return keys
 
 
+def _strip_rows(rows: int, width: int, bands: int, shown: int) -> int:
+    """Rows of a strip: so few that its keys stay in the cache until they are resolved, and that bands
+    which take one after the other end together; so many that looking through all triangles for each
+    is nothing beside its pixels. Whole tiles.
+    """
+    wanted = rows if bands == 1 else -(-rows // (4 * bands))
+    least = max(cover.TILE, _STRIP_PER_TRIANGLE * shown // width)
+    strip = max(min(wanted, _STRIP_PIXELS // width), least)
+    strip = min(-(-strip // cover.TILE) * cover.TILE, -(-rows // bands))
+    return max(strip, 1)
+
+
 def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None] | None) -> None:
     """A survey in bands of items, the large ones sorted, then each band draws its rows."""
     device = job.pos.device
@@ -168,31 +183,36 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
         launcher.launch_in_band(survey.survey, (images, 1), inputs, device)
 
     launcher.run(device, job.items, look, limit)
-    order = torch.empty(sum(numbers[1] for numbers in packed.tolist()), 2, dtype=torch.int32)
+    kinds = packed.tolist()
+    order = torch.empty(sum(numbers[1] for numbers in kinds), 2, dtype=torch.int32)
     if len(order):
         ends = torch.tensor([band.end for band in parts], dtype=torch.int32)
         buckets = torch.zeros(2, 1 << survey.DIGITS, dtype=torch.int32)
         sorting = [ends, packed, job.records, buckets, torch.empty_like(order), order]
         launcher.launch(survey.front_to_back, 1, sorting, device)
 
-    limit = launcher.worth(_PER_PIXEL * images * height * width + _PER_TRIANGLE * job.items)
-    parts = launcher.bands(device, images * height, limit)
-    tile_rows = (max(band.end - band.begin for band in parts) - 1) // cover.TILE + 1
-    tile_columns = (width - 1) // cover.TILE + 1
-    tiles = torch.empty(len(parts), 2, tile_rows * tile_columns, dtype=torch.int32)
+    rows = images * height
+    limit = launcher.worth(_PER_PIXEL * rows * width + _PER_TRIANGLE * job.items)
+    bands = len(launcher.bands(device, rows, limit))
+    strip = _strip_rows(rows, width, bands, sum(sum(numbers[:2]) for numbers in kinds))
+    tiles_each = ((strip - 1) // cover.TILE + 1) * ((width - 1) // cover.TILE + 1)
+    tiles = torch.empty(bands, 2, tiles_each, dtype=torch.int32)
     found = [packed, job.records, order]
     drawing = launcher.arguments(
         cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, tiles], device
     )
+    begins = iter(range(0, rows, strip))
 
     def draw(band: launcher.Band) -> None:
-        job.keys[band.begin * width : band.end * width].fill_(visibility.EMPTY_KEY)
-        inputs = [band.index, band.begin, band.end, *drawing[3:]]
-        launcher.launch_in_band(cover.cover, 1, inputs, device)
-        if then is not None:
-            then(band)
+        for begin in begins:  # of all bands together: who is done takes the next
+            part = launcher.Band(band.index, band.count, begin, min(begin + strip, rows))
+            job.keys[part.begin * width : part.end * width].fill_(visibility.EMPTY_KEY)
+            inputs = [band.index, part.begin, part.end, *drawing[3:]]
+            launcher.launch_in_band(cover.cover, 1, inputs, device)
+            if then is not None:
+                then(part)
 
-    launcher.run(device, images * height, draw, limit)
+    launcher.run(device, rows, draw, limit)
 
 
 def _cover_in_pieces(job: _Job, cull: bool) -> None:
