@@ -14,6 +14,9 @@ from studio.core.kernels import area, launcher
 from studio.core.ops.packing import empty_like_views
 from studio.core.ops.pixels import flat, runs
 
+_PIXEL = 40.0
+"""Nanoseconds of a pixel on one core."""
+
 
 @cache
 def lobe_table() -> np.ndarray:
@@ -27,12 +30,16 @@ class _Area(torch.autograd.Function):
     def forward(ctx: Any, rast: Tensor, *inputs: Tensor) -> Tensor:
         n, height, width, _ = rast.shape
         out = rast.new_zeros(n, height, width, 2)
-        ctx.count, run = runs(n * height * width, width, rast.device)
-        ctx.head = [launcher.BEGIN, run, height * width]
+        count, run = runs(n * height * width, width, rast.device, sums=False)
+        head = [launcher.BEGIN, run, height * width]
         ctx.save_for_backward(rast, *inputs)
         images = [flat(t) for t in (rast, *inputs[:3])]
         launcher.launch(
-            area.area_light, ctx.count, [*ctx.head, *images, *inputs[3:], out.view(-1, 2)], rast.device
+            area.area_light,
+            count,
+            [*head, *images, *inputs[3:], out.view(-1, 2)],
+            rast.device,
+            limit=launcher.worth(_PIXEL * count * run),
         )
         return out
 
@@ -41,17 +48,20 @@ class _Area(torch.autograd.Function):
         rast, *inputs = ctx.saved_tensors
         images = empty_like_views(inputs[:3])
         light = torch.zeros_like(inputs[5])
+        n, height, width, _ = rast.shape
+        count, run = runs(n * height * width, width, rast.device)
         launcher.launch(
             area.area_light_backward,
-            ctx.count,
+            count,
             [
-                *ctx.head,
+                *(launcher.BEGIN, run, height * width),
                 *[flat(t) for t in (rast, *inputs[:3])],
                 *inputs[3:],
                 *[flat(t) for t in (grads[0], *images)],
                 launcher.Scatter(light),
             ],
             rast.device,
+            limit=launcher.worth(2 * _PIXEL * count * run),
         )
         return (None, *images, None, None, light)
 

@@ -9,9 +9,10 @@ _CUDA_RUN = 32
 """Pixels a CUDA thread walks before it adds what it has summed up over them."""
 
 
-def runs(pixels: int, width: int, device: torch.device) -> tuple[int, int]:
-    """(number of runs, pixels in each): rows on CPU, shorter runs on CUDA."""
-    run = width if device.type == "cpu" else _CUDA_RUN
+def runs(pixels: int, width: int, device: torch.device, sums: bool = True) -> tuple[int, int]:
+    """(number of runs, pixels in each): rows on CPU; on CUDA short runs, or without `sums` over
+    them single pixels."""
+    run = width if device.type == "cpu" else _CUDA_RUN if sums else 1
     return (pixels + run - 1) // run, run
 
 

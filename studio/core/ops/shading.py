@@ -23,6 +23,9 @@ _SURFACE = 5
 
 _IMAGES = 10
 
+_PIXEL = 40.0
+"""Nanoseconds of a pixel under a few lights on one core."""
+
 
 class _Shade(torch.autograd.Function):
     """Images first (10, some of no pixels), then views, kind, lights, sh, f0."""
@@ -30,10 +33,8 @@ class _Shade(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rast: Tensor, wanted: tuple[str, ...], *inputs: Tensor) -> tuple[Tensor, ...]:
         n, height, width, _ = rast.shape
-        pixels = n * height * width
-        ctx.count, run = runs(pixels, width, rast.device)
-        ctx.head = [launcher.BEGIN, run, height * width]
-        ctx.wanted = wanted
+        count, run = runs(n * height * width, width, rast.device, sums=False)
+        head = [launcher.BEGIN, run, height * width]
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(rast, *inputs)
         out = [
@@ -43,15 +44,18 @@ class _Shade(torch.autograd.Function):
         images = [flat(t) for t in (rast, *inputs[:_IMAGES])]
         launcher.launch(
             shade.shade_forward,
-            ctx.count,
-            [*ctx.head, *images, *inputs[_IMAGES:], *[t.view(-1, 3) for t in out]],
+            count,
+            [*head, *images, *inputs[_IMAGES:], *[t.view(-1, 3) for t in out]],
             rast.device,
+            limit=launcher.worth(_PIXEL * count * run),
         )
         return tuple(out)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         rast, *inputs = ctx.saved_tensors
+        n, height, width, _ = rast.shape
+        count, run = runs(n * height * width, width, rast.device)
         images, shared = inputs[:_IMAGES], inputs[_IMAGES:]
         image_grads = empty_like_views(images[:_SURFACE]) + [torch.zeros_like(t) for t in images[_SURFACE:]]
         sums = [torch.zeros_like(t) for t in shared[2:]]  # lights, sh, f0
@@ -60,9 +64,9 @@ class _Shade(torch.autograd.Function):
         upstream = [g_color, *(none if g is None else g for g in grads[1:])]
         launcher.launch(
             shade_adjoint.shade_backward,
-            ctx.count,
+            count,
             [
-                *ctx.head,
+                *(launcher.BEGIN, run, height * width),
                 *[flat(t) for t in (rast, *images)],
                 *shared,
                 *[flat(t) for t in upstream],
@@ -70,6 +74,7 @@ class _Shade(torch.autograd.Function):
                 *[launcher.Scatter(t) for t in sums],
             ],
             rast.device,
+            limit=launcher.worth(2 * _PIXEL * count * run),
         )
         present = [g if len(g) else None for g in image_grads]
         return (None, None, *present, None, None, *sums)
