@@ -265,7 +265,35 @@ def test_through_the_pipeline() -> None:
     assert float((lit - frame["color"].detach()).max()) > 0.05
 
 
-def test_thickness_and_shadow_agree_between_renderers() -> None:
+def test_half_resolution_is_the_same_picture_between_its_pixels() -> None:
+    """Every second pixel is the full picture's own; the others are near. Gradients likewise."""
+    made = corner()
+    tensors = SceneTensors.from_scene(made)
+    cameras = CameraBatch.from_cameras([made.cameras[0].resized(63, 64)])
+    lights = LightTensors.from_lighting(made.lighting)
+
+    def shadow(half: bool, vector: Tensor) -> Tensor:
+        effects = {name: ParamSet(name, get(name).params) for name in ("pbr", "shadows")}
+        effects["shadows"].set("half_resolution", half)
+        frame = render(tensors, cameras, replace(lights, vector=vector), None, effects, ["shadow"])
+        return frame["shadow"].double()
+
+    with torch.no_grad():
+        full, half = shadow(False, lights.vector), shadow(True, lights.vector)
+    assert torch.allclose(full[:, ::2, ::2], half[:, ::2, ::2], atol=1e-6)
+    assert float((full - half).abs().mean()) < 0.02 < float((1 - full).mean())
+    slopes = []
+    for way in (False, True):
+        vector = lights.vector.clone().requires_grad_()
+        shadow(way, vector)[:, ::2, ::2].mean().backward()
+        assert vector.grad is not None
+        slopes.append(vector.grad)
+    assert float(slopes[0].abs().max()) > 0
+    assert torch.allclose(*slopes, rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("half", [False, True], ids=["full", "half"])
+def test_thickness_and_shadow_agree_between_renderers(half: bool) -> None:
     need("gl")
     from studio.gl.context import headless_context
     from studio.gl.viewport import Viewport
@@ -273,6 +301,7 @@ def test_thickness_and_shadow_agree_between_renderers() -> None:
     made = corner()
     camera = made.cameras[0]
     effects = {name: ParamSet(name, get(name).params) for name in ("pbr", "shadows")}
+    effects["shadows"].set("half_resolution", half)
     with torch.no_grad():
         frame = render(
             SceneTensors.from_scene(made),

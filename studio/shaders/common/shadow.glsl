@@ -4,7 +4,10 @@ const int MAX_TILES = 24;
 const int SEARCH_TAPS = 4;
 const int FILTER_TAPS = 8;
 
-uniform sampler2D u_shadow_atlas;  // depth and its square, then those of the texel to the right; box means in the levels
+// Depth and its square, then those of the texel to the right. Box means over 2 x 2, 4 x 4, ... texels
+// stand right of the maps, one above the other.
+uniform sampler2D u_shadow_atlas;
+uniform vec4 u_shadow_extent;  // width and height of the maps; one over those of the whole image
 uniform mat4 u_shadow_matrices[MAX_TILES];
 uniform vec4 u_shadow_places[MAX_TILES];  // left, bottom, side (texels), world size of a texel at w = 1
 uniform vec4 u_shadow_lenses[MAX_TILES];  // reach, plane, length, perspective
@@ -60,22 +63,23 @@ Receiver receive(int number, Tile tile, vec3 p, vec3 n, float bias) {
     return out_;
 }
 
-vec2 moments(Tile tile, int level, vec2 place) {
-    ivec2 first = ivec2(tile.place.xy) >> level;
-    int last = (int(tile.place.z) >> level) - 1;
-    vec2 at = clamp(place / float(1 << level) - 0.5, vec2(0.0), vec2(float(last)));
-    ivec2 low = ivec2(at);
-    vec2 f = at - vec2(low);
-    vec4 a = texelFetch(u_shadow_atlas, first + low, level);
-    vec4 b = texelFetch(u_shadow_atlas, first + ivec2(low.x, min(low.y + 1, last)), level);
+vec2 moments(Tile tile, float level, vec2 place) {
+    float scale = exp2(-level), last = tile.place.z * scale - 1.0;
+    vec2 maps = level > 0.0 ? u_shadow_extent.xy * vec2(1.0, 1.0 - 2.0 * scale) : vec2(0.0);
+    vec2 first = maps + tile.place.xy * scale + 0.5;
+    vec2 at = clamp(place * scale - 0.5, vec2(0.0), vec2(last));
+    vec2 low = floor(at), f = at - low;
+    vec2 above = vec2(low.x, min(low.y + 1.0, last));
+    vec4 a = textureLod(u_shadow_atlas, (first + low) * u_shadow_extent.zw, 0.0);
+    vec4 b = textureLod(u_shadow_atlas, (first + above) * u_shadow_extent.zw, 0.0);
     vec4 c = a + (b - a) * f.y;
     return c.xy + (c.zw - c.xy) * f.x;
 }
 
-vec2 moments(Tile tile, float lod, vec2 place) {
-    int level = int(lod);
+vec2 filtered_moments(Tile tile, float lod, vec2 place) {
+    float level = floor(lod);
     vec2 a = moments(tile, level, place);
-    return a + (moments(tile, level + 1, place) - a) * (lod - float(level));
+    return a + (moments(tile, level + 1.0, place) - a) * (lod - level);
 }
 
 float share(float variance, float behind) {
@@ -126,7 +130,7 @@ vec2 look(Tile tile, Receiver at, float radius, int count) {
     vec2 sums = vec2(0.0);
     for (int i = 0; i < count; i++) {
         vec2 offset = held(at.uv, u_shadow_taps[i] * radius, tile.place.z);
-        vec2 m = moments(tile, lod, at.uv + offset);
+        vec2 m = filtered_moments(tile, lod, at.uv + offset);
         float shift = dot(at.slope, offset);
         float behind = at.t + shift - m.x;
         if (behind > 0.0) {
@@ -156,7 +160,7 @@ float soft_visibility(Tile tile, Receiver at, float size, float bleeding) {
     float total = 0.0;
     for (int i = 0; i < count; i++) {
         vec2 offset = held(at.uv, u_shadow_taps[SEARCH_TAPS + i] * radius, tile.place.z);
-        vec2 m = moments(tile, lod, at.uv + offset);
+        vec2 m = filtered_moments(tile, lod, at.uv + offset);
         float shift = dot(at.slope, offset);
         float behind = at.t + shift - m.x;
         float p = share(m.y - m.x * m.x + u_shadow_variances.y, behind);
@@ -172,16 +176,16 @@ float box_weight(int i, int radius, float f) {
 }
 
 float hard_visibility(Tile tile, Receiver at, int radius) {
-    int last = int(tile.place.z) - 1;
+    float last = tile.place.z - 1.0;
     vec2 corner = floor(at.uv - 0.5);
     vec2 f = at.uv - 0.5 - corner;
     float dark = 0.0;
     for (int j = 0; j < 2 * radius + 2; j++) {
         for (int i = 0; i < 2 * radius + 2; i++) {
-            ivec2 texel = ivec2(corner) + ivec2(i, j) - radius;
-            vec2 offset = vec2(texel) + 0.5 - at.uv;
-            ivec2 held_texel = clamp(texel, ivec2(0), ivec2(last)) + ivec2(tile.place.xy);
-            vec2 m = texelFetch(u_shadow_atlas, held_texel, 0).rg;
+            vec2 texel = corner + vec2(i, j) - float(radius);
+            vec2 offset = texel + 0.5 - at.uv;
+            vec2 held_texel = clamp(texel, vec2(0.0), vec2(last)) + tile.place.xy + 0.5;
+            vec2 m = textureLod(u_shadow_atlas, held_texel * u_shadow_extent.zw, 0.0).rg;
             float behind = at.t + dot(at.slope, offset) - m.x;
             float p = share(m.y - m.x * m.x + u_shadow_variances.x, behind);
             dark += box_weight(i, radius, f.x) * box_weight(j, radius, f.y) * (1.0 - p);

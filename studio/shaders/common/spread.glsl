@@ -17,15 +17,18 @@ float spread_weight(vec2 at, vec3 n, float z) {
     return (NORMAL_FLOOR + same * same) / (1.0 + away * away);
 }
 
-vec4 spread(sampler2D low, vec2 xy) {
+// To a surface of normal n at distance z.
+vec4 spread(sampler2D low, vec2 xy, vec3 n, float z) {
     vec2 odd = mod(floor(xy), 2.0), at = floor(0.5 * floor(xy)) + 0.5;
     odd *= vec2(lessThan(at + 1.0, ceil(0.5 * u_size)));  // even pixels and the last have no second neighbour
-    float z = texel(u_depth, xy).r;
-    vec3 n = texel(u_gbuffer_normal, xy).xyz;
     vec4 w = vec4(1.0, odd, odd.x * odd.y);
     vec2 right = at + vec2(1, 0), up = at + vec2(0, 1), both = at + 1.0;
     w *= vec4(spread_weight(at, n, z), spread_weight(right, n, z), spread_weight(up, n, z), spread_weight(both, n, z));
     w /= w.x + w.y + w.z + w.w;
     vec4 total = w.x * half_texel(low, at) + w.y * half_texel(low, right);
     return total + w.z * half_texel(low, up) + w.w * half_texel(low, both);
+}
+
+vec4 spread(sampler2D low, vec2 xy) {
+    return spread(low, xy, texel(u_gbuffer_normal, xy).xyz, texel(u_depth, xy).r);
 }
