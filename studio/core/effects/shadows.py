@@ -88,19 +88,22 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     if not frame.lights.fixed_to_camera:
         world_to_light = world_to_light[:1]
     views, atlas = _maps(frame.surfaces, frame.lights, world_to_light.detach(), int(params["map_size"]))
-    how = {
-        "sizes": views.sizes * frame.value(params, "softness"),
-        "mode": params["mode"],
-        "radius": params["pcf_radius"],
-        "bias": params["bias"],
-        "bleeding": params["light_bleeding"],
-    }
-    place = [frame[name] for name in ("rast", "position", "normal")]
-    if params["half_resolution"]:
-        low = [take_half(image).contiguous() for image in place]
-        out = {"shadow": _spread(frame, shadow_visibility(*low, atlas, views, **how))}
-    else:
-        out = {"shadow": shadow_visibility(*place, atlas, views, **how)}
+    place = (frame["rast"], frame["position"], frame["normal"])
+    half = bool(params["half_resolution"])
+    rast, position, normal = (take_half(image).contiguous() for image in place) if half else place
+    shadow = shadow_visibility(
+        rast,
+        position,
+        normal,
+        atlas,
+        views,
+        sizes=views.sizes * frame.value(params, "softness"),
+        mode=params["mode"],
+        radius=params["pcf_radius"],
+        bias=params["bias"],
+        bleeding=params["light_bleeding"],
+    )
+    out = {"shadow": _spread(frame, shadow) if half else shadow}
     if frame.wants("thickness"):
         out["thickness"] = shadow_thickness(*place, atlas, views, bias=params["bias"])
     return out
@@ -273,4 +276,5 @@ EFFECT = Effect(
         Pass("low", writes=("dark",), half=True, when="half_resolution"),
         Pass(),
     ),
+    draft={"half_resolution": True},
 )
