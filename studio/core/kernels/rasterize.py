@@ -24,6 +24,7 @@ _RESOLVE = (
     float* R = (float*)rast.data + 4 * (size_t)first;
     float* D = (float*)rast_db.data + 4 * (size_t)first;
     const bool with_db = rast_db.shape[0] > 0;
+    int low = run, high = 0;
     int k = 0;
     while (k < run) {
         const long long key = K[k];
@@ -40,6 +41,8 @@ _RESOLVE = (
         const int id = (int)key;
         while (end < run && (int)K[end] == id) ++end;
         const float number = (wp::float32)(id + 1);
+        low = k < low ? k : low;
+        high = end;
 """
     + TRIANGLE
     + """
@@ -65,6 +68,11 @@ _RESOLVE = (
         }
         k = end;
     }
+    if (spans.shape[0] > 0) {
+        int* S = (int*)spans.data + 2 * (size_t)(first / run);
+        S[0] = low < high ? low : 0;
+        S[1] = high;
+    }
 """
 )
 
@@ -76,11 +84,13 @@ _RESOLVE_BACKWARD = (
     const float* D = (const float*)grad_db.data + 4 * (size_t)first;
     float* to_pos = (float*)grad_pos.data + 4 * (size_t)n * pos.shape[1];
     const bool with_db = grad_db.shape[0] > 0;
-    int k = 0;
-    while (k < run) {
+    const int* S = (const int*)spans.data + 2 * (size_t)(first / run);
+    const int stop = spans.shape[0] > 0 ? S[1] : run;
+    int k = spans.shape[0] > 0 ? S[0] : 0;
+    while (k < stop) {
         const float number = R[4 * (size_t)k + 3];
         int end = k + 1;
-        while (end < run && R[4 * (size_t)end + 3] == number) ++end;
+        while (end < stop && R[4 * (size_t)end + 3] == number) ++end;
         if (number == 0.0f) {
             k = end;
             continue;
@@ -178,6 +188,7 @@ def resolve_row(
     keys: wp.array(dtype=wp.int64),
     rast: wp.array(dtype=wp.vec4),
     rast_db: wp.array(dtype=wp.vec4),
+    spans: wp.array2d(dtype=wp.int32),
 ): ...
 
 
@@ -193,6 +204,7 @@ def pull_row(
     pos: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
     rast: wp.array(dtype=wp.vec4),
+    spans: wp.array2d(dtype=wp.int32),
     grad_rast: wp.array(dtype=wp.vec4),
     grad_db: wp.array(dtype=wp.vec4),
     grad_pos: wp.array2d(dtype=wp.vec4),
@@ -210,17 +222,19 @@ def resolve(
     height: wp.int32,
     rast: wp.array(dtype=wp.vec4),
     rast_db: wp.array(dtype=wp.vec4),
+    spans: wp.array2d(dtype=wp.int32),
 ):
     """Keys to (u, v, z/w, id + 1) and derivatives, a run of pixels of one row per thread.
 
-    An empty rast_db is left out.
+    `spans`: the first pixel of each run that is not empty and the one after the last, so that the
+    backward pass need not look at the rest. An empty rast_db is left out, and so are empty spans.
     """
     first = (begin + wp.tid()) * run
     n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
     step_x = 2.0 / wp.float32(width)
     step_y = 2.0 / wp.float32(height)
     fy = (wp.float32((first // width) % height) + 0.5) * step_y - 1.0
-    resolve_row(n, first, run, first % width, fy, step_x, step_y, pos, tri, keys, rast, rast_db)
+    resolve_row(n, first, run, first % width, fy, step_x, step_y, pos, tri, keys, rast, rast_db, spans)
 
 
 @wp.kernel(enable_backward=False)
@@ -230,6 +244,7 @@ def resolve_backward(
     pos: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
     rast: wp.array(dtype=wp.vec4),
+    spans: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
     grad_rast: wp.array(dtype=wp.vec4),
@@ -243,4 +258,4 @@ def resolve_backward(
     step_y = 2.0 / wp.float32(height)
     fy = (wp.float32((first // width) % height) + 0.5) * step_y - 1.0
     x = first % width
-    pull_row(n, first, run, x, fy, step_x, step_y, pos, tri, rast, grad_rast, grad_db, grad_pos)
+    pull_row(n, first, run, x, fy, step_x, step_y, pos, tri, rast, spans, grad_rast, grad_db, grad_pos)

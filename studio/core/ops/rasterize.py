@@ -31,20 +31,22 @@ class _Resolve(torch.autograd.Function):
         rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=pos.device)
         run = run_length(pos.device, width)
         derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
+        rows = n * height if pos.device.type == "cpu" else 0
+        spans = torch.empty(rows, 2, dtype=torch.int32, device=pos.device)
         launcher.launch(
             kernels.resolve,
             n * height * width // run,
-            [launcher.BEGIN, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives],
+            [launcher.BEGIN, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives, spans],
             pos.device,
         )
-        ctx.save_for_backward(pos, tri, rast)
+        ctx.save_for_backward(pos, tri, rast, spans)
         ctx.grad_db = grad_db and with_db
         ctx.set_materialize_grads(False)
         return rast, rast_db
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        pos, tri, rast = ctx.saved_tensors
+        pos, tri, rast, spans = ctx.saved_tensors
         grad_rast, grad_db = grads
         none = (None,) * 5
         if not ctx.grad_db:
@@ -66,6 +68,7 @@ class _Resolve(torch.autograd.Function):
                 pos,
                 tri,
                 rast.view(-1, 4),
+                spans,
                 width,
                 height,
                 grad_rast.view(-1, 4),
