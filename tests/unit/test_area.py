@@ -103,3 +103,22 @@ def test_nothing_from_behind() -> None:
     values["axis"] = -values["axis"]
     values["middle"] = np.array([0.0, 5.0, 0.0])
     assert float(seen(values).abs().max()) == 0.0
+
+
+@pytest.mark.parametrize("half_size", [(0.5, 0.5), (0.0, 0.0)])
+def test_nothing_degenerate_spoils_values_or_gradients(half_size: tuple[float, float]) -> None:
+    """No normal, one towards the viewer, surfaces in the panel, in its corner and at its plane."""
+    values = surfaces()
+    count = COUNT // 4
+    values["normal"][:count] = 0
+    values["normal"][count : 2 * count] = values["view"][count : 2 * count]
+    corner = values["middle"] + 0.5 * values["right"] + 0.5 * np.cross(values["axis"], values["right"])
+    values["position"][::4] = values["middle"]
+    values["position"][1::4] = corner
+    values["position"][2::4] = values["middle"] + 2 * values["right"]
+    values["half_size"] = np.array(half_size)
+    leaves = {name: torch.tensor(values[name], dtype=torch.float32, requires_grad=True) for name in NAMES}
+    out = seen(values, **leaves)
+    assert 0 <= float(out.detach().min()) <= float(out.detach().max()) <= 1.001
+    for grad in torch.autograd.grad(out.sum(), list(leaves.values())):
+        assert bool(grad.isfinite().all())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
@@ -181,3 +183,34 @@ def test_any_gradient_layout_will_do() -> None:
         grads.append(albedo.grad)
     torch.testing.assert_close(grads[0], grads[1])
     assert float(grads[0].min()) > 0
+
+
+def test_nothing_degenerate_spoils_values_or_gradients() -> None:
+    """No normal, a normal away from the viewer, a surface in the camera or in a lamp, light from behind."""
+    normals = [(0, 0, 1), (0, 0, -1), (0, 0, 0), (0.6, 0, 0.8), (1, 0, 0)]
+    positions = [(0, 0, 0), (0, 0, 3), (0, 0, 1), (0.1, 0, 1), (1e3, 0, 0)]
+    cases = list(product(normals, positions, (0.0, 0.5, 1.0), (0.0, 1.0)))
+    images = [torch.tensor([c[i] for c in cases], dtype=torch.float32) for i in range(4)]
+    leaves = [t.reshape(1, 1, len(cases), -1).requires_grad_() for t in images]
+    lamps = torch.tensor(
+        [(0, 0, 1), (0, 0, -1), (0, 0, 1), (0.1, 0, 1)], dtype=torch.float32
+    ).requires_grad_()
+    shape = torch.tensor([[0.5, 0.9, 0.0, 0.0]]).repeat(4, 1).requires_grad_()
+    out = shade_metallic_roughness(
+        torch.ones(1, 1, len(cases), 4),
+        torch.full((1, 1, len(cases), 3), 0.5),
+        *leaves,
+        torch.tensor([[0.0, 0.0, 3.0]]),
+        torch.eye(4)[None],
+        torch.tensor([0, 0, 1, 2], dtype=torch.int32),
+        lamps,
+        torch.ones(4, 3),
+        torch.ones(25, 3),
+        torch.tensor([0.04]),
+        torch.tensor([[0.0, 0.0, 1.0]]).repeat(4, 1),
+        shape,
+    )["color"]
+    # The brightest is a lamp 0.01 units away in a mirror, of 1e4 times the light and a peak of 1e5.
+    assert 0 <= float(out.detach().min()) <= float(out.detach().max()) < 1e9
+    for grad in torch.autograd.grad(out.sum(), [*leaves, lamps, shape]):
+        assert bool(grad.isfinite().all())

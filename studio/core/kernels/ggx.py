@@ -18,14 +18,16 @@ GGX = """
         static Half of(V n, V v, V l, F nol, F nov, F alpha) {
             Half o;
             const V s = l + v;
-            o.length = Each::max(s.length(), F(1.0e-6f));  // 0 only for a light right behind the surface
+            o.length = Each::max(s.length(), F(1.0e-6f));
             o.h = s * (1.0f / o.length);
             o.raw_noh = n.dot(o.h);
             o.noh = Each::max(o.raw_noh, F(0.0f));
             o.loh = Each::clamp(l.dot(o.h), 0.0f, 1.0f);
             const V nxh = n.cross(o.h);
             o.a2 = alpha * alpha;
-            o.den = Each::max(nxh.dot(nxh) + o.a2 * o.noh * o.noh, F(1.0e-6f));  // alpha^2 at least
+            // alpha^2 at least; 1 where h has no direction, with the light right opposite to the viewer.
+            const F least = o.length > 1.0e-6f ? F(1.0e-6f) : F(1.0f);
+            o.den = Each::max(nxh.dot(nxh) + o.a2 * o.noh * o.noh, least);
             o.k = alpha / o.den;
             o.root_v = Each::sqrt(nov * nov * (1.0f - o.a2) + o.a2);
             o.root_l = Each::sqrt(nol * nol * (1.0f - o.a2) + o.a2);
