@@ -22,9 +22,8 @@ void main() {
     f_background = vec4(u_scale * map_radiance(d), 1.0);
 #endif
 #else
-    ivec2 p = pixel();
-    vec4 normal = texelFetch(u_gbuffer_normal, p, 0);
-    vec3 position = texelFetch(u_gbuffer_position, p, 0).xyz;
+    vec4 normal = texel(u_gbuffer_normal, gl_FragCoord.xy);
+    vec3 position = texel(u_gbuffer_position, gl_FragCoord.xy).xyz;
     vec3 n = mat3(u_world_to_map) * normal.xyz;
     vec3 v = mat3(u_world_to_map) * normalize(u_camera_position - position);
     f_diffuse = vec4(u_scale * map_irradiance(n), 1.0);

@@ -80,11 +80,11 @@ void shine(int i, int kind, float seen, Surface at, inout Light sum) {
 }
 
 void main() {
-    ivec2 at = pixel();
-    vec3 albedo = texelFetch(u_gbuffer_albedo, at, 0).rgb;
-    vec4 normal = texelFetch(u_gbuffer_normal, at, 0);
-    vec3 position = texelFetch(u_gbuffer_position, at, 0).xyz;
-    vec2 material = texelFetch(u_gbuffer_material, at, 0).rg;
+    vec2 at = gl_FragCoord.xy;
+    vec3 albedo = texel(u_gbuffer_albedo, at).rgb;
+    vec4 normal = texel(u_gbuffer_normal, at);
+    vec3 position = texel(u_gbuffer_position, at).xyz;
+    vec2 material = texel(u_gbuffer_material, at).rg;
     float metallic = material.r;
 
     vec3 n = normal.xyz, p = position, v = normalize(u_camera_position - position);
@@ -100,7 +100,7 @@ void main() {
     float NoV = clamp(raw_NoV, MIN_NOV, 1.0);
     vec4 seen = vec4(1.0);
 #ifdef HAS_SHADOW
-    seen = texelFetch(u_shadow, at, 0);
+    seen = texel(u_shadow, at);
 #endif
 
     Surface surface = Surface(n, v, p, rough, alpha, NoV);
@@ -123,15 +123,15 @@ void main() {
     ao = material.g;
 #endif
 #ifdef HAS_AO
-    ao *= texelFetch(u_ao, at, 0).r;
+    ao *= texel(u_ao, at).r;
 #endif
     float so = 1.0;
 #if defined(HAS_AO) || defined(HAS_OCCLUSION)
     so = specular_occlusion(NoV, ao, alpha);
 #endif
 #ifdef HAS_ENVIRONMENT_DIFFUSE
-    vec3 around = texelFetch(u_environment_diffuse, at, 0).rgb;
-    vec3 mirrored = texelFetch(u_environment_specular, at, 0).rgb;
+    vec3 around = texel(u_environment_diffuse, at).rgb;
+    vec3 mirrored = texel(u_environment_specular, at).rgb;
 #else
     vec3 mean = 0.28209479 * u_sh[0];
     vec3 around = soft_clamp(sh_diffuse(n), mean);
@@ -146,7 +146,7 @@ void main() {
     vec3 direct = specular(u_specular_f0, albedo, metallic, ab, light.s0, light.s1);
     vec3 color = base * irradiance + direct + reflectance * (reflection + light.panels);
 #ifdef HAS_EMISSIVE
-    color += texelFetch(u_gbuffer_emission, at, 0).rgb;
+    color += texel(u_gbuffer_emission, at).rgb;
 #endif
 #ifdef WRITE_COLOR
     f_color = vec4(color, 1.0);

@@ -39,6 +39,8 @@ _PLACES = np.array(
 )
 """[L, 3] perceptual roughness, texels along a side and first row of each level in the atlas."""
 
+_WIDTH, _HEIGHT = LEVELS[0][1] + 2, sum(size + 2 for _, size in LEVELS)
+
 
 def levels_of(lights: LightTensors) -> Tensor:
     """[T, 3] the prefiltered map of the lights, kept as long as nobody changes the map."""
@@ -120,7 +122,7 @@ def _framed(level: np.ndarray) -> np.ndarray:
 def _atlas(levels: Tensor) -> Image:
     """All levels as one picture, one above the other from row 0 on, each in a frame of a texel."""
     parts = levels.split([size * size for _, size in LEVELS])
-    atlas = np.zeros((sum(size + 2 for _, size in LEVELS), LEVELS[0][1] + 2, 4), np.float32)
+    atlas = np.zeros((_HEIGHT, _WIDTH, 4), np.float32)
     row = 0
     for part, (_, size) in zip(parts, LEVELS, strict=True):
         atlas[row : row + size + 2, : size + 2, :3] = _framed(part.view(size, size, 3).numpy())
@@ -147,6 +149,7 @@ def prepare(surroundings: Surroundings, params: ParamSet) -> Prepared:
     return Prepared(
         uniforms={
             "levels": _PLACES,
+            "map_scale": (1 / _WIDTH, 1 / _HEIGHT),
             "world_to_map": turn,
             "scale": 2.0 ** float(params["exposure"]),
         },

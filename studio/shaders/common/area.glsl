@@ -40,15 +40,14 @@ float form_factor(vec3 a, vec3 b, vec3 c, vec3 d) {
 }
 
 // Between texels of the square from row `first` on.
-vec4 lobe_transform(float rough, float NoV, int first) {
-    int last = textureSize(u_lobe, 0).x - 1;
-    vec2 at = vec2(sqrt(max(1.0 - NoV, 1.0e-8)), clamp(rough, 0.0, 1.0)) * float(last);
-    ivec2 i = clamp(ivec2(at), 0, last - 1);
-    vec2 f = at - vec2(i);
-    i.y += first;
-    vec4 low = mix(texelFetch(u_lobe, i, 0), texelFetch(u_lobe, i + ivec2(1, 0), 0), f.x);
-    vec4 high = mix(texelFetch(u_lobe, i + ivec2(0, 1), 0), texelFetch(u_lobe, i + ivec2(1, 1), 0), f.x);
-    return mix(low, high, f.y);
+vec4 lobe_transform(float rough, float NoV, float first) {
+    vec2 size = vec2(textureSize(u_lobe, 0)), last = vec2(size.x - 1.0);
+    vec2 at = vec2(sqrt(max(1.0 - NoV, 1.0e-8)), clamp(rough, 0.0, 1.0)) * last;
+    vec2 i = clamp(floor(at), vec2(0.0), last - 1.0), f = at - i;
+    i += vec2(0.5, first + 0.5);
+    vec4 a = textureLod(u_lobe, i / size, 0.0), b = textureLod(u_lobe, (i + vec2(1.0, 0.0)) / size, 0.0);
+    vec4 c = textureLod(u_lobe, (i + vec2(0.0, 1.0)) / size, 0.0), d = textureLod(u_lobe, (i + 1.0) / size, 0.0);
+    return mix(mix(a, b, f.x), mix(c, d, f.x), f.y);
 }
 
 vec3 turned(vec4 m, vec3 q) {
@@ -69,8 +68,8 @@ vec2 area_light(int i, vec3 n, vec3 v, vec3 p, float rough) {
     if (dot(u_light_axis[i], middle) <= 0.0) return vec2(0.0);
     float raw_NoV = dot(n, v);
     float NoV = clamp(raw_NoV, MIN_NOV, 1.0);
-    vec4 m = lobe_transform(rough, NoV, 0);
-    float share = lobe_transform(rough, NoV, textureSize(u_lobe, 0).x).x;
+    vec4 m = lobe_transform(rough, NoV, 0.0);
+    float share = lobe_transform(rough, NoV, float(textureSize(u_lobe, 0).x)).x;
     vec3 t = tangent_towards(n, v, raw_NoV);
     mat3 to_local = transpose(mat3(t, cross(n, t), n));
     vec3 x = to_local * (u_light_right[i] * u_light_shape[i].z);

@@ -5,6 +5,7 @@
 const int LEVELS = 6;
 uniform sampler2D u_environment_map;
 uniform vec3 u_levels[LEVELS];  // perceptual roughness, texels along a side, row of the first texel
+uniform vec2 u_map_scale;       // one over the texture's width and height
 uniform mat4 u_world_to_map;
 
 float side(float value) {
@@ -18,16 +19,17 @@ vec2 octahedral(vec3 d) {
     return 0.5 + 0.5 * p;
 }
 
+vec3 map_texel(vec2 at) {
+    return textureLod(u_environment_map, at * u_map_scale, 0.0).rgb;
+}
+
 vec3 map_bilinear(vec2 place, vec3 level) {
     vec2 xy = place * level.y + 0.5;  // of the frame, whose texels begin at -1
-    ivec2 p = ivec2(xy);
-    vec2 f = xy - vec2(p);
-    p.y += int(level.z) - 1;
-    vec3 a = texelFetch(u_environment_map, p, 0).rgb;
-    vec3 b = texelFetch(u_environment_map, p + ivec2(1, 0), 0).rgb;
-    vec3 c = texelFetch(u_environment_map, p + ivec2(0, 1), 0).rgb;
-    vec3 d = texelFetch(u_environment_map, p + ivec2(1, 1), 0).rgb;
-    return mix(mix(a, b, f.x), mix(c, d, f.x), f.y);
+    vec2 p = floor(xy), f = xy - p;
+    p += vec2(0.5, level.z - 0.5);
+    vec3 low = mix(map_texel(p), map_texel(p + vec2(1.0, 0.0)), f.x);
+    vec3 high = mix(map_texel(p + vec2(0.0, 1.0)), map_texel(p + 1.0), f.x);
+    return mix(low, high, f.y);
 }
 
 // Radiance from direction d seen by the lobe of a perceptual roughness, between two levels.
