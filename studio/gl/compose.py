@@ -10,9 +10,9 @@ from studio.core.scene import Camera
 from studio.gl.colormap import COLORMAPS, DIFFERENCE_MAP
 from studio.gl.ground import Ground
 from studio.gl.options import ViewOptions
+from studio.gl.passes import COLOR_UNIT
 from studio.gl.photos import placement
 from studio.gl.program import Program, ProgramCache
-from studio.gl.shading import COLOR_UNIT
 from studio.gl.targets import Targets
 
 COVERAGE_UNIT, PHOTO_UNIT, PART_UNIT, SHADOW_UNIT = 5, 6, 7, 8

@@ -18,8 +18,9 @@ from studio.core.tensors import SceneTensors
 from studio.gl.colormap import COLORMAPS, DEPTH_MAP
 from studio.gl.graph import EMISSION
 from studio.gl.meshes import SceneMeshes
+from studio.gl.passes import COLOR_UNIT, Shot
 from studio.gl.program import ProgramCache
-from studio.gl.shading import COLOR_UNIT, EffectChain, Shot
+from studio.gl.shading import EffectChain
 from studio.gl.targets import Targets
 from studio.gl.uniforms import Color, LightUniforms, View
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from studio.core.scene import Camera
 from studio.gl.options import PixelInfo
+from studio.gl.passes import COLOR_UNIT
 from studio.gl.photos import placement
 from studio.gl.program import ProgramCache
 from studio.gl.resources import Resources
-from studio.gl.shading import COLOR_UNIT
 from studio.gl.targets import GBUFFER, Targets
 
 

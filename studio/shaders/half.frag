@@ -5,7 +5,7 @@ layout(location = 0) out vec4 f_surface;
 
 void main() {
     vec2 p = 2.0 * gl_FragCoord.xy - 0.5;
-    float depth = texel(u_gbuffer_position, p).w;
-    if (depth <= 0.0) discard;
+    float depth = texel(u_depth, p).r;
+    if (depth >= u_far) discard;
     f_surface = vec4(texel(u_gbuffer_normal, p).xyz, depth);
 }

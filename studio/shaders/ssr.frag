@@ -97,7 +97,6 @@ void main() {
     vec4 seen = texture(u_trace, v_uv);
 #endif
     vec3 added = seen.rgb - seen.a * texture(u_reflection, v_uv).rgb;
-    vec3 color = texture(u_color, v_uv).rgb;
-    f_color = vec4(color + u_strength * texture(u_reflectance, v_uv).rgb * added, 1.0);
+    f_color = vec4(u_strength * texture(u_reflectance, v_uv).rgb * added, 0.0);
 }
 #endif

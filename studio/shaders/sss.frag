@@ -142,7 +142,7 @@ vec3 through() {
 #endif
 
 void main() {
-    vec3 color = texture(u_color, v_uv).rgb, albedo = texture(u_diffuse_albedo, v_uv).rgb;
+    vec3 albedo = texture(u_diffuse_albedo, v_uv).rgb;
     float subsurface = texture(u_gbuffer_emission, v_uv).a;
 #ifdef HALF
     vec3 light = spread(u_down, gl_FragCoord.xy).rgb;
@@ -153,6 +153,6 @@ void main() {
 #if defined(HAS_THICKNESS) && defined(HAS_SHADOW)
     change += u_translucency * albedo * through();
 #endif
-    f_color = vec4(color + (subsurface > 0.0 ? u_strength * subsurface * change : vec3(0.0)), 1.0);
+    f_color = vec4(subsurface > 0.0 ? u_strength * subsurface * change : vec3(0.0), 0.0);
 }
 #endif

@@ -61,7 +61,7 @@ def effects() -> dict[str, Effect]:
         writes=("color",),
         params=(Param("tint", "none", kind="choice", choices=("none", "blue")),),
         apply=lambda frame, params: {},
-        passes=(Pass(), Pass("tint", ("color",), when="tint=blue")),
+        passes=(Pass(), Pass("tint", ("color",), when="tint=blue"), Pass("glow", ("color",), adds=True)),
     )
     spots = Effect(
         name="spots",
@@ -113,7 +113,7 @@ def test_draws_have_the_defines_of_their_step(registry: dict[str, Effect]) -> No
     )
     assert paint.reads == ("ao",)
     assert paint.components("irradiance") == 4
-    (veil,) = draws(todo, "screen")
+    veil, _ = draws(todo, "screen")
     assert veil.reads == ("irradiance",)
 
 
@@ -122,7 +122,7 @@ def test_offers_nobody_wants_and_passes_left_out_are_not_there(registry: dict[st
     (paint,) = draws(alone, "shade")
     assert paint.defines == ("PASS_MAIN", "HAS_EMISSIVE", "WRITE_COLOR 0", "FAR")
     tinted = plan(on(registry, "paint", "veil", veil_tint="blue"))
-    assert [draw.run.name for draw in draws(tinted, "screen")] == ["main", "tint"]
+    assert [draw.run.name for draw in draws(tinted, "screen")] == ["main", "tint", "glow"]
     full = plan(on(registry, "dust", **{"dust_half_resolution": False}))
     low, spread = draws(full, "light")
     assert (low.halvings, low.defines, low.over) == (0, ("PASS_MAIN", "WRITE_LOW 0", "FAR"), "covered")
@@ -195,6 +195,9 @@ VEIL = """
 uniform sampler2D u_irradiance;
 uniform int u_tint;
 layout(location = WRITE_COLOR) out vec4 f_color;
+#ifdef PASS_GLOW
+void main() { f_color = vec4(0.0, 0.0, 0.125, 0.0); }
+#else
 void main() {
     vec3 color = texelFetch(u_color, pixel(), 0).rgb;
 #ifdef PASS_MAIN
@@ -205,6 +208,7 @@ void main() {
     f_color = vec4(color * vec3(0.0, 0.0, 1.0), 1.0);
 #endif
 }
+#endif
 """
 
 SPOTS = """
@@ -271,7 +275,7 @@ def test_channels_buffers_and_prepared_values_reach_the_shaders(
     assert 1 <= got["id"][CENTER] <= 1280
     image = viewport.render_offline(camera(), samples=1)
     shade = 0.5 * 2.0 * np.array([1, 0.5, 0.25]) * 0.9375 + (0, 0, 0.25)
-    assert image[CENTER][:3] == pytest.approx(shade + (0.1, 0.2, 0.3), abs=1e-6)
+    assert image[CENTER][:3] == pytest.approx(shade + (0.1, 0.2, 0.3 + 0.125), abs=1e-6)
     assert image[CORNER][:3] == pytest.approx((0.7, 0.6, 0.5))
 
 
@@ -281,7 +285,7 @@ def test_changes_of_parameters_and_effects_show(viewport: Any, registry: dict[st
     assert got["ao"][CENTER] != pytest.approx(0.5 * 2.5 * 0.75)  # u_step is 1 now
     viewport.set_effects(on(registry, "paint", "veil", veil_tint="blue"))
     image = viewport.render_offline(camera(), samples=1)
-    assert image[CENTER][:3] == pytest.approx((0, 0, 0.25 + 0.25 + 0.3))
+    assert image[CENTER][:3] == pytest.approx((0, 0, 0.25 + 0.25 + 0.3 + 0.125))
     viewport.set_effects(on(registry, "veil"))  # nobody makes irradiance: the veil is left out
     image = viewport.render_offline(camera(), samples=1)
     assert image[CENTER][:3] == pytest.approx((0.1, 0.2, 0.3))
@@ -400,7 +404,11 @@ LOOKING_AWAY = """
 #include "common/frame.glsl"
 layout(location = WRITE_COLOR) out vec4 f_color;
 void main() {
+#ifdef PASS_MAIN
     f_color = texelFetch(u_color, inside(pixel() + ivec2(30, 0)), 0);
+#else
+    f_color = vec4(0.0);
+#endif
 }
 """
 

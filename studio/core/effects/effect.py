@@ -41,6 +41,8 @@ class Pass:
             those over which later passes run that name it as their `mask`.
         mask: the pass of the same size that marked this one's pixels. Where few pixels need much
             work this saves it even on processors that execute all branches.
+        adds: its color is added to that of the step before, of which it sees none; not in the
+            post stage.
         empty: over the pixels where nothing is, instead.
         when: a bool Param, or "param=choice"; the pass is left out while that is not so.
     """
@@ -52,6 +54,7 @@ class Pass:
     shrink: int = 0
     marks: bool = False
     mask: str = ""
+    adds: bool = False
     empty: bool = False
     when: str = ""
 

@@ -178,6 +178,6 @@ EFFECT = Effect(
     passes=(
         *(Pass(f"level{i}", (f"level{i}",), shrink=i) for i in range(1, LEVELS)),
         Pass("trace", ("trace",), half=True),
-        Pass("main"),
+        Pass("main", adds=True),
     ),
 )

@@ -159,7 +159,7 @@ EFFECT = Effect(
     prepare=prepare,
     passes=(
         *(Pass(name, (name,), half=True) for name in ("light", "across", "down")),
-        Pass("combine"),
+        Pass("combine", adds=True),
     ),
     help="Light that scatters below the surface of skin, wax or marble",
     citations=(
