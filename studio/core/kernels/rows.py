@@ -88,6 +88,8 @@ CORNERS = """
         }
 """
 
+VECTORS = "#pragma clang loop vectorize(enable) vectorize_width(8) interleave_count(1)"
+
 
 def native(source: str, **numbers: int) -> Callable:
     """The decorator that makes `source` the body of a kernel function.
@@ -95,8 +97,7 @@ def native(source: str, **numbers: int) -> Callable:
     VECTORS before a loop asks for vectors and allows sums in another order, without which they
     would not become any. Further names in capitals are given as `numbers`.
     """
-    vectors = "#pragma clang loop vectorize(enable) vectorize_width(8) interleave_count(1)"
-    source = source.replace("VECTORS", vectors).replace("NOTHING", f"{EMPTY_KEY}ll")
+    source = source.replace("VECTORS", VECTORS).replace("NOTHING", f"{EMPTY_KEY}ll")
     for name, value in numbers.items():
         source = source.replace(name, str(value))
     return wp.func_native(source)

@@ -161,6 +161,16 @@ def place_of(i: int, width: int, height: int, stride: int) -> wp.vec3i:
 
 
 @wp.func
+def first_of(line: int, run: int, spacing: int, rays: int) -> int:
+    """The first of the rays of a line: lines `spacing` apart follow each other.
+
+    What reflects lies together in a picture, and threads get lines that follow each other.
+    """
+    lines = rays // run
+    return line * spacing % lines * run
+
+
+@wp.func
 def screen_of(view: int, width: int, height: int, lens: wp.vec4, far: float) -> Screen:
     s = Screen()
     s.base = view * width * height
@@ -174,6 +184,8 @@ def screen_of(view: int, width: int, height: int, lens: wp.vec4, far: float) -> 
 @wp.kernel
 def reflect(
     begin: int,
+    run: int,
+    spacing: int,
     width: int,
     height: int,
     stride: int,
@@ -195,29 +207,31 @@ def reflect(
     out: wp.array(dtype=wp.vec4),
 ):
     """hit: length of the ray, 0 without one. out: weighted radiance and coverage."""
-    i = begin + wp.tid()
-    at = place_of(i, width, height, stride)
+    first = first_of(begin + wp.tid(), run, spacing, hit.shape[0])
+    at = place_of(first, width, height, stride)
     view = at[0]
     s = screen_of(view, width, height, lens[view], far[view])
-    pixel = s.base + at[1] * width + at[2]
-    rough = roughness[pixel]
-    if depth[pixel] < s.far and rough < roughness_limit:
-        o = Options()
-        o.steps = steps
-        o.bisections = bisections
-        o.thickness = thickness
-        o.edge = edge
-        o.roughness = roughness_limit
-        own = wp.vec2(float(at[2]) + 0.5, float(at[1]) + 0.5)
-        ray = mirrored(s, own, depth[pixel], to_view[view] * normal[pixel])
-        if ray.cosine > 0.0 and ray.r[2] < AWAY_FADE[1]:
-            t = march(s, o, depth, ray)
-            if t > 0.0:
-                q = ray.p + t * ray.r
-                z = -q[2]
-                xy = to_pixel(s, q)
-                weight = product(weights_of(s, o, ray, cell_at(s, depth, xy), xy, z, rough))
-                if weight > 0.0:
-                    level = level_of(rough * rough, t, z, s)
-                    hit[i] = t
-                    out[i] = weight * look(pyramid, start, view, s, levels, level, xy).value
+    o = Options()
+    o.steps = steps
+    o.bisections = bisections
+    o.thickness = thickness
+    o.edge = edge
+    o.roughness = roughness_limit
+    for j in range(run):
+        column = at[2] + j * stride
+        pixel = s.base + at[1] * width + column
+        rough = roughness[pixel]
+        if depth[pixel] < s.far and rough < roughness_limit:
+            own = wp.vec2(float(column) + 0.5, float(at[1]) + 0.5)
+            ray = mirrored(s, own, depth[pixel], to_view[view] * normal[pixel])
+            if ray.cosine > 0.0 and ray.r[2] < AWAY_FADE[1]:
+                t = march(s, o, depth, ray)
+                if t > 0.0:
+                    q = ray.p + t * ray.r
+                    z = -q[2]
+                    xy = to_pixel(s, q)
+                    weight = product(weights_of(s, o, ray, cell_at(s, depth, xy), xy, z, rough))
+                    if weight > 0.0:
+                        level = level_of(rough * rough, t, z, s)
+                        hit[first + j] = t
+                        out[first + j] = weight * look(pyramid, start, view, s, levels, level, xy).value

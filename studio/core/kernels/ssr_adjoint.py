@@ -13,6 +13,7 @@ from studio.core.kernels.ssr import (
     Seen,
     Weights,
     edge_fade,
+    first_of,
     level_of,
     look,
     place_of,
@@ -21,7 +22,7 @@ from studio.core.kernels.ssr import (
     weights_of,
 )
 from studio.core.kernels.ssr_fold import RayAdjoint, fold_adjoint
-from studio.core.kernels.ssr_outline import RAMP, Mirror, end_adjoint, entry_adjoint, torn
+from studio.core.kernels.ssr_outline import RAMP, Mirror, end_adjoint, entry_adjoint, ray_at, torn
 from studio.core.kernels.ssr_ray import (
     AWAY_FADE,
     GRAZING,
@@ -37,7 +38,6 @@ from studio.core.kernels.ssr_ray import (
     fade,
     fade_slope,
     inverse_depths,
-    mirrored,
     motion,
     position_adjoint,
     to_pixel,
@@ -191,9 +191,71 @@ def point_adjoint(
     return g - dt * g_f
 
 
+@wp.struct
+class Job:
+    """What the adjoint of a ray reads and adds to, beside what the mirror holds."""
+
+    m: Mirror
+    o: Options
+    view: int
+    levels: int
+    roughness: wp.array(dtype=float)
+    start: wp.array(dtype=int)
+    pyramid: wp.array(dtype=wp.vec4)
+    across: wp.array(dtype=float)
+    near: wp.array(dtype=wp.uint8)
+    g_swept: wp.array(dtype=float)
+    g_depth: wp.array(dtype=float)
+    g_normal: wp.array(dtype=wp.vec3)
+    g_roughness: wp.array(dtype=float)
+    g_pyramid: wp.array(dtype=wp.vec4)
+
+
+@wp.func
+def ray_adjoint(job: Job, place: wp.vec2i, t: float, g: wp.vec4):
+    """Through the ray in a column and row of rays, of length t."""
+    m = job.m
+    s = m.s
+    pixel = s.base + (place[1] * s.width + place[0]) * m.stride
+    rough = job.roughness[pixel]
+    ray = ray_at(m, place)
+    q = ray.p + t * ray.r
+    z = -q[2]
+    xy = to_pixel(s, q)
+    c = cell_at(s, m.depth, xy)
+    w = weights_of(s, job.o, ray, c, xy, z, rough)
+    weight = product(w)
+    level = level_of(rough * rough, t, z, s)
+    seen = look(job.pyramid, job.start, job.view, s, job.levels, level, xy)
+    spread((1.0 - seen.rest) * weight * g, job.view, s, seen.fine, xy, job.start, job.g_pyramid)
+    if seen.rest > 0.0:
+        spread(seen.rest * weight * g, job.view, s, seen.fine + 1, xy, job.start, job.g_pyramid)
+    outlined = job.near[c.index[0]] != wp.uint8(0)
+    entry = outlined and torn(m, int(wp.floor(xy[0] - 0.5)), int(wp.floor(xy[1] - 0.5)))
+    h = color_adjoint(seen, s, rough, t, z, weight * g)
+    g_weight = wp.dot(g, seen.value) * weight
+    h = weights_adjoint(w, s, job.o, ray, c, xy, z, rough, g_weight, entry, h, job.g_depth)
+    fold = RayAdjoint()
+    if entry:
+        h.xy += entry_adjoint(m, job.across, place, ray, c, q, xy, t, h.xy, h.z, g, job.g_depth, job.g_swept)
+    else:
+        if outlined:
+            h.xy += end_adjoint(m, job.across, place, c, xy, t, z, g, job.g_swept)
+        fold = fold_adjoint(m, place, ray, t, q, g, job.g_depth)
+    g_p = point_adjoint(s, ray, c, q, h, entry, job.g_depth)
+    wp.atomic_add(job.g_depth, pixel, wp.dot(g_p + fold.p, ray.p) / ray.d)
+    g_r = t * g_p + fold.r + wp.vec3(0.0, 0.0, h.away)
+    n = m.to_view * m.normal[pixel]
+    g_n = 2.0 * ray.cosine * g_r - (2.0 * wp.dot(n, g_r) + h.cosine) * ray.v
+    job.g_normal[pixel] = wp.transpose(m.to_view) * g_n
+    job.g_roughness[pixel] = h.rough
+
+
 @wp.kernel
 def reflect_backward(
     begin: int,
+    run: int,
+    spacing: int,
     width: int,
     height: int,
     stride: int,
@@ -226,58 +288,38 @@ def reflect_backward(
         across: depth of the surface across an outline, own depth elsewhere.
         near: 1 where that differs within two pixels.
     """
-    i = begin + wp.tid()
-    t = hit[i]
-    g = g_out[i]
-    if t > 0.0 and wp.dot(g, g) > 0.0:
-        at = place_of(i, width, height, stride)
-        view = at[0]
-        s = screen_of(view, width, height, lens[view], far[view])
-        o = Options()
-        o.thickness = thickness
-        o.edge = edge
-        o.roughness = roughness_limit
-        pixel = s.base + at[1] * width + at[2]
-        rough = roughness[pixel]
-        n = to_view[view] * normal[pixel]
-        ray = mirrored(s, wp.vec2(float(at[2]) + 0.5, float(at[1]) + 0.5), depth[pixel], n)
-        q = ray.p + t * ray.r
-        z = -q[2]
-        xy = to_pixel(s, q)
-        c = cell_at(s, depth, xy)
-        w = weights_of(s, o, ray, c, xy, z, rough)
-        weight = product(w)
-        seen = look(pyramid, start, view, s, levels, level_of(rough * rough, t, z, s), xy)
-        spread((1.0 - seen.rest) * weight * g, view, s, seen.fine, xy, start, g_pyramid)
-        if seen.rest > 0.0:
-            spread(seen.rest * weight * g, view, s, seen.fine + 1, xy, start, g_pyramid)
-        h = color_adjoint(seen, s, rough, t, z, weight * g)
-        m = Mirror()
-        m.s = s
-        m.to_view = to_view[view]
-        m.stride = stride
-        m.columns = (width + stride - 1) // stride
-        m.rows = (height + stride - 1) // stride
-        m.first = view * m.columns * m.rows
-        m.thickness = thickness
-        m.depth = depth
-        m.normal = normal
-        m.hit = hit
-        m.out = out
-        place = wp.vec2i(at[2] // stride, at[1] // stride)
-        outlined = near[c.index[0]] != wp.uint8(0)
-        entry = outlined and torn(m, int(wp.floor(xy[0] - 0.5)), int(wp.floor(xy[1] - 0.5)))
-        h = weights_adjoint(w, s, o, ray, c, xy, z, rough, wp.dot(g, seen.value) * weight, entry, h, g_depth)
-        fold = RayAdjoint()
-        if entry:
-            h.xy += entry_adjoint(m, across, place, ray, c, q, xy, t, h.xy, h.z, g, g_depth, g_swept)
-        else:
-            if outlined:
-                h.xy += end_adjoint(m, across, place, c, xy, t, z, g, g_swept)
-            fold = fold_adjoint(m, place, ray, t, q, g, g_depth)
-        g_p = point_adjoint(s, ray, c, q, h, entry, g_depth)
-        wp.atomic_add(g_depth, pixel, wp.dot(g_p + fold.p, ray.p) / ray.d)
-        g_r = t * g_p + fold.r + wp.vec3(0.0, 0.0, h.away)
-        g_n = 2.0 * ray.cosine * g_r - (2.0 * wp.dot(n, g_r) + h.cosine) * ray.v
-        g_normal[pixel] = wp.transpose(to_view[view]) * g_n
-        g_roughness[pixel] = h.rough
+    first = first_of(begin + wp.tid(), run, spacing, hit.shape[0])
+    at = place_of(first, width, height, stride)
+    view = at[0]
+    job = Job()
+    job.view = view
+    job.levels = levels
+    job.m.s = screen_of(view, width, height, lens[view], far[view])
+    job.m.to_view = to_view[view]
+    job.m.stride = stride
+    job.m.columns = (width + stride - 1) // stride
+    job.m.rows = (height + stride - 1) // stride
+    job.m.first = view * job.m.columns * job.m.rows
+    job.m.thickness = thickness
+    job.m.depth = depth
+    job.m.normal = normal
+    job.m.hit = hit
+    job.m.out = out
+    job.o.thickness = thickness
+    job.o.edge = edge
+    job.o.roughness = roughness_limit
+    job.roughness = roughness
+    job.start = start
+    job.pyramid = pyramid
+    job.across = across
+    job.near = near
+    job.g_swept = g_swept
+    job.g_depth = g_depth
+    job.g_normal = g_normal
+    job.g_roughness = g_roughness
+    job.g_pyramid = g_pyramid
+    for j in range(run):
+        t = hit[first + j]
+        g = g_out[first + j]
+        if t > 0.0 and wp.dot(g, g) > 0.0:
+            ray_adjoint(job, wp.vec2i(at[2] // stride + j, at[1] // stride), t, g)

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import warp as wp
 
+from studio.core.kernels.ssr_walk import crossing, walk
+
 wp.set_module_options({"enable_backward": False})
 
 START = wp.constant(0.5)
@@ -175,14 +177,6 @@ def inverse_depths(c: Cell) -> wp.vec4:
 
 
 @wp.func
-def behind(s: Screen, depth: wp.array(dtype=float), xy: wp.vec2, k: float) -> bool:
-    """Whether inverse depth k is at or behind the nearest pixel's surface."""
-    column = wp.clamp(int(xy[0]), 0, s.width - 1)
-    row = wp.clamp(int(xy[1]), 0, s.height - 1)
-    return depth[s.base + row * s.width + column] * k <= 1.0
-
-
-@wp.func
 def inside(at: float, step: float, size: float) -> float:
     """The part of a step from `at` that ends within [0, size]."""
     if step > 0.0:
@@ -199,45 +193,6 @@ def agreement(c: Cell, z: float, reach: float) -> float:
     for i in range(4):
         total += c.weight[i] * (1.0 - fade(0.5, 1.0, wp.abs(c.depth[i] - z) / reach))
     return total
-
-
-@wp.func
-def crossing(
-    s: Screen,
-    depth: wp.array(dtype=float),
-    xy: wp.vec2,
-    run: wp.vec2,
-    k: float,
-    dk: float,
-    lo: float,
-    hi: float,
-    bisections: int,
-    pixel: float,
-) -> float:
-    """Root of F between parts lo (before the surface) and hi (behind it) of the segment.
-
-    Args:
-        xy, run: the segment's begin and extent in pixels; k, dk: its inverse depth likewise.
-        pixel: one pixel as a part of the segment.
-    """
-    a = lo
-    b = hi
-    for _ in range(bisections):
-        u = 0.5 * (a + b)
-        c = cell_at(s, depth, xy + u * run)
-        if wp.dot(c.weight, inverse_depths(c)) >= k + u * dk:
-            b = u
-        else:
-            a = u
-    u = 0.5 * (a + b)
-    for _ in range(2):
-        c = cell_at(s, depth, xy + u * run)
-        inverse = inverse_depths(c)
-        value = wp.dot(c.weight, inverse) - k - u * dk
-        slope = wp.dot(c.weight_x, inverse) * run[0] + wp.dot(c.weight_y, inverse) * run[1] - dk
-        if slope * pixel > 1.0e-5 * k:
-            u -= wp.clamp(value / slope, -pixel, pixel)
-    return wp.clamp(u, 0.0, 1.0)
 
 
 @wp.func
@@ -260,21 +215,20 @@ def march(s: Screen, o: Options, depth: wp.array(dtype=float), ray: Ray) -> floa
     count = wp.clamp(int(length), 1, o.steps)
     first = START / length
     step = (1.0 - first) / float(count)
-    u = float(first)
     before = bool(True)
-    for _ in range(count):
-        u += step
-        here = k + u * dk
-        now = not behind(s, depth, ray.xy + u * run, here)
-        if before and not now:
-            # The nearest pixel may belong to the surface that the ray comes from.
-            c = cell_at(s, depth, ray.xy + u * run)
-            now = wp.dot(c.weight, inverse_depths(c)) < here
-        if before and not now:
-            at = crossing(s, depth, ray.xy, run, k, dk, u - step, u, o.bisections, 1.0 / length)
-            here = k + at * dk
-            c = cell_at(s, depth, ray.xy + at * run)
-            if agreement(c, 1.0 / here, o.thickness / here) > 0.0 and at * length > NEAR_FADE[0]:
-                return at * part * end * k_end / here
-        before = now
+    i = wp.int32(0)
+    while i < count:
+        i = walk(depth, s.base, s.width, s.height, ray.xy, run, k, dk, first, step, i, count, before)
+        if i < count:
+            i += 1
+            u = first + float(i) * step
+            at = crossing(
+                depth, s.base, s.width, s.height, ray.xy, run, k, dk, u - step, u, o.bisections, 1.0 / length
+            )
+            before = at < 0.0
+            if not before:
+                here = k + at * dk
+                c = cell_at(s, depth, ray.xy + at * run)
+                if agreement(c, 1.0 / here, o.thickness / here) > 0.0 and at * length > NEAR_FADE[0]:
+                    return at * part * end * k_end / here
     return -1.0

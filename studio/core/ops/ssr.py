@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import gcd
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from studio.core.ops.pyramid import pyramid
 
 LEVELS = 6
 """Of the colour pyramid: the roughest lobe is as wide as a texel of 32 pixels."""
+
+GOLDEN = 1.618
+"""Multiples of 1 / GOLDEN, wrapped around, lie evenly however many there are."""
 
 MARCH_TIME = 120.0
 BACK_TIME = 60.0
@@ -59,12 +63,24 @@ class _Reflect(torch.autograd.Function):
         hit = torch.zeros(low, device=depth.device)
         out = torch.zeros(*low, 4, device=depth.device)
         starts = torch.tensor([sum(sizes[:i]) for i in range(len(sizes))], dtype=torch.int32)
-        ctx.head = [launcher.BEGIN, width, height, how.stride, how.thickness, how.edge, how.roughness]
+        run, spacing = (low[2], _spacing(n * low[1])) if depth.device.type == "cpu" else (1, 1)
+        ctx.head = [
+            launcher.BEGIN,
+            run,
+            spacing,
+            width,
+            height,
+            how.stride,
+            how.thickness,
+            how.edge,
+            how.roughness,
+        ]
         ctx.buffers = [to_view, lens, far, starts.to(depth.device), levels]
         ctx.save_for_backward(depth, normal, roughness, hit, out, edge, _around(edge != swept))
+        ctx.lines = hit.numel() // run
         launcher.launch(
             ssr.reflect,
-            hit.numel(),
+            ctx.lines,
             [
                 *ctx.head,
                 *(how.steps, how.bisections, len(sizes)),
@@ -88,7 +104,7 @@ class _Reflect(torch.autograd.Function):
         g_levels = torch.zeros_like(levels)
         launcher.launch(
             ssr_adjoint.reflect_backward,
-            hit.numel(),
+            ctx.lines,
             [
                 *ctx.head,
                 len(ctx.buffers[3]),
@@ -108,6 +124,14 @@ class _Reflect(torch.autograd.Function):
             limit=launcher.worth(BACK_TIME * hit.numel()),
         )
         return (None, None, None, None, None, g_depth, g_normal, g_roughness, g_levels, g_swept, None)
+
+
+def _spacing(lines: int) -> int:
+    """A step that reaches all of so many lines, and spreads any of them that follow each other evenly."""
+    step = max(1, round(lines / GOLDEN))
+    while gcd(step, lines) != 1:
+        step += 1
+    return step
 
 
 def _around(mask: Tensor) -> Tensor:
