@@ -22,6 +22,7 @@ from studio.core.errors import InputError
 from studio.core.gbuffer import LightTensors
 from studio.core.io.files import atomic_path, check_readable
 from studio.core.optim.atlas import Atlas
+from studio.core.optim.field import FieldMaterial, FieldVariables
 from studio.core.optim.largesteps import LargeSteps
 from studio.core.optim.materials import TextureMaterial, VertexMaterial
 from studio.core.optim.variables import Variables
@@ -38,7 +39,7 @@ _CLASSES = {
     cls.__name__: cls
     for cls in (
         *(Atlas, Light, Lighting, LightTensors, Material, Mesh),
-        *(TextureMaterial, Variables, VertexMaterial, ViewVariables),
+        *(FieldMaterial, FieldVariables, TextureMaterial, Variables, VertexMaterial, ViewVariables),
     )
 }
 

@@ -16,6 +16,7 @@ from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.kernels import launcher
 from studio.core.optim import bake
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
+from studio.core.optim.field import FieldVariables, is_closed, without_floaters
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
@@ -24,10 +25,9 @@ from studio.core.optim.materials import array
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
-from studio.core.optim.regularizers import SurfaceTerms
 from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
-from studio.core.optim.schedule import Schedule
+from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import (
     FitProblem,
@@ -172,6 +172,10 @@ class Fit:
         )  # fmt: skip
         if has_sky(self.settings) and schedule.texture_steps == 0:
             self._start = self._start.under_sky()
+        if schedule.field_steps > 0 and is_closed(mesh):
+            self._start = FieldVariables.over(self._start, mesh, self.settings["field_resolution"])
+        elif schedule.field_steps > 0:
+            self.notes.append("no field: the start mesh is open, so that it has no inside")
         self.reset()
         self._report(1.0, "Ready")
 
@@ -217,7 +221,7 @@ class Fit:
         if self._start is None:
             raise InputError("fit: prepare it before resetting it")
         self.steps_done = 0
-        self._stage = 0
+        self._stage = 0 if self._start.lasting else FIELD
         self._view_errors = {}
         self._last = None
         self._topology += 1
@@ -243,7 +247,7 @@ class Fit:
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
         for group in GROUPS:
             tensors = variables.tensors(group)
-            if group == "vertices":
+            if group == "vertices" and variables.lasting:
                 self._optimizers[group] = AdamUniform(tensors)
             elif tensors:
                 self._optimizers[group] = torch.optim.Adam(tensors)
@@ -252,7 +256,7 @@ class Fit:
                 optimizer.load_state_dict(optimizer.state_dict() | {"state": optimizers[group]})
         with torch.no_grad():
             self._rest_shape = variables.box_vertices() if rest_shape is None else rest_shape
-            self._terms = SurfaceTerms(variables.faces.cpu().numpy(), self._rest_shape)
+            self._terms = variables.surface_terms(self._rest_shape)
         unlit = self.settings["shading"] == "unlit"
         mesh = variables.mesh(self._mesh, unlit)
         rasterizer = Rasterizer.from_settings(self.settings)
@@ -281,6 +285,7 @@ class Fit:
         self.steps_done += 1
         self._view_errors.update(result.view_errors)
         self._last = result
+        self._topology += not self.variables.lasting
         if self.steps_done % KEEP_EVERY == 0:
             self._keeper.keep(self.steps_done, self.variables, self._optimizers)
         return result
@@ -391,6 +396,9 @@ class Fit:
         last = stage == schedule.stages
         v = self.variables
         mesh = v.mesh(self._mesh, unlit=False)
+        if not v.lasting:
+            mesh = without_floaters(mesh)
+            self._thickness = mean_thickness(mesh.vertices, mesh.faces) / v.scale
         if self._can_remesh(mesh):
             most = int(self.settings["texture_faces"])
             edge_length = schedule.edge_length(stage) * v.scale

@@ -68,6 +68,9 @@ def measure(
         mask_weight,
     )
     extra = _surface_terms(box_vertices, variables, terms, settings)
+    carving = variables.carving(target) if settings.weight("carving") > 0 else None
+    if carving is not None:
+        extra["carving"] = settings.weight("carving") * carving
     if settings.weight("ssim") > 0:
         extra["ssim"] = _ssim_term(rgba, target, views, background, variables) * settings.weight("ssim")
     total = pixels.total

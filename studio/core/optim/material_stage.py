@@ -22,7 +22,9 @@ def schedule_of(settings: FitSettings) -> Schedule:
     """The stages that the settings call for."""
     s = settings
     textures = s["texture_steps"] if s["material"] == "textures" else 0
-    return Schedule(s["steps"], s["stages"], s["resolution"], s["edge_coarse"], s["edge_fine"], textures)
+    return Schedule(
+        s["steps"], s["stages"], s["resolution"], s["edge_coarse"], s["edge_fine"], textures, s["field_steps"]
+    )
 
 
 def finished(mesh: Mesh, most_faces: int) -> Mesh:

@@ -11,6 +11,10 @@ _MIN_RESOLUTION = 64
 """No stage has smaller images than this: below it thin parts are lost."""
 
 
+FIELD = -1
+"""The stage before the first one that moves a mesh."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Stages of a run.
@@ -21,6 +25,7 @@ class Schedule:
         full_resolution: long side of the images in the last stage.
         edge_coarse, edge_fine: edge length in the first and last stage, of the object's box.
         texture_steps: steps at the end, of `steps`, that follow as one more stage, for textures.
+        field_steps: steps at the beginning, of `steps`, that move a field instead of a mesh.
     """
 
     steps: int
@@ -29,6 +34,7 @@ class Schedule:
     edge_coarse: float
     edge_fine: float
     texture_steps: int = 0
+    field_steps: int = 0
 
     @property
     def shape_steps(self) -> int:
@@ -36,22 +42,28 @@ class Schedule:
         return max(0, self.steps - self.texture_steps)
 
     def stage(self, step: int) -> int:
-        """Stage of the step after `step` steps were done; `stages` is that of the textures."""
+        """Stage of the step after `step` steps were done; FIELD, 0 and on, `stages` for the textures."""
+        if step < self.field_steps:
+            return FIELD
         if self.texture_steps > 0 and step >= self.shape_steps:
             return self.stages
         shares = [3 + i for i in range(self.stages)]
+        length = self.shape_steps - self.field_steps
         done = 0
         for stage, share in enumerate(shares):
             done += share
-            if step < self.shape_steps * done / sum(shares):
+            if step < self.field_steps + length * done / sum(shares):
                 return stage
         return self.stages - 1
 
     def progress(self, stage: int, step: int) -> float:
-        """0..1, how far the step after `step` lies in the shape's part of the run, or the textures'."""
-        begin, length = (
-            (0, self.shape_steps) if stage < self.stages else (self.shape_steps, self.texture_steps)
-        )
+        """0..1, how far the step after `step` lies in its part of the run: field, shape or textures."""
+        if stage == FIELD:
+            begin, length = 0, self.field_steps
+        elif stage < self.stages:
+            begin, length = self.field_steps, self.shape_steps - self.field_steps
+        else:
+            begin, length = self.shape_steps, self.texture_steps
         return min(1.0, max(0.0, (step - begin) / max(1, length - 1)))
 
     def resolution(self, stage: int) -> int:
@@ -64,4 +76,4 @@ class Schedule:
         return float(self.edge_coarse * (self.edge_fine / self.edge_coarse) ** self._fraction(stage))
 
     def _fraction(self, stage: int) -> float:
-        return min(1.0, stage / (self.stages - 1)) if self.stages > 1 else 1.0
+        return min(1.0, max(0, stage) / (self.stages - 1)) if self.stages > 1 else 1.0

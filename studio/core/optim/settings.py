@@ -24,6 +24,8 @@ TERMS = (
     "albedo_smoothness",
     "material_smoothness",
     "flat_normals",
+    "sign_changes",
+    "carving",
     "light_white",
     "light_smoothness",
 )
@@ -48,6 +50,16 @@ _START = (
     Param("sphere_subdivisions", 4, "int", 1, 7, 1, help="Subdivisions of the start sphere; 4 is 5120 faces"),
 )
 _MESH = (
+    Param(
+        "field_steps",
+        0,
+        "int",
+        0,
+        1_000_000,
+        10,
+        help="Steps at the beginning, of all, in which holes may open and parts may join; 0 is none",
+    ),
+    Param("field_resolution", 32, "int", 8, 256, 4, "nodes", "Grid of these steps, along the object's box"),
     Param("remesh", True, "bool", help="Even out the triangles between the stages (closed meshes)"),
     Param("edge_coarse", 0.025, low=0.002, high=0.5, step=0.005, help="Edge length at first, of the box"),
     Param(
@@ -115,6 +127,12 @@ _LOSSES = (
         "material_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out roughness and metal nearby"
     ),
     Param("flat_normals_weight", 0.01, low=0.0, high=100.0, help="Keeps textured normals near the surface's"),
+    Param(
+        "sign_changes_weight", 0.01, low=0.0, high=100.0, help="Removes what no photo asks for, with a field"
+    ),
+    Param(
+        "carving_weight", 1.0, low=0.0, high=100.0, help="Empties what lies before background, with a field"
+    ),
     Param("light_white_weight", 0.005, low=0.0, high=100.0, help="Pulls the environment towards grey"),
     Param("light_smoothness_weight", 0.005, low=0.0, high=100.0, help="Evens out the environment map"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from studio.core.optim import sky
 from studio.core.optim.atlas import unwrap
 from studio.core.optim.largesteps import LargeSteps
 from studio.core.optim.materials import SurfaceMaterial, Terms, TextureMaterial, VertexMaterial, array, fresh
-from studio.core.optim.regularizers import light_white
+from studio.core.optim.regularizers import SurfaceTerms, light_white
+from studio.core.optim.targets import Targets
 from studio.core.optim.views import ViewVariables
 from studio.core.scene import Light, Lighting, Mesh
 
@@ -51,6 +52,9 @@ class Variables:
     light_radiance: Tensor
     background: Tensor
     views: ViewVariables
+    lasting: ClassVar[bool] = True
+    """Whether the triangles stay the same from step to step."""
+
     fixed_to: str = "world"
     lights: list[Light] = field(default_factory=list)
     environment: np.ndarray | None = None
@@ -140,6 +144,14 @@ class Variables:
             "background": [self.background],
         }
         return own[group] if group in own else self.material.tensors(group) + self.views.tensors(group)
+
+    def carving(self, targets: Targets) -> Tensor | None:
+        """A penalty on surface in empty space, where silhouettes cannot remove it; none for a mesh."""
+        return None
+
+    def surface_terms(self, rest_shape: Tensor) -> SurfaceTerms:
+        """Regularizers of the surface; `rest_shape` [V, 3] has the curvature to keep."""
+        return SurfaceTerms(self.faces.cpu().numpy(), rest_shape)
 
     def box_vertices(self) -> Tensor:
         """[V, 3] in the unit box. Gradients: to differential."""
