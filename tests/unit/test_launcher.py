@@ -100,6 +100,30 @@ def test_an_error_in_a_band_reaches_the_caller(threads) -> None:
     assert sorted(seen) == list(range(min(threads, 10)))
 
 
+def test_a_worker_that_does_not_come_is_not_waited_for() -> None:
+    pool = launcher.BandPool(2)
+    busy, free = threading.Event(), threading.Event()
+
+    def occupy(band: launcher.Band) -> None:
+        if band.index == 1:
+            busy.set()
+            free.wait()
+        else:
+            busy.wait()  # until the worker has the other band
+
+    other = threading.Thread(target=pool.run, args=(pool.split(2), occupy))
+    other.start()
+    assert busy.wait(10)
+    done: list[int] = []
+    mine = threading.Thread(target=pool.run, args=(pool.split(2), lambda band: done.append(band.index)))
+    mine.start()
+    mine.join(10)
+    free.set()
+    other.join(10)
+    pool.close()
+    assert done == [0, 1]
+
+
 def test_nested_calls_do_not_wait_for_themselves(threads) -> None:
     done: list[int] = []
     launcher.run(CPU, 4, lambda _: launcher.run(CPU, 4, lambda band: done.append(band.index)))

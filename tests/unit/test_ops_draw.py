@@ -40,6 +40,52 @@ def test_draw_equals_rasterize_then_antialias(channels: int, shared: bool) -> No
         torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5 * float(one.detach().abs().max()))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("level", [0, 4])
+def test_small_and_large_triangles_have_one_gradient(
+    level: int, channels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By runs and by triangles; runs of 1 to 300 pixels, a row wider than is looked through at once."""
+    vertices, tri = sphere(level)
+    torch.manual_seed(0)
+    pos = perspective(vertices, [(0.0, 0.0), (0.3, -0.2)])
+    attr, size = torch.rand(1, len(vertices), channels), (61, 301)
+    topology, upstream = Topology.build(tri), torch.randn(2, *size, channels)
+    results = []
+    for large in (0, 1 << 30):
+        monkeypatch.setattr("studio.core.ops.fused._LARGE", large)
+        p, a = pos.clone().requires_grad_(), attr.clone().requires_grad_()
+        image = draw(p, tri, a, size, topology)
+        results.append(torch.autograd.grad(image, [p, a], upstream))
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5 * float(one.abs().max()))
+
+
+@pytest.mark.parametrize("wants", [(True, False), (False, True)])
+def test_one_gradient_alone_is_what_both_together_give(wants: tuple[bool, bool]) -> None:
+    vertices, tri = sphere(3)
+    torch.manual_seed(0)
+    pos = perspective(vertices, [(0.0, 0.0)])
+    attr, upstream = torch.rand(1, len(vertices), 3), torch.randn(1, *SIZE, 3)
+    topology = Topology.build(tri)
+
+    def gradients(*wanted: bool) -> list[Tensor]:
+        leaves = [t.clone().requires_grad_(want) for t, want in zip((pos, attr), wanted)]
+        image = draw(leaves[0], tri, leaves[1], SIZE, topology)
+        return list(torch.autograd.grad(image, [t for t in leaves if t.requires_grad], upstream))
+
+    assert torch.equal(gradients(*wants)[0], gradients(True, True)[0 if wants[0] else 1])
+
+
+def test_strips_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    pos, tri, attr = _scene(3)
+    topology, size = Topology.build(tri), (200, 70)
+    whole = draw(pos, tri, attr, size, topology)
+    monkeypatch.setattr("studio.core.ops.visibility._STRIP_PIXELS", 1)
+    monkeypatch.setattr("studio.core.ops.visibility._STRIP_PER_TRIANGLE", 0)
+    assert torch.equal(draw(pos, tri, attr, size, topology), whole)
+
+
 @pytest.mark.parametrize("constant", [True, False])
 def test_background_shows_and_gets_its_gradient(constant: bool) -> None:
     pos, tri, attr = _scene(3)
