@@ -27,13 +27,13 @@ vec4 finest_at(vec2 xy) {
     return mix(low, mix(finest(p + vec2(0, 1)), finest(p + vec2(1, 1)), f.x), f.y);
 }
 
-vec4 at_level(int level, vec2 xy) {
-    if (level == 0) return finest_at(xy);
-    if (level == 1) return level_at(u_level1, 1, xy);
-    if (level == 2) return level_at(u_level2, 2, xy);
-    if (level == 3) return level_at(u_level3, 3, xy);
-    if (level == 4) return level_at(u_level4, 4, xy);
-    return level_at(u_level5, 5, xy);
+// The pyramid between two of its levels. All are looked up, each once: branches would save none.
+vec4 pyramid_at(float level, vec2 xy) {
+    vec4 low = clamp(1.0 - abs(level - vec4(0.0, 1.0, 2.0, 3.0)), 0.0, 1.0);
+    vec2 high = clamp(1.0 - abs(level - vec2(4.0, 5.0)), 0.0, 1.0);
+    vec4 sum = low.x * finest_at(xy) + low.y * level_at(u_level1, 1, xy) + low.z * level_at(u_level2, 2, xy);
+    sum += low.w * level_at(u_level3, 3, xy);
+    return sum + high.x * level_at(u_level4, 4, xy) + high.y * level_at(u_level5, 5, xy);
 }
 
 // Radiance times weight, and weight, that pixel p mirrors.
@@ -60,9 +60,7 @@ vec4 trace(ivec2 p) {
     weight *= smoothstep(0.0, GRAZING, cosine);
     weight *= 1.0 - smoothstep(AWAY_FADE.x, AWAY_FADE.y, r.z);
     weight *= 1.0 - smoothstep(ROUGH_FADE * u_roughness_limit, u_roughness_limit, rough);
-    float level = min(level_of(rough * rough, t, z), 5.0);
-    int fine = min(int(level), 4);
-    return weight * mix(at_level(fine, xy), at_level(fine + 1, xy), level - float(fine));
+    return weight * pyramid_at(min(level_of(rough * rough, t, z), 5.0), xy);
 }
 
 #if defined(PASS_LEVEL1)

@@ -30,14 +30,20 @@ What the picture does not show (backs, what is hidden or outside) is not reflect
 
 from __future__ import annotations
 
+from itertools import product
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from studio.core.effects.effect import Effect, Pass
+from studio.core.effects.effect import Effect, Pass, Prepared, Surroundings
 from studio.core.gbuffer import Frame
 from studio.core.ops.halves import spread
 from studio.core.ops.ssr import LEVELS, March, reflected_radiance
 from studio.core.params import Param, ParamSet
+
+MARGIN = 2.0
+"""Pixels by which the scene's box is enlarged on the screen: views are jittered."""
 
 
 def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
@@ -81,6 +87,19 @@ def apply(frame: Frame, params: ParamSet) -> dict[str, Tensor]:
     hidden = seen[..., 3:] * frame["reflection"]
     strength = frame.value(params, "strength")
     return {"color": color + strength * frame["reflectance"] * (seen[..., :3] - hidden)}
+
+
+def prepare(around: Surroundings, params: ParamSet) -> Prepared:
+    """Where on the screen the scene is, beyond which no ray needs to be followed."""
+    corners = np.array([[*corner, 1.0] for corner in product(*np.transpose(around.bounds))])
+    seen = corners @ around.world_to_view.T
+    nearest = max(-float(seen[:, 2].max()), 1e-6)
+    low, high = np.zeros(2), np.array(around.size, np.float64)
+    if nearest > 1e-6:  # the whole box is before the camera
+        clip = seen @ around.view_to_clip.T
+        pixels = (clip[:, :2] / clip[:, 3:] + 1.0) / 2.0 * around.size
+        low, high = pixels.min(axis=0) - MARGIN, pixels.max(axis=0) + MARGIN
+    return Prepared({"box": np.concatenate([low, high - low]), "nearest": nearest})
 
 
 EFFECT = Effect(
@@ -166,6 +185,7 @@ EFFECT = Effect(
         ),
     ),
     apply=apply,
+    prepare=prepare,
     help="Reflections of what is in the picture, sharp or glossy",
     citations=(
         "McGuire and Mara 2014, Efficient GPU Screen-Space Ray Tracing",

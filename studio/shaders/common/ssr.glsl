@@ -8,6 +8,9 @@ const float BEFORE_FAR = 0.98;             // of u_far
 const float ROUGH_FADE = 0.75;             // of the roughness limit
 const float LOBE = 2.0;
 
+uniform vec4 u_box;       // pixels of the scene's box: left, bottom, width, height
+uniform float u_nearest;  // depth of its nearest corner
+
 struct Cell {
     vec4 depth;
     vec4 weight;
@@ -74,6 +77,10 @@ float march(vec2 xy, vec3 p, vec3 r, int steps, int bisections, float thickness)
     int count = clamp(int(extent), 1, steps);
     float u = START / extent;
     float du = (1.0 - u) / float(count);
+    // Rays that have left the scene's box to a side or to the front meet nothing.
+    float last = min(within(xy.x - u_box.x, run.x, u_box.z), within(xy.y - u_box.y, run.y, u_box.w));
+    last = min(last, dk > 0.0 ? (1.0 / u_nearest - k) / dk : 1.0);
+    count = min(count, int(ceil((last - u) / du)) + 1);
     bool before = true;
     // Walk to the next candidate, then look at it closely: pixels side by side find theirs in
     // different steps, and would pay for one another's if that were one loop.
