@@ -8,7 +8,7 @@ import pytest
 
 from studio.core.errors import WorkError
 from studio.gl.colormap import COLORMAPS, colormap
-from studio.gl.program import HEADER, ProgramCache, ShaderSource
+from studio.gl.program import HEADER, ProgramCache, ShaderSource, carry_uniforms
 from tests.needs import need
 
 
@@ -112,6 +112,51 @@ def test_uniforms_of_every_kind_are_set_from_arrays(shaders):
         assert got["u_v"].value == (4.0, 5.0, 6.0)
         program.release()
         resources.release_all()
+
+
+def test_carried_uniforms_are_the_same_numbers(shaders):
+    """On software OpenGL the vertex shader hands them over; arrays only where indices are numbers."""
+    need("gl")
+    from studio.gl.context import headless_context
+    from studio.gl.resources import Resources
+
+    (shaders / "fullscreen.vert").write_text(
+        "void main() {\n    gl_Position = vec4(float(gl_VertexID & 1) * 4.0 - 1.0,\n"
+        "                       float(gl_VertexID >> 1) * 4.0 - 1.0, 0.0, 1.0);\n}\n"
+    )
+    (shaders / "x.frag").write_text(
+        "uniform float u_a, u_b;  // two\nuniform vec3 u_fixed[2];\nuniform vec3 u_any[2];\nout vec4 f;\n"
+        "uniform int u_n;\nuniform mat4 u_m;\n"
+        "void main() {\n    vec3 sum = u_fixed[0] + u_fixed[1];\n"
+        "    for (int i = 0; i < u_n; i++) sum += u_any[i];\n    f = u_m * vec4(sum, u_a - u_b);\n}\n"
+    )
+    vertex, fragment = (ShaderSource(name, root=shaders) for name in ("fullscreen.vert", "x.frag"))
+    carry_uniforms(vertex, fragment)
+    assert "flat in vec3 u_fixed[2];" in fragment.text
+    assert "uniform vec3 u_any[2];" in fragment.text
+    assert fragment.text.count("uniform") == 1
+    assert fragment.locate(f"0:{fragment.lines.index('out vec4 f;') + 1}(1): error: x") == "x.frag:4: x"
+    matrix = np.arange(16.0).reshape(4, 4)
+    seen = []
+    with headless_context() as context:
+        resources = Resources(context)
+        fbo = resources.framebuffer([resources.texture((4, 4), 4, dtype="f4")])
+        for software in (True, False):
+            programs = ProgramCache(resources, shaders)
+            programs._software = software
+            program = programs.get("fullscreen.vert", "x.frag")
+            for name, value in (
+                *(("u_a", 0.7), ("u_b", 0.2), ("u_n", 2), ("u_m", matrix)),
+                *(("u_fixed", [(1, 2, 3), (4, 5, 6)]), ("u_any", [(0.1, 0.2, 0.3), (7, 8, 9)])),
+            ):
+                program.set_any(name, value)
+            fbo.use()
+            programs.draw_fullscreen(program)
+            seen.append(np.frombuffer(fbo.read(components=4, dtype="f4"), np.float32))
+            programs.release()
+        resources.release_all()
+    assert np.allclose(seen[0][:4], matrix @ [12.1, 15.2, 18.3, 0.5], rtol=1e-5)
+    assert np.array_equal(*seen)
 
 
 @pytest.mark.parametrize("name", sorted(COLORMAPS))
