@@ -181,10 +181,10 @@ def _attributes(mesh: Mesh) -> dict[str, np.ndarray]:
 
 
 def _bitmap(mi: Any, image: np.ndarray) -> dict[str, Any]:
-    """A texture of linear values; ours have row 0 at the bottom, Mitsuba's at the top."""
+    """A texture of linear values. The first row is at v = 0 in Mitsuba, too: its loaders turn v over."""
     return {
         "type": "bitmap",
-        "bitmap": mi.Bitmap(np.ascontiguousarray(image[::-1], np.float32)),
+        "bitmap": mi.Bitmap(np.ascontiguousarray(image, np.float32)),
         "raw": True,
     }
 

@@ -6,11 +6,11 @@ from collections.abc import Set
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from studio.core.gbuffer import Frame
 from studio.core.ops import interpolate, rasterize, rasterize_interpolate
 from studio.core.ops.antialias import edge_values, pull_along
+from studio.core.ops.bend import bend_normals
 from studio.core.ops.normals import vertex_normals
 from studio.core.ops.packing import unpack
 from studio.core.rasterizer import Rasterizer, soft_buffer
@@ -158,16 +158,11 @@ def bent_normals(frame: Frame, tensors: SceneTensors, texels: Tensor) -> Tensor:
     corners = tensors.faces.long()
     side = tensors.vertices[corners[:, 1:]] - tensors.vertices[corners[:, :1]]
     step = tensors.uvs[corners[:, 1:]] - tensors.uvs[corners[:, :1]]
-    turn = torch.sign(torch.linalg.det(step.detach()))[:, None]
-    along = turn * (side[:, 0] * step[:, 1, 1:] - side[:, 1] * step[:, 0, 1:])
-    triangle = (frame["rast"][..., 3].long() - 1).clamp(min=0)
-    normal = frame["normal"]
-    tangent = along[triangle]
-    tangent = normalize(tangent - normal * (tangent * normal).sum(-1, keepdim=True), dim=-1, eps=1e-20)
-    bitangent = turn[triangle] * torch.linalg.cross(normal, tangent)
-    x, y, z = (2 * texels - 1).split(1, dim=-1)
-    bent = torch.where(turn[triangle] == 0, normal, tangent * x + bitangent * y + normal * z)
-    return normalize(bent, dim=-1)
+    turn = torch.sign(torch.linalg.det(step.detach()))
+    along = turn[:, None] * (side[:, 0] * step[:, 1, 1:] - side[:, 1] * step[:, 0, 1:])
+    # Brought to unit length, as u may grow over a millionth of the scene.
+    along = along / along.detach().norm(dim=1, keepdim=True).clamp_min(1e-30)
+    return bend_normals(frame["rast"], frame["normal"], texels, along, turn)
 
 
 def follow_cameras(frame: Frame) -> None:

@@ -11,16 +11,17 @@ import torch
 from studio.core.errors import InputError
 from studio.core.io.export import export_scene
 from studio.core.io.meshes import load_scene
+from studio.core.ops.ambient import ambient_visibility
 from studio.core.optim.atlas import fill, unwrap
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.material_stage import Pictures, finished
+from studio.core.optim.material_stage import Pictures, finished, warm_up_steps
 from studio.core.optim.materials import TextureMaterial, VertexMaterial
 from studio.core.optim.regularizers import TextureTerms
-from studio.core.optim.schedule import Schedule
+from studio.core.optim.schedule import Schedule, progress
 from studio.core.optim.settings import FitSettings
 from studio.core.pipeline import render_image
 from studio.core.scene import PhotoSet, Scene
-from studio.core.scene.shapes import icosphere
+from studio.core.scene.shapes import icosphere, torus
 from tests.unit.optim_scenes import coloured_ball, photograph
 
 CPU = torch.device("cpu")
@@ -142,7 +143,7 @@ def test_steps_for_textures_come_last() -> None:
     assert [schedule.stage(step) for step in (0, 59, 60, 99)] == [0, 1, 2, 2]
     assert schedule.resolution(2) == 64
     assert schedule.edge_length(2) == pytest.approx(0.05)
-    assert [schedule.progress(s, t) for s, t in ((0, 0), (1, 59), (2, 60), (2, 99))] == [0, 1, 0, 1]
+    assert [progress(step, 60, 100) for step in (20, 60, 99, 150)] == [0, 0, 1, 1]
 
 
 def test_a_finished_mesh_has_few_triangles() -> None:
@@ -194,3 +195,44 @@ def test_live_snapshots_share_their_textures(photos) -> None:
     first, _ = kept.take(variables, False, live=True)
     assert kept.take(variables, False, live=True)[0] is first
     assert kept.take(variables, False, live=False)[0] is not first
+
+
+def test_one_material_serves_all_while_light_settles(photos) -> None:
+    fit = Fit(FitProblem(photos), FitSettings(SMALL | {"steps": 32, "texture_steps": 30}), "cpu")
+    fit.prepare()
+    while fit.steps_done < 10:  # two steps of shape, then eight of ten of the warm-up
+        fit.step()
+    material, light = fit.variables.material, fit.variables.sh.detach().clone()
+    for leaf in (material.shade, material.roughness, material.metallic):
+        assert float((leaf - leaf[:, :1, :1]).detach().abs().max()) < 1e-6
+    assert float(material.tilt.detach().abs().max()) == 0
+    start = material.shade.detach()[0, 0, 0].clone()
+    fit.step()
+    assert not torch.equal(start, fit.variables.material.shade.detach()[0, 0, 0])
+    assert not torch.equal(light, fit.variables.sh.detach())
+    while fit.steps_done < 20:
+        fit.step()
+    assert float((material.shade - material.shade[:, :1, :1]).detach().abs().max()) > 0.05
+
+
+def test_no_warm_up_where_light_is_known(photos) -> None:
+    settings = FitSettings(SMALL)
+    assert warm_up_steps(settings) == 10
+    settings.set("light_enabled", False)
+    assert warm_up_steps(settings) == 0
+
+
+def test_a_hollow_is_baked_dark() -> None:
+    """The inner side of a thick ring sees less of the environment than the outer."""
+    ring = torus(0.5, 0.3, 48)
+    atlas = unwrap(ring.vertices, ring.faces, 128)
+    vertices, faces, normals = (
+        torch.from_numpy(a) for a in (ring.vertices, ring.faces, ring.vertex_normals())
+    )
+    material = VertexMaterial.of_mesh(ring, CPU)
+    baked = TextureMaterial.baked(material, atlas, ambient_visibility(vertices, faces, normals))
+    outwards = atlas.bake((normals * vertices).sum(dim=1, keepdim=True))
+    inside = atlas.covered
+    inner, outer = (baked.occlusion[inside & side].mean() for side in (outwards < 0.1, outwards > 0.25))
+    assert float(inner) < float(outer) - 0.2
+    assert baked.pictures(False)["orm_texture"][..., 0].min() < 0.8

@@ -204,3 +204,20 @@ def test_a_mesh_that_shines_takes_the_place_of_its_light() -> None:
     pose = look_at(np.array((0.0, 2.0, 1.5)), np.array((0.0, 2.0, 0.0)))
     seen = render_reference(scene, Camera(16, 16, 32, 32, 8, 8, pose), 4)
     assert seen[8, 8, 0] == pytest.approx(30.0, rel=0.01)  # lit by itself, and to be seen
+
+
+def test_textures_stand_upright() -> None:
+    need("mitsuba")
+    scene = _scene(Lighting([], ambient_sh((1.0, 1.0, 1.0))))
+    ball = scene.meshes[0]
+    ball.uvs = np.stack([np.full(len(ball.vertices), 0.5), 0.5 + 0.5 * ball.vertices[:, 1]], axis=1).astype(
+        "f4"
+    )
+    image = np.zeros((8, 2, 3), np.float32)
+    image[4:, :, 2] = image[:4, :, 0] = 0.8  # red below, blue above
+    ball.material = Material(base_color=(1.0, 1.0, 1.0), perceptual_roughness=1.0, base_color_texture=image)
+    for picture in _both(scene, 16):
+        column = picture[:, int(0.42 * SIZE)]
+        covered = column[column[:, 3] > 0.99]
+        assert covered[2, 0] > 3 * covered[2, 2]
+        assert covered[-3, 2] > 3 * covered[-3, 0]

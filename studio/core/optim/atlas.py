@@ -39,6 +39,13 @@ class Atlas:
     size: int
     rast: Tensor
 
+    @classmethod
+    def lay_out(cls, source: Tensor, faces: Tensor, uvs: Tensor, size: int) -> Atlas:
+        """An atlas of coordinates that are there already."""
+        place = torch.cat([2 * uvs - 1, torch.zeros_like(uvs[:, :1]), torch.ones_like(uvs[:, :1])], dim=1)
+        rast, _ = rasterize(None, place[None].contiguous(), faces, (size, size), grad_db=False)
+        return cls(source, faces, uvs, size, rast)
+
     @property
     def covered(self) -> Tensor:
         """[1, S, S, 1] bool, texels whose centre a triangle covers."""
@@ -83,9 +90,7 @@ def unwrap(vertices: np.ndarray, faces: np.ndarray, size: int, device: torch.dev
         raise WorkError(f"atlas: the mesh cannot be unwrapped: {describe(error)}") from None
     uv = torch.tensor(uvs.astype(np.float32), device=device)
     triangles = torch.tensor(torn.astype(np.int32), device=device)
-    place = torch.cat([2 * uv - 1, torch.zeros_like(uv[:, :1]), torch.ones_like(uv[:, :1])], dim=1)
-    rast, _ = rasterize(None, place[None].contiguous(), triangles, (size, size), grad_db=False)
-    return Atlas(torch.tensor(source.astype(np.int64), device=device), triangles, uv, size, rast)
+    return Atlas.lay_out(torch.tensor(source.astype(np.int64), device=device), triangles, uv, size)
 
 
 def fill(image: Tensor, known: Tensor) -> Tensor:

@@ -20,7 +20,16 @@ from studio.core.optim.field import FieldVariables, is_closed, without_floaters
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
-from studio.core.optim.material_stage import Pictures, finished, has_sky, pace, schedule_of, textured
+from studio.core.optim.material_stage import (
+    Pictures,
+    finished,
+    has_sky,
+    pace,
+    schedule_of,
+    share_gradients,
+    textured,
+    warming_up,
+)
 from studio.core.optim.materials import array
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.ranks import Ranks
@@ -349,10 +358,12 @@ class Fit:
             raise Diverged(
                 f"fit: a gradient is not finite at step {self.steps_done + 1}; lower the learning rates"
             )
+        if warming_up(self.settings, self.variables, self.steps_done):
+            share_gradients(self.variables, self.settings)
         for group in moved:
             optimizer = self._optimizers[group]
             for options in optimizer.param_groups:
-                factor = pace(self.settings, group, self._stage, self.steps_done)
+                factor = pace(self.settings, group, self.variables, self.steps_done)
                 options["lr"] = self.settings.rate(group) * factor * self._keeper.caution
             optimizer.step()
         self.variables.clamp()
@@ -405,7 +416,7 @@ class Fit:
             mesh = finished(mesh, most) if last else evened(mesh, edge_length)
         v = v.on_mesh(mesh, self._smoothness())
         self._topology += 1
-        self.adopt(textured(v, self.settings) if last else v)
+        self.adopt(textured(v, self.settings, self.steps_done) if last else v)
 
     # Live settings
 

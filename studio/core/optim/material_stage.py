@@ -6,9 +6,12 @@ import math
 import time
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.remesh import mean_edge_length
-from studio.core.optim.schedule import Schedule
+from studio.core.optim.schedule import FIELD, Schedule, progress
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import evened
 from studio.core.optim.variables import Variables
@@ -35,10 +38,68 @@ def finished(mesh: Mesh, most_faces: int) -> Mesh:
     return evened(mesh, mean_edge_length(mesh.vertices, mesh.faces) * longer)
 
 
-def textured(variables: Variables, settings: FitSettings) -> Variables:
-    """The variables with textures over a new atlas, which show what the vertices showed."""
-    out = variables.textured(int(settings["texture_size"]))
-    return out.under_sky() if has_sky(settings) else out
+def textured(variables: Variables, settings: FitSettings, step: int) -> Variables:
+    """The variables with textures over a new atlas, after `step` steps.
+
+    They show what the vertices showed, or one material where a warm-up follows.
+    """
+    seen = None
+    if settings["ambient_occlusion"] and settings["shading"] != "unlit":
+        seen = variables.visibility()
+    out = variables.textured(int(settings["texture_size"]), seen)
+    assert isinstance(out.material, TextureMaterial)
+    out.material.began = step
+    if has_sky(settings):
+        out = out.under_sky()
+    if warm_up_steps(settings) > 0:
+        _level(out, settings)
+    return out
+
+
+_UNIFORM = ("albedo", "roughness", "metallic")
+"""Groups that have one value for the whole surface while light settles."""
+
+_SETTLING, _SETTLED = 0.1, 0.02
+"""Rates of the light during the warm-up and after it; it must not follow the texels then."""
+
+
+def warm_up_steps(settings: FitSettings) -> int:
+    """Length of the warm-up: none where the light is known or there is none, at most a third.
+
+    Light and base colour explain a photo together, and a base colour that is free from the
+    beginning takes shading for paint. So at first the whole surface is one material, under which
+    the light finds the shading that needs no paint; then the texels may move.
+    """
+    if settings["shading"] == "unlit" or not settings.enabled("light"):
+        return 0
+    return int(min(settings["warm_up"], schedule_of(settings).texture_steps // 3))
+
+
+def warming_up(settings: FitSettings, variables: Variables, step: int) -> bool:
+    """Whether the step after `step` belongs to the warm-up."""
+    material = variables.material
+    return isinstance(material, TextureMaterial) and step < material.began + warm_up_steps(settings)
+
+
+def _uniform_leaves(variables: Variables, settings: FitSettings) -> list[Tensor]:
+    return [t for group in _UNIFORM if settings.enabled(group) for t in variables.tensors(group)]
+
+
+@torch.no_grad()
+def _level(variables: Variables, settings: FitSettings) -> None:
+    """Every texel takes the mean of its texture."""
+    material = variables.material
+    assert isinstance(material, TextureMaterial)
+    inside = material.atlas.covered[..., 0]
+    for leaf in _uniform_leaves(variables, settings):
+        leaf.copy_(leaf[inside].mean(dim=0).expand_as(leaf))
+
+
+def share_gradients(variables: Variables, settings: FitSettings) -> None:
+    """All texels of a texture get the mean of their gradients, and so stay equal."""
+    for leaf in _uniform_leaves(variables, settings):
+        if leaf.grad is not None:
+            leaf.grad = leaf.grad.mean(dim=(1, 2), keepdim=True).expand_as(leaf).contiguous()
 
 
 def has_sky(settings: FitSettings) -> bool:
@@ -46,15 +107,21 @@ def has_sky(settings: FitSettings) -> bool:
     return settings["light_model"] == "environment" and settings["shading"] != "unlit"
 
 
-def pace(settings: FitSettings, group: str, stage: int, step: int) -> float:
+def pace(settings: FitSettings, group: str, variables: Variables, step: int) -> float:
     """What a group's rate is multiplied with at a step: decay within the part of the run."""
-    schedule = schedule_of(settings)
-    factor = float(settings["decay"]) ** schedule.progress(stage, step)
     if group == "pose" and step < settings["pose_from"]:
         return 0.0
-    if stage == schedule.stages and group == "vertices":
+    decay, material = float(settings["decay"]), variables.material
+    if not isinstance(material, TextureMaterial):
+        stage = 0 if variables.lasting else FIELD
+        return decay ** schedule_of(settings).progress(stage, step)
+    warming, steps = warming_up(settings, variables, step), warm_up_steps(settings)
+    factor = decay ** progress(step, material.began + steps, int(settings["steps"]))
+    if group == "vertices":
         factor *= float(settings["texture_vertices"])
-    return factor
+    if group == "light" and steps > 0:
+        factor *= (_SETTLING if warming else _SETTLED) / max(settings.rate("light"), 1e-9)
+    return 0.0 if warming and group == "normal_map" else factor
 
 
 class Pictures:

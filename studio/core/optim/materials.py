@@ -127,6 +127,7 @@ class TextureMaterial:
         roughness, metallic: [1, S, S, 1].
         tilt: [1, S, S, 2] x and y of the unit normal in tangent space.
         occlusion: [1, S, S, 1] share of the environment that arrives; not optimised.
+        began: step of the run after which the textures were made.
     """
 
     atlas: Atlas
@@ -135,6 +136,7 @@ class TextureMaterial:
     metallic: Tensor
     tilt: Tensor
     occlusion: Tensor
+    began: int = 0
 
     @classmethod
     def baked(

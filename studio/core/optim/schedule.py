@@ -15,6 +15,11 @@ FIELD = -1
 """The stage before the first one that moves a mesh."""
 
 
+def progress(step: int, begin: int, end: int) -> float:
+    """0..1, how far the step after `step` lies between two others."""
+    return min(1.0, max(0.0, (step - begin) / max(1, end - begin - 1)))
+
+
 @dataclass(frozen=True)
 class Schedule:
     """Stages of a run.
@@ -57,14 +62,10 @@ class Schedule:
         return self.stages - 1
 
     def progress(self, stage: int, step: int) -> float:
-        """0..1, how far the step after `step` lies in its part of the run: field, shape or textures."""
+        """0..1, how far the step after `step` lies in the field's or the shape's part of the run."""
         if stage == FIELD:
-            begin, length = 0, self.field_steps
-        elif stage < self.stages:
-            begin, length = self.field_steps, self.shape_steps - self.field_steps
-        else:
-            begin, length = self.shape_steps, self.texture_steps
-        return min(1.0, max(0.0, (step - begin) / max(1, length - 1)))
+            return progress(step, 0, self.field_steps)
+        return progress(step, self.field_steps, self.shape_steps)
 
     def resolution(self, stage: int) -> int:
         """Long side of the images in a stage."""

@@ -85,6 +85,19 @@ _MATERIAL = (
     ),
     Param("texture_size", 512, "int", 16, 8192, 16, "px", "Side of the textures"),
     Param("texture_faces", 20_000, "int", 100, 1_000_000, 1000, help="Most triangles of the unwrapped mesh"),
+    Param(
+        "warm_up",
+        60,
+        "int",
+        0,
+        100_000,
+        5,
+        "steps",
+        help="One material for all at first, while light settles",
+    ),
+    Param(
+        "ambient_occlusion", True, "bool", help="The mesh hides the environment from itself, with textures"
+    ),
     Param("texture_vertices", 0.1, low=0.0, high=1.0, help="Rate of the vertices beside textures, of theirs"),
 )
 _SHADING = (

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from studio.core.errors import InputError
 from studio.core.gbuffer import LightTensors
+from studio.core.ops.ambient import ambient_visibility
 from studio.core.ops.normals import Incidence, vertex_normals
 from studio.core.optim import sky
 from studio.core.optim.atlas import unwrap
@@ -130,6 +131,12 @@ class Variables:
         copies: dict[str, Any] = {name: fresh(getattr(self, name)) for name in names}
         copies["sky"] = None if self.sky is None else fresh(self.sky)
         return replace(self, material=self.material.clone(), views=self.views.clone(), **copies)
+
+    @torch.no_grad()
+    def visibility(self) -> Tensor:
+        """[V, 1] share of the environment that each vertex sees past the mesh."""
+        vertices = self.to_world(self.box_vertices())
+        return ambient_visibility(vertices, self.faces, vertex_normals(vertices, self.faces))
 
     def under_sky(self) -> Variables:
         """The same with an environment map that begins as the harmonics are."""

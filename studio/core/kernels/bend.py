@@ -1,0 +1,104 @@
+"""Normals tilted by what a normal texture says, pixel by pixel; adjoint written out.
+
+A triangle's tangent is the direction in which u grows on its plane, made perpendicular to the pixel's
+normal; the bitangent is perpendicular to both. A thread walks a run of pixels.
+"""
+
+from __future__ import annotations
+
+import warp as wp
+
+wp.set_module_options({"enable_backward": False})
+
+FLAT = wp.constant(1.0e-12)
+"""Shorter tangents and normals have no direction."""
+
+
+@wp.struct
+class Basis:
+    """Tangent frame of a pixel; `scale` is one over the length the tangent had."""
+
+    t: wp.vec3
+    b: wp.vec3
+    scale: float
+
+
+@wp.func
+def basis(n: wp.vec3, along: wp.vec3, turn: float) -> Basis:
+    out = Basis()
+    across = along - n * wp.dot(along, n)
+    length = wp.length(across)
+    if length > FLAT:
+        out.scale = 1.0 / length
+        out.t = across * out.scale
+        out.b = turn * wp.cross(n, out.t)
+    return out
+
+
+@wp.func
+def decoded(texel: wp.vec3) -> wp.vec3:
+    return 2.0 * texel - wp.vec3(1.0, 1.0, 1.0)
+
+
+@wp.kernel
+def bend_forward(
+    begin: int,
+    run: int,
+    rast: wp.array(dtype=wp.vec4),
+    normal: wp.array(dtype=wp.vec3),
+    texels: wp.array(dtype=wp.vec3),
+    along: wp.array(dtype=wp.vec3),
+    turn: wp.array(dtype=float),
+    out: wp.array(dtype=wp.vec3),
+):
+    first = (begin + wp.tid()) * run
+    for i in range(first, wp.min(first + run, rast.shape[0])):
+        n = normal[i]
+        out[i] = n
+        triangle = int(rast[i][3]) - 1
+        if triangle >= 0 and turn[triangle] != 0.0:
+            frame = basis(n, along[triangle], turn[triangle])
+            d = decoded(texels[i])
+            bent = frame.t * d[0] + frame.b * d[1] + n * d[2]
+            out[i] = bent / wp.max(wp.length(bent), FLAT)
+
+
+@wp.kernel
+def bend_backward(
+    begin: int,
+    run: int,
+    rast: wp.array(dtype=wp.vec4),
+    normal: wp.array(dtype=wp.vec3),
+    texels: wp.array(dtype=wp.vec3),
+    along: wp.array(dtype=wp.vec3),
+    turn: wp.array(dtype=float),
+    grad: wp.array(dtype=wp.vec3),
+    g_normal: wp.array(dtype=wp.vec3),
+    g_texels: wp.array(dtype=wp.vec3),
+    g_along: wp.array(dtype=wp.vec3),
+):
+    first = (begin + wp.tid()) * run
+    for i in range(first, wp.min(first + run, rast.shape[0])):
+        g = grad[i]
+        n = normal[i]
+        triangle = int(rast[i][3]) - 1
+        if triangle < 0 or turn[triangle] == 0.0:
+            g_normal[i] = g
+            g_texels[i] = wp.vec3()
+        else:
+            frame = basis(n, along[triangle], turn[triangle])
+            d = decoded(texels[i])
+            bent = frame.t * d[0] + frame.b * d[1] + n * d[2]
+            length = wp.max(wp.length(bent), FLAT)
+            unit = bent / length
+            g_bent = (g - unit * wp.dot(unit, g)) / length
+            g_texels[i] = 2.0 * wp.vec3(wp.dot(g_bent, frame.t), wp.dot(g_bent, frame.b), wp.dot(g_bent, n))
+            # b = turn n x t
+            bitangent = turn[triangle] * d[1] * g_bent
+            g_t = d[0] * g_bent + wp.cross(bitangent, n)
+            g_n = d[2] * g_bent + wp.cross(frame.t, bitangent)
+            # t = across / |across|, across = along - n (along . n)
+            g_across = (g_t - frame.t * wp.dot(frame.t, g_t)) * frame.scale
+            a = along[triangle]
+            g_normal[i] = g_n - wp.dot(a, n) * g_across - wp.dot(n, g_across) * a
+            wp.atomic_add(g_along, triangle, g_across - n * wp.dot(n, g_across))
