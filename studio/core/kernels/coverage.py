@@ -39,6 +39,25 @@ _COVERAGE = """
     };
 """
 
+# Most outlines of a rough mesh lie well behind what is seen: nothing to look at more closely where
+# the pixel and those around it are all nearer, by more than what is seen there differs in depth.
+_BURIED = """
+        float nearest = all[i].z, low = 2.0f, high = -2.0f;
+        for (int k = all[i].next; k > 0; k = all[k - 1].next) nearest = smaller(nearest, all[k - 1].z);
+        bool buried = true;
+        for (int dy = y > 0 ? -1 : 0; buried && dy <= 1 && y + dy < height; ++dy)
+            for (int dx = x > 0 ? -1 : 0; dx <= 1 && x + dx < width; ++dx) {
+                const int beside = target + dy * width + dx;
+                if (seen_at(beside) < 0) buried = false;
+                else {
+                    const float z = depth_at(beside);
+                    low = smaller(low, z);
+                    high = larger(high, z);
+                }
+            }
+        if (buried && high + 2.0f * (high - low) + 1.0e-6f < nearest) continue;
+"""
+
 # The parts of a pixel: `count` of them from the chain that begins with piece `head` - 1.
 _GATHER = """
         int count = 0;
@@ -234,6 +253,7 @@ _SETTLE = (
         const int row = target / width, n = row / height, x = target - row * width, y = row - n * height;
         const float* P = S + 4 * (size_t)n * screen.shape[1];
 """
+    + _BURIED
     + _GATHER
     + _LEAVE_HIDDEN
     + _JOIN
