@@ -5,8 +5,8 @@
 Layers: a grid of 8 x 8 cells (128 triangles) fills 1024 x 1024 pixels, with 0 to 64 copies hidden
 behind it, submitted from front to back, from back to front, and shuffled (after Laine et al. 2020,
 Fig. 9). "+ gradient" adds interpolate and the gradient to positions and colours. Million: a torus of
-1,000,000 triangles at 2048 x 2048, with the largest memory of the process. Iterations: rasterize,
-interpolate and antialias with gradients, and by how much the process grew meanwhile.
+1,000,000 triangles at 2048 x 2048, by `draw` too, with the largest memory of the process. Iterations:
+rasterize, interpolate and antialias with gradients, and by how much the process grew meanwhile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks import _history
 from benchmarks._models import subdivided_sphere, world_to_clip
 from studio.core.device import configure_threads, describe_device
-from studio.core.ops import RasterizeGLContext, Topology, antialias, interpolate, rasterize
+from studio.core.ops import RasterizeGLContext, Topology, antialias, draw, interpolate, rasterize
 
 CELLS, PIXELS = 8, 1024
 COPIES = (0, 1, 4, 16, 64)
@@ -69,8 +69,8 @@ def torus(around: int, across: int) -> tuple[Tensor, Tensor]:
 
 def whole(
     pos: Tensor, tri: Tensor, size: int, topology: Topology | None = None
-) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Forward, and forward + gradient with colours (and antialiasing if there is a topology)."""
+) -> tuple[Callable[[], object], Callable[[], object], Callable[[], object]]:
+    """Forward, forward + gradient with colours (antialiased if there is a topology), that by `draw`."""
     pos = pos.contiguous().requires_grad_()
     colors = torch.rand(1, pos.shape[1], 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     upstream = torch.rand(len(pos), size, size, 3, generator=torch.Generator().manual_seed(1))
@@ -86,7 +86,12 @@ def whole(
             image = antialias(image, rast, pos, tri, topology)
         return torch.autograd.grad(image, [pos, colors], upstream)
 
-    return forward, gradient
+    def by_draw() -> tuple[Tensor, ...]:
+        assert topology is not None
+        image = draw(pos, tri, colors, (size, size), topology)
+        return torch.autograd.grad(image, [pos, colors], upstream)
+
+    return forward, gradient, by_draw
 
 
 def resident_mb() -> float:
@@ -102,7 +107,7 @@ def measure_layers(rounds: int, dry_run: bool) -> None:
     for order in ORDERS:
         calls: dict[str, Callable[[], object]] = {}
         for copies in COPIES:
-            forward, gradient = whole(*layers(copies, order), PIXELS)
+            forward, gradient, _ = whole(*layers(copies, order), PIXELS)
             calls |= {f"forward {copies}": forward, f"gradient {copies}": gradient}
         times = _history.measure(calls, rounds, WARM_UP)
         for kind in ("forward", "gradient"):
@@ -126,9 +131,9 @@ def measure_million(rounds: int, dry_run: bool) -> None:
     points, tri = torus(1000, 500)
     pos = (points @ world_to_clip().T)[None]
     before = resident_mb()
-    forward, gradient = whole(pos, tri, 2048, Topology.build(tri, points))
+    calls = whole(pos, tri, 2048, Topology.build(tri, points))
     built = resident_mb()
-    for name, call in (("forward", forward), ("forward + gradient", gradient)):
+    for name, call in zip(("forward", "forward + gradient", "draw + gradient"), calls):
         spent = _history.measure({name: call}, rounds, WARM_UP)[name]
         peak = _history.peak_memory_mb()
         print(
@@ -144,7 +149,7 @@ def measure_iterations(count: int, dry_run: bool) -> None:
     """Growth of the process over many forward and backward passes."""
     model = subdivided_sphere(4)
     pos = (model.homogeneous @ world_to_clip().T)[None]
-    _, gradient = whole(pos, model.tri, 256, model.topology)
+    _, gradient, _ = whole(pos, model.tri, 256, model.topology)
     for _ in range(count // 10):  # until allocators have what they keep
         gradient()
     before, start = resident_mb(), time.perf_counter()
