@@ -98,6 +98,10 @@ class _Occlusion(torch.autograd.Function):
         scattered = [g_surface, launcher.Scatter(g_soft), launcher.Scatter(g_radius)]
         inputs = [*ctx.taps, jump, _across(soft, edge), busy, g_occlusion, *scattered]
         launcher.launch(ssao.occlude_adjoint, ctx.count, inputs, device, limit=ctx.limits[0])
+        # A rounded surface turns away within its outline's last pixel. As it moves, that pixel's own
+        # depth and normal change fast, and start anew with the next pixel: on average not at all.
+        step = ctx.taps[2]
+        g_surface.masked_fill_((jump > 0.0)[:, None, ::step, ::step], 0.0)
         return g_surface, g_soft, g_radius, g_strength, None, None, None
 
 
@@ -176,7 +180,8 @@ def ambient_occlusion(
         Where edge_depth differs, that to soft_depth is the difference of the tap with either
         surface over the difference of their depths: what moves by the silhouette's motion, on
         average over the positions of a silhouette within its pixel.
-        Not to: edge_depth, poses.
+        Not to: edge_depth, poses; depth and normal of a pixel itself where the nearer surface of a
+        silhouette ends in it.
     Reference:
         Mittring 2007, "Finding Next Gen: CryEngine 2"; Duff et al. 2017, "Building an Orthonormal
         Basis, Revisited"; Schlick 1994, "Fast Alternatives to Perlin's Bias and Gain Functions".
