@@ -21,17 +21,22 @@ layout(location = WRITE_SHADOW) out vec4 f_shadow;
 layout(location = WRITE_THICKNESS) out vec4 f_thickness;
 #endif
 
+// The maps of lights that have one, by light; cubes are in arrays.
+uniform mat4 u_shadow_matrix_0, u_shadow_matrix_1, u_shadow_matrix_2, u_shadow_matrix_3;
+uniform vec4 u_shadow_place_0, u_shadow_place_1, u_shadow_place_2, u_shadow_place_3;
+uniform vec4 u_shadow_lens_0, u_shadow_lens_1, u_shadow_lens_2, u_shadow_lens_3;
+uniform vec4 u_shadow_range_0, u_shadow_range_1, u_shadow_range_2, u_shadow_range_3;
+uniform float u_shadow_sizes[4];
+
 vec4 shadow = vec4(1.0);
 vec4 thickness = vec4(0.0);
 
-// What arrives of a light whose map is `faces` tiles from `first` on.
-void shade(int light, int first, int faces, vec3 p, vec3 n) {
-    int number = choose_tile(first, faces, p);
-    Tile tile = Tile(u_shadow_places[number], u_shadow_lenses[number], u_shadow_ranges[number]);
-    Receiver at = receive(number, tile, p, n, u_bias);
+// What arrives of a light that has its map in a tile.
+void shade(int light, Tile tile, float size, vec3 p, vec3 n) {
+    Receiver at = receive(tile, p, n, u_bias);
 #ifndef SPREAD
 #if MODE == 2
-    float seen = soft_visibility(tile, at, u_shadow_sizes[light], u_light_bleeding);
+    float seen = soft_visibility(tile, at, size, u_light_bleeding);
 #elif MODE == 1
     float seen = hard_visibility(tile, at, u_pcf_radius);
 #else
@@ -51,17 +56,25 @@ void main() {
     vec2 xy = vec2(pixel()) + 0.5;
     vec4 position = texel(u_gbuffer_position, xy);
     vec3 p = position.xyz, n = texel(u_gbuffer_normal, xy).xyz;
-#ifdef SHADOW_0
-    shade(0, SHADOW_0, p, n);
+#ifdef MAP_0
+    shade(0, Tile(u_shadow_matrix_0, u_shadow_place_0, u_shadow_lens_0, u_shadow_range_0), u_shadow_sizes[0], p, n);
+#elif defined(CUBE_0)
+    shade(0, face_of(CUBE_0, p), u_shadow_sizes[0], p, n);
 #endif
-#ifdef SHADOW_1
-    shade(1, SHADOW_1, p, n);
+#ifdef MAP_1
+    shade(1, Tile(u_shadow_matrix_1, u_shadow_place_1, u_shadow_lens_1, u_shadow_range_1), u_shadow_sizes[1], p, n);
+#elif defined(CUBE_1)
+    shade(1, face_of(CUBE_1, p), u_shadow_sizes[1], p, n);
 #endif
-#ifdef SHADOW_2
-    shade(2, SHADOW_2, p, n);
+#ifdef MAP_2
+    shade(2, Tile(u_shadow_matrix_2, u_shadow_place_2, u_shadow_lens_2, u_shadow_range_2), u_shadow_sizes[2], p, n);
+#elif defined(CUBE_2)
+    shade(2, face_of(CUBE_2, p), u_shadow_sizes[2], p, n);
 #endif
-#ifdef SHADOW_3
-    shade(3, SHADOW_3, p, n);
+#ifdef MAP_3
+    shade(3, Tile(u_shadow_matrix_3, u_shadow_place_3, u_shadow_lens_3, u_shadow_range_3), u_shadow_sizes[3], p, n);
+#elif defined(CUBE_3)
+    shade(3, face_of(CUBE_3, p), u_shadow_sizes[3], p, n);
 #endif
 #ifdef SPREAD
     shadow = 1.0 - spread(u_dark, xy, n, position.w);

@@ -48,7 +48,6 @@ from studio.core.ops.halves import spread, take_half
 from studio.core.ops.light_view import LightViews, light_views
 from studio.core.ops.shadow import (
     MODES,
-    disc_taps,
     filter_constants,
     shadow_atlas,
     shadow_thickness,
@@ -122,6 +121,9 @@ def _spread(frame: Frame, low: Tensor) -> Tensor:
 _kept: list[tuple[Any, Any, Prepared]] = []
 """What `prepare` made last, newest first: of which scene (a weak reference), of what, and it."""
 
+_ARRAYS = {"place": "places", "lens": "lenses", "range": "ranges", "matrix": "matrices"}
+"""What the uniforms with all tiles are called, by what is said of one."""
+
 _KEPT = 4
 """Two sets of effects side by side, in two windows."""
 
@@ -170,27 +172,23 @@ def _prepared(around: Surroundings, params: ParamSet) -> Prepared:
     if lights.fixed_to_camera:
         world_to_light = torch.as_tensor(around.world_to_view, dtype=torch.float32)[None]
     views, atlas = _maps(around.surfaces(), lights, world_to_light, int(params["map_size"]))
-    tiles = views.tiles[0].numpy()
     picture = _picture(views, atlas)
-    uniforms = {
+    defines = [f"MODE {MODES.index(params['mode'])}"]
+    uniforms: dict[str, Any] = {
         "shadow_extent": (views.width, views.height, 1 / picture.shape[1], 1 / picture.shape[0]),
-        "shadow_matrices": views.matrices[0].numpy(),
-        "shadow_places": tiles[:, 0:4],
-        "shadow_lenses": tiles[:, 4:8],
-        "shadow_ranges": tiles[:, 8:12],
         "shadow_sizes": (views.sizes * float(params["softness"])).numpy(),
-        "shadow_taps": disc_taps().numpy(),
         **filter_constants(),
     }
-    if not len(tiles):
-        uniforms = {k: v for k, v in uniforms.items() if not k.startswith(("shadow_m", "shadow_p"))}
-        uniforms = {k: v for k, v in uniforms.items() if k not in ("shadow_lenses", "shadow_ranges")}
-    maps = zip(views.first.tolist(), views.faces.tolist(), strict=True)
-    defines = (
-        f"MODE {MODES.index(params['mode'])}",
-        *(f"SHADOW_{light} {first}, {faces}" for light, (first, faces) in enumerate(maps) if first >= 0),
-    )
-    return Prepared(uniforms, {"shadow_atlas": Image((picture,))}, defines)
+    matrices, tiles = views.matrices[0].numpy(), views.tiles[0].numpy()
+    parts = {"place": tiles[:, 0:4], "lens": tiles[:, 4:8], "range": tiles[:, 8:12], "matrix": matrices}
+    for light, (first, faces) in enumerate(zip(views.first.tolist(), views.faces.tolist(), strict=True)):
+        if faces == 1:
+            defines.append(f"MAP_{light}")
+            uniforms |= {f"shadow_{part}_{light}": rows[first] for part, rows in parts.items()}
+        elif faces:
+            defines.append(f"CUBE_{light} {first}")
+            uniforms |= {f"shadow_{_ARRAYS[part]}": rows for part, rows in parts.items()}
+    return Prepared(uniforms, {"shadow_atlas": Image((picture,))}, tuple(defines))
 
 
 EFFECT = Effect(

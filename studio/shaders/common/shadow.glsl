@@ -8,20 +8,20 @@ const int FILTER_TAPS = 8;
 // stand right of the maps, one above the other.
 uniform sampler2D u_shadow_atlas;
 uniform vec4 u_shadow_extent;  // width and height of the maps; one over those of the whole image
+// The tiles of cubes, six after the other.
 uniform mat4 u_shadow_matrices[MAX_TILES];
-uniform vec4 u_shadow_places[MAX_TILES];  // left, bottom, side (texels), world size of a texel at w = 1
-uniform vec4 u_shadow_lenses[MAX_TILES];  // reach, plane, length, perspective
-uniform vec4 u_shadow_ranges[MAX_TILES];  // perspective / scale^2, nearest
-uniform float u_shadow_sizes[4];
-uniform vec2 u_shadow_taps[SEARCH_TAPS + FILTER_TAPS];
+uniform vec4 u_shadow_places[MAX_TILES];
+uniform vec4 u_shadow_lenses[MAX_TILES];
+uniform vec4 u_shadow_ranges[MAX_TILES];
 uniform vec2 u_shadow_variances;   // hard, soft
 uniform vec2 u_shadow_footprints;  // search, filter
 uniform vec4 u_shadow_limits;      // grazing, no blocker, foot, spare
 
 struct Tile {
-    vec4 place;
-    vec4 lens;
-    vec4 range;
+    mat4 matrix;
+    vec4 place;  // left, bottom, side (texels), world size of a texel at w = 1
+    vec4 lens;   // reach, plane, length, perspective
+    vec4 range;  // perspective / scale^2, nearest
 };
 
 struct Receiver {
@@ -32,21 +32,22 @@ struct Receiver {
     vec2 slope;
 };
 
-int choose_tile(int first, int faces, vec3 p) {
+// The face of a cube whose axis p is farthest along.
+Tile face_of(int first, vec3 p) {
     int best = first;
     float most = -1.0e30;
-    for (int f = 0; f < faces; f++) {
-        float along = (u_shadow_matrices[first + f] * vec4(p, 1.0)).w;
+    for (int f = first; f < first + 6; f++) {
+        float along = (u_shadow_matrices[f] * vec4(p, 1.0)).w;
         if (along > most) {
             most = along;
-            best = first + f;
+            best = f;
         }
     }
-    return best;
+    return Tile(u_shadow_matrices[best], u_shadow_places[best], u_shadow_lenses[best], u_shadow_ranges[best]);
 }
 
-Receiver receive(int number, Tile tile, vec3 p, vec3 n, float bias) {
-    mat4 m = u_shadow_matrices[number];
+Receiver receive(Tile tile, vec3 p, vec3 n, float bias) {
+    mat4 m = tile.matrix;
     float weight = (m * vec4(p, 1.0)).w;
     vec4 q = m * vec4(p + n * (bias * tile.place.w * weight), 1.0);
     Receiver out_;
@@ -124,12 +125,22 @@ float within(Tile tile, float size, float t, float behind, float shift, float bl
     return 1.0 - x * x * (3.0 - 2.0 * x);
 }
 
+// Tap i of a disc with `count` of them, of which `turn` is the direction: a Vogel spiral, drawn in by
+// what the taps' own footprints add to the spread (disc_taps in studio/core/ops/shadow.py).
+vec2 tap(int i, int count, float footprint, inout vec2 turn) {
+    const vec2 GOLDEN = vec2(-0.73736888, 0.67549029);  // cosine and sine of pi (3 - sqrt 5)
+    vec2 at = turn * sqrt((float(i) + 0.5) / float(count) * (1.0 - footprint * footprint));
+    turn = vec2(turn.x * GOLDEN.x - turn.y * GOLDEN.y, turn.x * GOLDEN.y + turn.y * GOLDEN.x);
+    return at;
+}
+
 // Sums over a disc: how far behind blockers the receiver is, and how much of it they take.
 vec2 look(Tile tile, Receiver at, float radius, int count) {
     float lod = lod_of(radius, u_shadow_footprints.x);
-    vec2 sums = vec2(0.0);
+    vec2 sums = vec2(0.0), turn = vec2(1.0, 0.0);
     for (int i = 0; i < count; i++) {
-        vec2 offset = held(at.uv, u_shadow_taps[i] * radius, tile.place.z);
+        vec2 offset = tap(i, SEARCH_TAPS, u_shadow_footprints.x, turn) * radius;
+        offset = held(at.uv, offset, tile.place.z);
         vec2 m = filtered_moments(tile, lod, at.uv + offset);
         float shift = dot(at.slope, offset);
         float behind = at.t + shift - m.x;
@@ -158,8 +169,10 @@ float soft_visibility(Tile tile, Receiver at, float size, float bleeding) {
     radius = penumbra(tile, size, at.t, gap_of(sums));
     float lod = lod_of(radius, u_shadow_footprints.y);
     float total = 0.0;
+    vec2 turn = vec2(1.0, 0.0);
     for (int i = 0; i < count; i++) {
-        vec2 offset = held(at.uv, u_shadow_taps[SEARCH_TAPS + i] * radius, tile.place.z);
+        vec2 offset = tap(i, FILTER_TAPS, u_shadow_footprints.y, turn) * radius;
+        offset = held(at.uv, offset, tile.place.z);
         vec2 m = filtered_moments(tile, lod, at.uv + offset);
         float shift = dot(at.slope, offset);
         float behind = at.t + shift - m.x;
