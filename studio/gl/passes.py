@@ -80,6 +80,7 @@ class Run:
         self.empty_color: Color | None = None
         self.made: set[str] = set()
         self._cleared: set[int] = set()
+        self._painting = False
 
     def finish(self) -> moderngl.Texture:
         """The newest colour; leaves OpenGL's tests and blending as whoever draws next expects them."""
@@ -111,6 +112,12 @@ class Run:
         images = {"u_scenery": self._targets.image("background", 4)} if scenery else {}
         defines = (*_FAR, *(("SCENERY",) if scenery else ()))
         self._simple(self._targets.fbo_of(self.color), "background.frag", defines, images)
+
+    def paint(self, draw: Draw) -> None:
+        """A pass that makes the background alone, straight into the colour."""
+        self._painting = True
+        self.draw(draw)
+        self._painting = False
 
     def draw(self, draw: Draw) -> None:
         """One pass of an effect."""
@@ -154,6 +161,8 @@ class Run:
 
         Channels that nobody asked for hold anything there: passes look at covered pixels.
         """
+        if name == "background" and self._painting and self.color is not None:
+            return self.color
         if name == "color":
             if draw.run.adds and self.color is not None:
                 return self.color

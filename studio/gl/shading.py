@@ -135,17 +135,23 @@ class EffectChain:
         run.empty_color = (0.0, 0.0, 0.0) if late else shot.background
         if todo.surface & DEPTHS:
             run.depth()
-        for draw in draws(todo, "light"):
-            if shot.scenery or draw.writes != ("background",) or "background" in asked:
+        light = draws(todo, "light")
+        # Nobody needs the background by itself unless it is asked for.
+        scenery = [draw for draw in light if draw.writes == ("background",) and "background" not in asked]
+        for draw in light:
+            if draw not in scenery:
                 run.draw(draw)
         shades = draws(todo, "shade")
         if not shades:
             run.unshaded()
         for draw in (*shades, *draws(todo, "screen")):
             run.draw(draw)
-        scenery = shot.scenery and "background" in run.made
-        if scenery or (late and any(shot.background)):
-            run.background(scenery)
+        made = "background" in run.made
+        if shot.scenery and scenery:
+            for draw in scenery:
+                run.paint(draw)
+        elif (shot.scenery and made) or (late and any(shot.background)):
+            run.background(shot.scenery and made)
         return run.finish()
 
     def post(self, shot: Shot, source: moderngl.Texture) -> moderngl.Texture:
