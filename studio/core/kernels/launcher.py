@@ -21,7 +21,7 @@ from torch import Tensor
 
 from studio.core import device as device_module
 from studio.core.errors import StudioError
-from studio.core.kernels import direct
+from studio.core.kernels import copying, direct
 
 
 @dataclass(frozen=True)
@@ -307,16 +307,14 @@ def worth(nanoseconds: float) -> int:
 
 
 def copied(tensor: Tensor) -> Tensor:
-    """A copy of a contiguous tensor, made in bands."""
+    """A copy of a contiguous float32 tensor; a large one is made in bands."""
+    size = tensor.numel() * tensor.element_size()
+    if tensor.device.type != "cpu" or size < copying.LARGE:
+        with torch.no_grad():
+            return tensor.clone()
     out = torch.empty_like(tensor)
-    flat, target = tensor.view(-1), out.view(-1)
-    limit = worth(0.2 * flat.numel() * flat.element_size())
-
-    def copy(band: Band) -> None:
-        with torch.no_grad():  # which each thread has to say for itself
-            target[band.begin : band.end].copy_(flat[band.begin : band.end])
-
-    run(tensor.device, flat.numel(), copy, limit)
+    flat, target = tensor.detach().view(-1), out.view(-1)
+    launch(copying.copy, len(flat), [BEGIN, END, flat, target], tensor.device, walks=True)
     return out
 
 
