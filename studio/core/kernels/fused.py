@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio.core.kernels.channels import variant
-from studio.core.kernels.fused_adjoint import make_backward_large
-from studio.core.kernels.fused_adjoint_small import make_backward
+from studio.core.kernels.fused_adjoint import triangle_adder
+from studio.core.kernels.fused_adjoint_small import run_adder
 from studio.core.kernels.rows import BARYCENTRICS, CORNERS, LANES, SKIP_EMPTY, TRIANGLE, native, wide
 
 PRELOAD = (3, 4, 11)
@@ -22,7 +22,7 @@ PRELOAD = (3, 4, 11)
 
 
 def kernels(channels: int) -> SimpleNamespace:
-    """`forward`, `backward` and `backward_large` for 1..MAX_CHANNELS channels."""
+    """`forward` and `backward` for 1..MAX_CHANNELS channels."""
     return variant(__name__, channels, _make)
 
 
@@ -34,8 +34,7 @@ def warp_modules() -> list:
 def _make(module, vec) -> dict:
     return {
         "forward": _make_forward(module, vec),
-        "backward": make_backward(module, vec),
-        "backward_large": make_backward_large(module, vec),
+        "backward": _make_backward(module, vec),
     }
 
 
@@ -181,3 +180,65 @@ def _make_forward(module, vec):
         row(n, m, first, run, first % width, fy, step_x, pos, tri, attr, keys, background, out, rast)
 
     return fused
+
+
+def _make_backward(module, vec):
+    add_triangles = triangle_adder(vec)
+    add_runs = run_adder(vec)
+
+    @wp.kernel(enable_backward=False, module=module)
+    def fused_backward(
+        begin: wp.int32,
+        end: wp.int32,
+        run: wp.int32,
+        chunk: wp.int32,
+        records: wp.int32,
+        large: wp.int32,
+        pixels: wp.array(dtype=wp.vec4i),
+        amount_a: wp.array(dtype=wp.vec4),
+        amount_b: wp.array(dtype=wp.vec4),
+        difference: wp.array(dtype=vec),
+        pos: wp.array2d(dtype=wp.vec4),
+        tri: wp.array(dtype=wp.vec3i),
+        attr: wp.array2d(dtype=vec),
+        keys: wp.array(dtype=wp.int64),
+        width: wp.int32,
+        height: wp.int32,
+        with_pos: wp.int32,
+        with_attr: wp.int32,
+        grad_out: wp.array(dtype=vec),
+        grad_pos: wp.array2d(dtype=wp.vec4),
+        grad_attr: wp.array2d(dtype=vec),
+    ):
+        """Gradient of the image to attributes, to clip positions, and to what antialiasing blended.
+
+        For the pixels begin * run to end * run, of which a thread has `chunk` runs (triangle by
+        triangle if they are large), and for what `records` of the antialiasing records do to them.
+        A record changes its target by amount * (source - target) + mirror * (mirrored - target):
+        each colour gets its factor times the target's gradient, the ends of the edge the amount's.
+        Every band sees all records and takes the pixels that are its own, so that bands made of
+        whole images need no copies.
+        """
+        first = (begin + wp.tid() * chunk) * run
+        last = wp.min(first + chunk * run, wp.min(end * run, keys.shape[0]))
+        if large != 0:
+            image_pixels = width * height
+            step_x = 2.0 / wp.float32(width)
+            step_y = 2.0 / wp.float32(height)
+            for n in range(first // image_pixels, (last + image_pixels - 1) // image_pixels):
+                m = wp.min(n, attr.shape[0] - 1)
+                own_first = wp.max(first, n * image_pixels)
+                own_last = wp.min(last, (n + 1) * image_pixels)
+                add_triangles(
+                    n, m, own_first, own_last, width, height, step_x, step_y, pos, tri, attr, keys,
+                    with_pos, with_attr, grad_out, grad_pos, grad_attr,
+                )  # fmt: skip
+            last = first
+        record = wp.tid() * records
+        add_runs(
+            begin * run, end * run, first, last, record, wp.min(record + records, pixels.shape[0]),
+            pixels, amount_a, amount_b, difference, pos, tri, attr, keys, width, height,
+            with_pos, with_attr, grad_out, grad_pos, grad_attr,
+        )  # fmt: skip
+
+    return fused_backward

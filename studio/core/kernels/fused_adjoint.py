@@ -214,11 +214,11 @@ _BACKWARD = (
 )
 
 
-def make_backward_large(module, vec):
-    """The kernel that takes a picture's gradient to vertices, a triangle at a time."""
+def triangle_adder(vec):
+    """The function that takes the gradient of an image's pixels to vertices, a triangle at a time."""
 
     @native(_BACKWARD, CHANNELS=vec._length_, WIDE=wide(vec._length_))
-    def add_pixels(
+    def add_triangles(
         n: int,
         m: int,
         first: int,
@@ -238,39 +238,4 @@ def make_backward_large(module, vec):
         grad_attr: wp.array2d(dtype=vec),
     ): ...
 
-    @wp.kernel(enable_backward=False, module=module)
-    def fused_backward_large(
-        begin: wp.int32,
-        end: wp.int32,
-        chunk: wp.int32,
-        run: wp.int32,
-        pos: wp.array2d(dtype=wp.vec4),
-        tri: wp.array(dtype=wp.vec3i),
-        attr: wp.array2d(dtype=vec),
-        keys: wp.array(dtype=wp.int64),
-        width: wp.int32,
-        height: wp.int32,
-        with_pos: wp.int32,
-        with_attr: wp.int32,
-        grad_out: wp.array(dtype=vec),
-        grad_pos: wp.array2d(dtype=wp.vec4),
-        grad_attr: wp.array2d(dtype=vec),
-    ):
-        """Gradient of the image to attributes, and through the barycentrics to clip positions.
-
-        Of the pixels begin * run to end * run, a thread has `chunk` runs.
-        """
-        start = begin + wp.tid() * chunk
-        first = start * run
-        last = wp.min(start + chunk, end) * run
-        image_pixels = width * height
-        step_x = 2.0 / wp.float32(width)
-        step_y = 2.0 / wp.float32(height)
-        for n in range(first // image_pixels, (last + image_pixels - 1) // image_pixels):
-            m = wp.min(n, attr.shape[0] - 1)
-            add_pixels(
-                n, m, wp.max(first, n * image_pixels), wp.min(last, (n + 1) * image_pixels), width, height,
-                step_x, step_y, pos, tri, attr, keys, with_pos, with_attr, grad_out, grad_pos, grad_attr,
-            )  # fmt: skip
-
-    return fused_backward_large
+    return add_triangles

@@ -244,11 +244,14 @@ _BACKWARD = (
 )
 
 
-def make_backward(module, vec):
-    """The kernel that takes a picture's gradient to vertices."""
+def run_adder(vec):
+    """The function that takes the gradient of pixels [first, last) to vertices, and that of records.
+
+    Of the pixels that the records blend, those of [begin, end).
+    """
 
     @native(_BACKWARD, CHANNELS=vec._length_)
-    def add_gradient(
+    def add_runs(
         begin: int,
         end: int,
         first: int,
@@ -272,44 +275,4 @@ def make_backward(module, vec):
         grad_attr: wp.array2d(dtype=vec),
     ): ...
 
-    @wp.kernel(enable_backward=False, module=module)
-    def fused_backward(
-        begin: wp.int32,
-        end: wp.int32,
-        run: wp.int32,
-        chunk: wp.int32,
-        records: wp.int32,
-        pixels: wp.array(dtype=wp.vec4i),
-        amount_a: wp.array(dtype=wp.vec4),
-        amount_b: wp.array(dtype=wp.vec4),
-        difference: wp.array(dtype=vec),
-        pos: wp.array2d(dtype=wp.vec4),
-        tri: wp.array(dtype=wp.vec3i),
-        attr: wp.array2d(dtype=vec),
-        keys: wp.array(dtype=wp.int64),
-        width: wp.int32,
-        height: wp.int32,
-        with_pos: wp.int32,
-        with_attr: wp.int32,
-        grad_out: wp.array(dtype=vec),
-        grad_pos: wp.array2d(dtype=wp.vec4),
-        grad_attr: wp.array2d(dtype=vec),
-    ):
-        """Gradient of the image to attributes, to clip positions, and to what antialiasing blended.
-
-        For the pixels begin * run to end * run, of which a thread has `chunk` runs, and for what
-        `records` of the antialiasing records do to them. A record changes its target by
-        amount * (source - target) + mirror * (mirrored - target): each colour gets its factor times
-        the target's gradient, the ends of the edge the amount's. Every band sees all records and
-        takes the pixels that are its own, so that bands made of whole images need no copies.
-        """
-        first = (begin + wp.tid() * chunk) * run
-        last = wp.min(first + chunk * run, wp.min(end * run, keys.shape[0]))
-        record = wp.tid() * records
-        add_gradient(
-            begin * run, end * run, first, last, record, wp.min(record + records, pixels.shape[0]),
-            pixels, amount_a, amount_b, difference, pos, tri, attr, keys, width, height,
-            with_pos, with_attr, grad_out, grad_pos, grad_attr,
-        )  # fmt: skip
-
-    return fused_backward
+    return add_runs

@@ -426,7 +426,6 @@ def launch(
     adjoint: Sequence[Any] | None = None,
     limit: int | None = None,
     walks: bool = False,
-    then: Sequence[tuple[Any, int, Sequence[Any]]] = (),
 ) -> None:
     """Run a kernel over `dim`, its leading dimension split into bands on CPU.
 
@@ -442,8 +441,6 @@ def launch(
             (None, a tensor, Sliced, or Scatter), outputs' gradients included.
         limit: at most this many bands.
         walks: the kernel walks from BEGIN to END itself: one thread a band.
-        then: (kernel, dim, inputs) that follow in every band, each over its whole dim; BEGIN and
-            END among their inputs say which part of the first kernel's dim the band has.
     """
     shape = (dim,) if isinstance(dim, int) else tuple(dim)
     if any(size == 0 for size in shape):
@@ -452,14 +449,10 @@ def launch(
     if len(parts) == 1 and adjoint is None:
         dims = (1, *shape[1:]) if walks else shape
         launch_in_band(kernel, dims, arguments(kernel, _of_all(inputs, shape[0]), device), device)
-        for other, size, values in then:
-            if size > 0:
-                launch_in_band(other, size, arguments(other, _of_all(values, shape[0]), device), device)
         return
     job = _Job(kernel, inputs, device, adjoint is not None)
     pull = None if adjoint is None else _Job(kernel, adjoint, device, True)
-    following = [(_Job(other, values, device, False), size) for other, size, values in then if size > 0]
-    every = [*inputs, *(adjoint or ()), *(value for _, _, values in then for value in values)]
+    every = [*inputs, *(adjoint or ())]
     copies = _private(every, parts)
 
     def body(band: Band) -> None:
@@ -468,8 +461,6 @@ def launch(
             copy.zero_()
         gradients = None if pull is None else pull.values(band, own)
         job.run((1 if walks else band.end - band.begin, *shape[1:]), job.values(band, own), gradients)
-        for other, size in following:
-            other.run((size,), other.values(band, own), None)
 
     if len(parts) == 1:
         body(parts[0])

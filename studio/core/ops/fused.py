@@ -110,23 +110,13 @@ def _backward(
         to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
         records = _no_records(pos.device) if found is None else found[0]
         change = pixel[:0] if found is None else found[1] if whole else found[1][:, span].contiguous()
-        shared = [pos, tri, values, keys.view(-1), width, height, *wanted, to_pos, to_attr]
-        blended = [*records, change, *shared]
-        kernel = kernels(count)
-        if pos.device.type != "cpu":
-            threads = max(n * rows, len(change))
-            inputs = [launcher.BEGIN, launcher.END, run, 1, 1, *blended]
-            launcher.launch(kernel.backward, threads, inputs, pos.device)
-        elif n * height * width > _LARGE * n * len(tri):
-            inputs = [launcher.BEGIN, launcher.END, n * rows, run, *shared]
-            outline = [launcher.BEGIN, launcher.END, run, 0, len(change), *blended]
-            then = [(kernel.backward, min(len(change), 1), outline)]
-            launcher.launch(
-                kernel.backward_large, n * rows, inputs, pos.device, limit=limit, walks=True, then=then
-            )
-        else:
-            inputs = [launcher.BEGIN, launcher.END, run, n * rows, len(change), *blended]
-            launcher.launch(kernel.backward, n * rows, inputs, pos.device, limit=limit, walks=True)
+        on_cpu = pos.device.type == "cpu"
+        large = on_cpu and n * height * width > _LARGE * n * len(tri)
+        threads = n * rows if on_cpu else max(n * rows, len(change))
+        each = [n * rows, len(change)] if on_cpu else [1, 1]
+        inputs = [launcher.BEGIN, launcher.END, run, *each, int(large), *records, change, pos, tri, values]
+        inputs += [keys.view(-1), width, height, *wanted, to_pos, to_attr]
+        launcher.launch(kernels(count).backward, threads, inputs, pos.device, limit=limit, walks=on_cpu)
         if with_attr and not whole:
             grad_attr[..., span] = target
     return grad_pos if with_pos else None, grad_attr if with_attr else None
