@@ -8,6 +8,7 @@ and `fused_adjoint_small`.
 The loops over a row are C++ (see `rows`); in Warp's dialect they took 1.5 to 2.1 times as long.
 """
 
+import functools
 from types import SimpleNamespace
 
 import warp as wp
@@ -21,6 +22,7 @@ PRELOAD = (3, 4, 11)
 """Counts of the fused kernels compiled ahead: colour; and coverage; a G-buffer without uv."""
 
 
+@functools.cache
 def kernels(channels: int) -> SimpleNamespace:
     """`forward` and `backward` for 1..MAX_CHANNELS channels."""
     return variant(__name__, channels, _make)

@@ -44,7 +44,7 @@ def _forward(
     device = pos.device
     rast = torch.empty(n if with_rast else 0, height, width, 4, device=device)
     out = torch.empty(n, height, width, channels, device=device)
-    behind = torch.zeros(1, channels, device=device) if background is None else background
+    behind = _nothing(channels, device) if background is None else background
     run = run_length(device, width)
     parts = groups(channels)
     whole = len(parts) == 1
@@ -69,6 +69,12 @@ def _forward(
     if not whole:
         torch.cat(pieces, dim=3, out=out)
     return out, keys, rast
+
+
+@functools.lru_cache
+def _nothing(channels: int, device: torch.device) -> Tensor:
+    """[1, C] zeros, never written to."""
+    return torch.zeros(1, channels, device=device)
 
 
 @functools.lru_cache
