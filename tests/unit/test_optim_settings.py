@@ -119,3 +119,27 @@ def test_schedule_goes_from_coarse_to_fine():
     assert schedule.edge_length(2) == pytest.approx(0.02)
     assert Schedule(10, 1, 48, 0.04, 0.02).edge_length(0) == pytest.approx(0.02)
     assert Schedule(10, 3, 48, 0.04, 0.02).resolution(0) == 48
+
+
+def test_parts_lie_side_by_side_and_say_what_stage_says():
+    schedule = Schedule(100, 3, 256, 0.04, 0.02, texture_steps=30, field_steps=11)
+    parts = schedule.parts()
+    assert [part.name for part in parts] == ["field", "shape 1", "shape 2", "shape 3", "textures"]
+    assert [part.begin for part in parts[1:]] == [part.end for part in parts[:-1]]
+    assert (parts[0].begin, parts[-1].end) == (0, 100)
+    for part in parts:
+        assert {schedule.stage(step) for step in range(part.begin, part.end)} == {part.stage}
+    assert [part.resolution for part in parts] == [128, 128, 181, 256, 256]
+
+
+def test_a_run_of_nothing_has_one_part():
+    assert [part.name for part in Schedule(0, 1, 64, 0.04, 0.02).parts()] == ["shape"]
+    assert Schedule(0, 1, 64, 0.04, 0.02).stage(0) == 0
+    assert [part.name for part in Schedule(10, 1, 64, 0.04, 0.02, texture_steps=20).parts()] == ["textures"]
+
+
+def test_what_is_left_counts_larger_pictures_as_dearer():
+    schedule = Schedule(700, 2, 256, 0.04, 0.02)
+    assert schedule.left(700, 10.0) == 0.0
+    assert schedule.left(300, 10.0) == pytest.approx(40.0)
+    assert schedule.left(100, 10.0) == pytest.approx(20.0 + 2 * 40.0)

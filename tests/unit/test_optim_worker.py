@@ -12,6 +12,7 @@ import pytest
 from studio.core.errors import Cancelled, WorkError
 from studio.core.optim import messages as m
 from studio.core.optim.fit import FitProblem, StepResult
+from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.worker import Worker, _keeps_row
 from studio.core.scene import Lighting, PhotoSet, Scene, Similarity
@@ -40,6 +41,10 @@ class FakeFit:
     @property
     def steps(self):
         return self.settings["steps"]
+
+    @property
+    def schedule(self):
+        return Schedule(self.steps, 2, 64, 0.1, 0.1)
 
     def prepare(self):
         end = time.monotonic() + self.prepare_seconds

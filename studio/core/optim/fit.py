@@ -149,7 +149,7 @@ class Fit:
             Cancelled: `cancel` said so.
         """
         self.prepare_machine()
-        schedule = self._schedule()
+        schedule = self.schedule
         photos = PhotoSet(
             self.training,
             self.problem.photos.input_to_world,
@@ -387,19 +387,21 @@ class Fit:
 
     # Stages
 
-    def _schedule(self) -> Schedule:
+    @property
+    def schedule(self) -> Schedule:
+        """The stages that the settings call for now."""
         return schedule_of(self.settings)
 
     def _current_targets(self) -> Targets:
         """The photos at this stage's resolution; the previous stage's are let go."""
-        resolution = self._schedule().resolution(self._stage)
+        resolution = self.schedule.resolution(self._stage)
         if resolution not in self._targets:
             self._targets = {resolution: Targets.build(self.training, resolution, self.device)}
         return self._targets[resolution]
 
     def _enter_stage(self) -> None:
         """Move on to the stage that the step count calls for; it never goes back."""
-        schedule = self._schedule()
+        schedule = self.schedule
         stage = max(self._stage, schedule.stage(self.steps_done))
         if stage == self._stage:
             return

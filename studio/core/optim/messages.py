@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from studio.core.optim.schedule import Part
 from studio.core.scene import Camera, Lighting, Mesh
 
 GROUPS = (
@@ -135,6 +136,8 @@ class Status:
         note: what is being done or what went wrong, one line.
         progress: 0..1 while preparing.
         rate: steps per second, smoothed.
+        left: seconds to the end at this rate, later stages counted as dearer; NaN if unknown.
+        parts: the stages of the run, in order.
     """
 
     phase: Phase = "idle"
@@ -143,6 +146,8 @@ class Status:
     rate: float = 0.0
     note: str = ""
     progress: float = 0.0
+    left: float = float("nan")
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)

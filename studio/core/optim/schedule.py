@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 _COARSEST = 0.5
 """Images of the first stage relative to the last: half the size costs a quarter."""
@@ -18,6 +20,16 @@ FIELD = -1
 def progress(step: int, begin: int, end: int) -> float:
     """0..1, how far the step after `step` lies between two others."""
     return min(1.0, max(0.0, (step - begin) / max(1, end - begin - 1)))
+
+
+class Part(NamedTuple):
+    """One stage on the line of steps: from after `begin` steps to `end`, at a picture size."""
+
+    name: str
+    stage: int
+    begin: int
+    end: int
+    resolution: int
 
 
 @dataclass(frozen=True)
@@ -48,18 +60,36 @@ class Schedule:
 
     def stage(self, step: int) -> int:
         """Stage of the step after `step` steps were done; FIELD, 0 and on, `stages` for the textures."""
-        if step < self.field_steps:
-            return FIELD
-        if self.texture_steps > 0 and step >= self.shape_steps:
-            return self.stages
+        parts = self.parts()
+        return next((part.stage for part in parts if step < part.end), parts[-1].stage)
+
+    def parts(self) -> list[Part]:
+        """The stages in order, those of no steps left out unless there are no steps at all."""
         shares = [3 + i for i in range(self.stages)]
-        length = self.shape_steps - self.field_steps
-        done = 0
-        for stage, share in enumerate(shares):
-            done += share
-            if step < self.field_steps + length * done / sum(shares):
-                return stage
-        return self.stages - 1
+        length = max(0, self.shape_steps - self.field_steps)
+        ends = [math.ceil(length * sum(shares[: i + 1]) / sum(shares)) for i in range(self.stages)]
+        named = [("field", FIELD, min(self.field_steps, self.shape_steps))]
+        for stage, end in enumerate(ends):
+            name = f"shape {stage + 1}" if self.stages > 1 else "shape"
+            named.append((name, stage, min(self.field_steps, self.shape_steps) + end))
+        named.append(("textures", self.stages, self.steps))
+        begins = [0, *(end for _, _, end in named)]
+        parts = [
+            Part(name, stage, begin, end, self.resolution(stage))
+            for (name, stage, end), begin in zip(named, begins)
+        ]
+        return [part for part in parts if part.end > part.begin] or [parts[self.stages]]
+
+    def left(self, step: int, rate: float) -> float:
+        """Seconds that the rest of a run will take, from the present rate in steps per second.
+
+        A step is taken to cost as the side of its pictures: more than nothing, as for triangles and
+        launches, less than their pixels.
+        """
+        parts = self.parts()
+        now = next((part for part in parts if step < part.end), parts[-1])
+        work = [max(0, part.end - max(step, part.begin)) * part.resolution for part in parts]
+        return sum(work) / now.resolution / max(rate, 1e-9)
 
     def progress(self, stage: int, step: int) -> float:
         """0..1, how far the step after `step` lies in the field's or the shape's part of the run."""

@@ -270,8 +270,12 @@ class Worker:
     def _say(self, phase: m.Phase, note: str = "", quiet: bool = False) -> None:
         fit = self._fit
         rate = 1.0 / self._step_seconds if self._step_seconds > 0 else 0.0
-        done, steps = (fit.steps_done, fit.steps) if fit is not None else (0, 0)
-        self.status = m.Status(phase, done, steps, rate, note)
+        if fit is None:
+            self.status = m.Status(phase, rate=rate, note=note)
+        else:
+            left = fit.schedule.left(fit.steps_done, rate) if rate > 0 else float("nan")
+            parts = tuple(fit.schedule.parts())
+            self.status = m.Status(phase, fit.steps_done, fit.steps, rate, note, left=left, parts=parts)
         if not quiet:
             self._updated()
 

@@ -20,7 +20,7 @@ GROUP_TITLES = {
     "light": "Light",
     "background": "Background",
     "exposure": "Exposure",
-    "white_balance": "White balance",
+    "white_balance": "Balance",
     "pose": "Poses",
 }
 TERM_TITLES = {
@@ -33,9 +33,13 @@ TERM_TITLES = {
     "albedo_smoothness": "Colour smooth",
     "material_smoothness": "Material smooth",
     "flat_normals": "Flat normals",
+    "sign_changes": "Sign changes",
+    "carving": "Carving",
     "light_white": "Light grey",
     "light_smoothness": "Light smooth",
 }
+OF_FIELD = ("sign_changes", "carving")
+"""Terms that do nothing without a field stage."""
 RASTERIZER = tuple(param.name for param in SECTIONS["Rasterizer"])
 ALWAYS_SHOWN = ("color", "mask", "ssim")
 SLIDER_TOP = {
@@ -170,8 +174,9 @@ def _groups(state: AppState, settings: FitSettings, base: FitSettings) -> None:
 
 def _terms(state: AppState, settings: FitSettings, base: FitSettings) -> None:
     known = {param.name: param for param in settings.params()}
-    hidden = [t for t in TERMS if t not in ALWAYS_SHOWN and settings.weight(t) == 0.0]
-    for term in TERMS:
+    usable = [t for t in TERMS if t not in OF_FIELD or settings["field_steps"] > 0]
+    hidden = [t for t in usable if t not in ALWAYS_SHOWN and settings.weight(t) == 0.0]
+    for term in usable:
         if term in hidden:
             continue
         name = f"{term}_weight"

@@ -36,7 +36,7 @@ def draw(state: AppState) -> None:
         return
     rows = thin(state.run.history)
     space = imgui.get_content_region_avail()
-    timeline = px(34)
+    timeline = px(46)
     gap = px(14)
     width = (space.x - 2 * gap) / 3
     size = ImVec2(width, max(px(60), space.y - timeline - imgui.get_style().item_spacing.y))
@@ -93,7 +93,9 @@ def _loss_plot(state: AppState, steps: np.ndarray, loss: np.ndarray, size: ImVec
         low, high = float(loss[good].min()), float(loss[good].max())
         low, high = low / 1.15, max(high * 1.15, low * 1.5)
         implot.setup_axis_limits(implot.ImAxis_.y1, low, high, imgui.Cond_.always)
+        room = max(1, int(size.y / (1.2 * imgui.get_text_line_height_with_spacing())) - 1)
         ticks = log_ticks(low, high)
+        ticks = ticks[:: -(-len(ticks) // room)]
         implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{t:g}" for t in ticks], False)
     spec = implot.Spec(line_color=vec(LOSS_COLOR), line_weight=px(1.3))
     implot.plot_line("loss", np.ascontiguousarray(steps[good]), np.ascontiguousarray(loss[good]), spec)
@@ -180,12 +182,12 @@ def _hover(state: AppState, steps: np.ndarray) -> None:
 
 
 def _timeline(state: AppState, width: float, height: float) -> None:
-    """Snapshots as dots on a line; a click shows one, the right end follows the run."""
+    """Stages along a line, snapshots as dots on it; a click shows one, the right end follows the run."""
     run = state.run
     total = max(run.status.steps, run.status.step, 1)
     start = imgui.get_cursor_screen_pos()
     pressed = imgui.invisible_button("timeline", ImVec2(width, height))
-    y = start.y + height * 0.55
+    y = start.y + height * 0.7
     left, right = start.x + px(8), start.x + width - px(8)
 
     def x_of(step: int) -> float:
@@ -195,6 +197,14 @@ def _timeline(state: AppState, width: float, height: float) -> None:
     now = run.status.step
     draw.add_line(ImVec2(left, y), ImVec2(right, y), u32(roles().hover), px(2))
     draw.add_line(ImVec2(left, y), ImVec2(x_of(now), y), u32(roles().accent), px(2))
+    for part in run.status.parts:
+        low, high = x_of(part.begin), x_of(part.end)
+        if part.begin > 0:
+            draw.add_line(ImVec2(low, y - px(6)), ImVec2(low, y + px(6)), u32(roles().muted), px(1))
+        there = part.begin <= now < part.end
+        if imgui.calc_text_size(part.name).x < high - low - px(8):
+            ink = roles().text if there else roles().muted
+            draw.add_text(ImVec2(low + px(4) * (part.begin > 0), start.y), u32(ink), part.name)
     for snapshot in run.timeline:
         draw.add_circle_filled(ImVec2(x_of(snapshot.step), y), px(4), u32(roles().accent))
     visible = run.visible

@@ -69,9 +69,13 @@ def parts(state: AppState) -> list[str]:
     if status.phase in ("preparing", "failed"):
         return [status.note] if status.note else []
     out = [f"step {status.step} / {status.steps}"]
+    stage = next((part for part in status.parts if status.step < part.end), None)
+    if stage is not None and len(status.parts) > 1:
+        out.append(f"{stage.name}, {stage.resolution} px")
     if status.rate > 0 and status.phase == "running":
         out.append(f"{status.rate:.0f} it/s" if status.rate >= 10 else f"{status.rate:.1f} it/s")
-        out.append(f"{duration((status.steps - status.step) / status.rate)} left")
+        if math.isfinite(status.left):
+            out.append(f"about {duration(status.left)} left")
     snapshot = state.run.snapshot
     if snapshot is not None and math.isfinite(snapshot.psnr):
         out.append(f"PSNR {snapshot.psnr:.1f} dB")
