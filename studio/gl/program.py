@@ -19,7 +19,8 @@ HEADER = "#version 410 core"
 _INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"\s*$')
 # Mesa writes "0:12(5): error: ...", NVIDIA "0(12) : error C1: ...", Apple and AMD "ERROR: 0:12: ...".
 _UNIFORM = re.compile(r"^uniform\s+(int|float|[iu]?vec[234]|mat[34])\s+([^;]+);")
-_NAME = re.compile(r"(\w+)(\[\d+\])?")
+_NAME = re.compile(r"(\w+)(\[(\d+)\])?")
+_USE = re.compile(r"\b(u_\w+)\b(?:\[(\d+)\])?")
 _LOCATION = re.compile(r"\b\d+(?::(\d+)|\((\d+)\))(?:\(\d+\))?\s*:\s*(?:error\b)?[:\s]*(.*)", re.I)
 
 
@@ -85,27 +86,57 @@ def carry_uniforms(vertex: ShaderSource, fragment: ShaderSource) -> None:
 
     Mesa's software renderer checks the bounds of every uniform that a pixel reads: a number costs
     .34 ns a pixel, as much as a fifth of a texture look-up; a flat input costs a ninth of that.
-    Arrays are taken where all their indices are written out.
+    Arrays are taken element by element, where all their indices are written out: there is room
+    for 32 vectors, and what is not used takes none.
     """
     whole = fragment.text
-    found: dict[str, tuple[str, str]] = {}
+    kinds: dict[str, str] = {}
+    sizes: dict[str, int] = {}
     for number, line in enumerate(fragment.lines):
         match = _UNIFORM.match(line)
-        names = [_NAME.fullmatch(part.strip()) for part in match.group(2).split(",")] if match else []
-        if match is None or not all(name and _indexed_by_numbers(name, whole) for name in names):
+        parts = match.group(2).split(",") if match else []
+        found = [name for name in (_NAME.fullmatch(part.strip()) for part in parts) if name]
+        if match is None or len(found) < len(parts) or not all(_indexed_by_numbers(f, whole) for f in found):
             continue
-        fragment.lines[number] = line.replace("uniform", "flat in", 1)
-        found |= {name.group(1): (match.group(1), name.group(2) or "") for name in names if name}
-    fragment.insert(1, [f"#define {name} carried_{name}" for name in found])
+        inputs = []
+        for name, _, size in (f.groups() for f in found):
+            kinds[name], sizes[name] = match.group(1), int(size or 0)
+            inputs += [carried for carried, _ in _carried(name, sizes[name])]
+        fragment.lines[number] = f"flat in {match.group(1)} {', '.join(inputs)};"
+    for number, line in enumerate(fragment.lines):
+        fragment.lines[number] = _USE.sub(lambda use: _renamed(use, sizes), line)
     main = next(number for number, line in enumerate(vertex.lines) if line.startswith("void main"))
-    vertex.insert(main + 1, [f"carried_{name} = {name};" for name in found])
-    for name, (kind, size) in found.items():
-        vertex.insert(main, [f"uniform {kind} {name}{size};", f"flat out {kind} carried_{name}{size};"])
+    for name, kind in kinds.items():
+        both = _carried(name, sizes[name])
+        vertex.insert(main + 1, [f"{carried} = {given};" for carried, given in both])
+        vertex.insert(
+            main,
+            [
+                f"uniform {kind} {name}{f'[{sizes[name]}]' if sizes[name] else ''};",
+                f"flat out {kind} {', '.join(carried for carried, _ in both)};",
+            ],
+        )
+        main += 2
+
+
+def _carried(name: str, size: int) -> list[tuple[str, str]]:
+    """(flat input, expression that is handed over in it) of a uniform, or of an array's elements."""
+    if not size:
+        return [(f"carried_{name}", name)]
+    return [(f"carried_{name}_{i}", f"{name}[{i}]") for i in range(size)]
+
+
+def _renamed(use: re.Match[str], sizes: dict[str, int]) -> str:
+    """A name in a shader, with the index behind it, as it is called where uniforms are carried."""
+    name, index = use.groups()
+    if name not in sizes:
+        return use.group(0)
+    return f"carried_{name}_{index}" if sizes[name] else f"carried_{name}" + (f"[{index}]" if index else "")
 
 
 def _indexed_by_numbers(name: re.Match[str], text: str) -> bool:
     """Whether a declared name is no array, or one of which only numbered elements are used."""
-    uses = re.findall(rf"\b{name.group(1)}\b\s*(\[\d+\])?", text)
+    uses = re.findall(rf"\b{name.group(1)}\b(\[\d+\])?", text)
     return not name.group(2) or all(uses)
 
 

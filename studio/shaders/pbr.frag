@@ -47,27 +47,27 @@ struct Light {
 };
 
 // Share of a spot's light in a direction: smooth between its outer and inner angle.
-float spot(int i, vec3 l) {
-    vec2 cosines = u_light_shape[i].xy;
-    float t = clamp((dot(u_light_axis[i], l) - cosines.x) / max(cosines.y - cosines.x, 1.0e-6), 0.0, 1.0);
+float spot(Lamp lamp, vec3 l) {
+    vec2 cosines = lamp.shape.xy;
+    float t = clamp((dot(lamp.axis, l) - cosines.x) / max(cosines.y - cosines.x, 1.0e-6), 0.0, 1.0);
     return t * t * (3.0 - 2.0 * t);
 }
 
-// Light i, of which `seen` arrives. The kind is a constant: software OpenGL runs both sides of a branch.
-void shine(int i, int kind, float seen, Surface at, inout Light sum) {
-    vec3 e = u_light_radiance[i] * (seen * u_light_gain);
+// A light of which `seen` arrives. The kind is a constant: software OpenGL runs both sides of a branch.
+void shine(Lamp lamp, int kind, float seen, Surface at, inout Light sum) {
+    vec3 e = lamp.radiance * (seen * u_light_gain);
     if (kind == 3) {
-        vec2 filled = area_light(i, at.n, at.v, at.p, at.rough);
+        vec2 filled = area_light(lamp, at.n, at.v, at.p, at.rough);
         sum.diffuse += e * filled.x;
         sum.panels += e * filled.y;
         return;
     }
-    vec3 to_light = u_light_vector[i] - (kind == 0 ? vec3(0.0) : at.p);
+    vec3 to_light = lamp.vector - (kind == 0 ? vec3(0.0) : at.p);
     float d2 = dot(to_light, to_light);
     vec3 l = to_light * inversesqrt(max(d2, 1.0e-24));
     // A point light closer than 0.01 units does not get brighter.
     if (kind != 0) e *= 1.0 / max(d2, 1.0e-4);
-    if (kind == 2) e *= spot(i, l);
+    if (kind == 2) e *= spot(lamp, l);
     float NoL = max(dot(at.n, l), 0.0);
     vec3 h = l + at.v;
     h *= inversesqrt(max(dot(h, h), 1.0e-24));
@@ -106,16 +106,16 @@ void main() {
     Surface surface = Surface(n, v, p, rough, alpha, NoV);
     Light light = Light(vec3(0.0), vec3(0.0), vec3(0.0), vec3(0.0));
 #ifdef LIGHT_0
-    shine(0, LIGHT_0, seen.x, surface, light);
+    shine(lamp_0(), LIGHT_0, seen.x, surface, light);
 #endif
 #ifdef LIGHT_1
-    shine(1, LIGHT_1, seen.y, surface, light);
+    shine(lamp_1(), LIGHT_1, seen.y, surface, light);
 #endif
 #ifdef LIGHT_2
-    shine(2, LIGHT_2, seen.z, surface, light);
+    shine(lamp_2(), LIGHT_2, seen.z, surface, light);
 #endif
 #ifdef LIGHT_3
-    shine(3, LIGHT_3, seen.w, surface, light);
+    shine(lamp_3(), LIGHT_3, seen.w, surface, light);
 #endif
 
     float ao = 1.0;

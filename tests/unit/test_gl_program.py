@@ -132,7 +132,7 @@ def test_carried_uniforms_are_the_same_numbers(shaders):
     )
     vertex, fragment = (ShaderSource(name, root=shaders) for name in ("fullscreen.vert", "x.frag"))
     carry_uniforms(vertex, fragment)
-    assert "flat in vec3 u_fixed[2];" in fragment.text
+    assert "flat in vec3 carried_u_fixed_0, carried_u_fixed_1;" in fragment.text
     assert "uniform vec3 u_any[2];" in fragment.text
     assert fragment.text.count("uniform") == 1
     assert fragment.locate(f"0:{fragment.lines.index('out vec4 f;') + 1}(1): error: x") == "x.frag:4: x"

@@ -62,18 +62,18 @@ vec3 tangent_towards(vec3 n, vec3 v, float raw_NoV) {
     return normalize(cross(n, abs(n.x) < 0.7 ? vec3(1.0, 0.0, 0.0) : vec3(0.0, 1.0, 0.0)));
 }
 
-// Shares of the hemisphere and of the lobe that light i fills, seen from p.
-vec2 area_light(int i, vec3 n, vec3 v, vec3 p, float rough) {
-    vec3 middle = u_light_vector[i] - p;
-    if (dot(u_light_axis[i], middle) <= 0.0) return vec2(0.0);
+// Shares of the hemisphere and of the lobe that a light fills, seen from p.
+vec2 area_light(Lamp lamp, vec3 n, vec3 v, vec3 p, float rough) {
+    vec3 middle = lamp.vector - p;
+    if (dot(lamp.axis, middle) <= 0.0) return vec2(0.0);
     float raw_NoV = dot(n, v);
     float NoV = clamp(raw_NoV, MIN_NOV, 1.0);
     vec4 m = lobe_transform(rough, NoV, 0.0);
     float share = lobe_transform(rough, NoV, float(textureSize(u_lobe, 0).x)).x;
     vec3 t = tangent_towards(n, v, raw_NoV);
     mat3 to_local = transpose(mat3(t, cross(n, t), n));
-    vec3 x = to_local * (u_light_right[i] * u_light_shape[i].z);
-    vec3 y = to_local * (cross(u_light_axis[i], u_light_right[i]) * u_light_shape[i].w);
+    vec3 x = to_local * (lamp.right * lamp.shape.z);
+    vec3 y = to_local * (cross(lamp.axis, lamp.right) * lamp.shape.w);
     vec3 q = to_local * middle;
     vec3 c0 = q - x - y, c1 = q + x - y, c2 = q + x + y, c3 = q - x + y;
     float plain = form_factor(c0, c1, c2, c3);
