@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 TIMELINE = 24
 """Snapshots kept for going back; of 20k triangles each holds about 1 MB."""
 
+TIMELINE_BYTES = 400_000_000
+"""Textures in the timeline, at most: those of 512 x 512 take 9 MB a snapshot."""
+
 _HINTS = {
     "memory": "Lower the resolution or the views per step, then start again.",
     "mask": "Fits need masks or a plain background; check the photos.",
@@ -180,6 +183,8 @@ class Run:
         if not run.timeline or snapshot.step - run.timeline[-1].step >= spacing:
             run.timeline.append(snapshot)
             del run.timeline[: -2 * TIMELINE]
+            if _texture_bytes(run.timeline) > TIMELINE_BYTES:
+                del run.timeline[1::2]  # those that stay still span the run
 
     def _phase_changed(self, before: m.Phase, status: m.Status) -> None:
         state = self._state
@@ -213,3 +218,11 @@ class Run:
         """End the worker; waits for its thread."""
         if self.worker is not None:
             self.worker.close()
+
+
+def _texture_bytes(snapshots: list[m.Snapshot]) -> int:
+    """Memory of the snapshots' textures; those that several share count once."""
+    materials = [snapshot.mesh.material for snapshot in snapshots]
+    names = ("base_color_texture", "orm_texture", "normal_texture")
+    images = [image for material in materials for n in names if (image := getattr(material, n)) is not None]
+    return sum({id(image): image.nbytes for image in images}.values())

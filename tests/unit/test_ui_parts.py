@@ -202,3 +202,26 @@ def test_a_point_in_convex_polygons_of_both_orientations() -> None:
     polygons = np.stack([square, square[::-1], square + 2.0])
     assert in_convex(polygons, np.array([0.5, 0.4])).tolist() == [True, True, False]
     assert in_convex(polygons, np.array([1.5, 0.5])).tolist() == [False, False, False]
+
+
+def test_the_timeline_bounds_its_textures(monkeypatch) -> None:
+    from types import SimpleNamespace
+
+    from studio.core.optim.messages import Snapshot, Status
+    from studio.core.scene import Lighting, Material
+    from studio.core.scene.shapes import icosphere
+    from studio.ui import run as module
+    from studio.ui.state import RunView
+
+    monkeypatch.setattr(module, "TIMELINE_BYTES", 10 * 64 * 64 * 12)
+    view = RunView(status=Status("running", steps=1000))
+    kept = module.Run(SimpleNamespace(run=view), lambda edit: None)
+    for step in range(0, 1000, 41):
+        mesh = icosphere(0)
+        mesh.material = Material(base_color_texture=np.zeros((64, 64, 3), np.float32))
+        kept._keep(Snapshot(step, mesh, Lighting(), (0, 0, 0), {}))
+    assert module._texture_bytes(view.timeline) <= module.TIMELINE_BYTES
+    assert view.timeline[0].step == 0
+    assert view.timeline[-1].step > 800
+    shared = [view.timeline[0]] * 5
+    assert module._texture_bytes(shared) == 64 * 64 * 12

@@ -81,13 +81,8 @@ class VertexMaterial:
         )
 
     def terms(self, surface: SurfaceTerms) -> Terms:
-        """Mean absolute differences along edges."""
-        return {
-            "albedo_smoothness": lambda: surface.smoothness(self.shade),
-            "material_smoothness": lambda: surface.smoothness(
-                torch.cat([self.roughness, self.metallic], dim=1)
-            ),
-        }
+        """Mean absolute difference along edges."""
+        return {"albedo_smoothness": lambda: surface.smoothness(self.shade)}
 
     @torch.no_grad()
     def clamp(self) -> None:
@@ -207,7 +202,7 @@ class TextureMaterial:
     def terms(self, surface: SurfaceTerms) -> Terms:
         """Total variations over the charts, and how far normals are from neutral."""
         return {
-            "albedo_smoothness": lambda: self._terms.variation(self.shade),
+            "texture_smoothness": lambda: self._terms.variation(self.shade),
             "material_smoothness": lambda: self._terms.variation(
                 torch.cat([self.roughness, self.metallic], dim=3)
             ),

@@ -22,6 +22,7 @@ TERMS = (
     "normal_consistency",
     "edge_length",
     "albedo_smoothness",
+    "texture_smoothness",
     "material_smoothness",
     "flat_normals",
     "sign_changes",
@@ -135,9 +136,10 @@ _LOSSES = (
     Param("laplacian_weight", 0.0, low=0.0, high=1000.0, help="Keeps the curvature of the start shape"),
     Param("normal_consistency_weight", 0.0, low=0.0, high=1000.0, help="Aligns neighbouring triangles"),
     Param("edge_length_weight", 0.0, low=0.0, high=1000.0, help="Keeps edges equally long"),
-    Param("albedo_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out neighbouring base colours"),
+    Param("albedo_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out colours of vertices"),
+    Param("texture_smoothness_weight", 0.05, low=0.0, high=1000.0, help="Evens out colours of texels"),
     Param(
-        "material_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out roughness and metal nearby"
+        "material_smoothness_weight", 0.1, low=0.0, high=1000.0, help="Evens out texels' roughness and metal"
     ),
     Param("flat_normals_weight", 0.01, low=0.0, high=100.0, help="Keeps textured normals near the surface's"),
     Param(

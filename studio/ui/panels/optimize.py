@@ -31,6 +31,7 @@ TERM_TITLES = {
     "normal_consistency": "Normals",
     "edge_length": "Edges",
     "albedo_smoothness": "Colour smooth",
+    "texture_smoothness": "Texture smooth",
     "material_smoothness": "Material smooth",
     "flat_normals": "Flat normals",
     "sign_changes": "Sign changes",
