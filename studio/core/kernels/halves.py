@@ -1,7 +1,7 @@
 """A half-size picture at full size along surfaces, and the adjoint by hand; see ops.halves.
 
 Half pixel (i, j) stands for pixel (2 i, 2 j). A pixel between has two or four neighbours: those of
-`neighbours`, numbered 2 * up + right, with weight 0 where there is none.
+`neighbours`, numbered 2 * up + right, with weight 0 where there is none. A run is a part of a row.
 """
 
 from __future__ import annotations
@@ -20,26 +20,23 @@ class Between:
         full, low: its first neighbour's number in either picture.
     """
 
-    row: int
-    column: int
     last: int
     full: int
     low: int
 
 
 @wp.func
-def between(i: int, height: int, width: int, low_height: int, low_width: int) -> Between:
+def between(
+    view: int, row: int, column: int, height: int, width: int, low_height: int, low_width: int
+) -> Between:
     out = Between()
-    out.column = i % width
-    out.row = (i // width) % height
-    view = i // (width * height)
-    up = out.row // 2
-    right = out.column // 2
+    up = row // 2
+    right = column // 2
     out.full = (view * height + 2 * up) * width + 2 * right
     out.low = (view * low_height + up) * low_width + right
-    if out.column % 2 == 1 and right + 1 < low_width:
+    if column % 2 == 1 and right + 1 < low_width:
         out.last = 1
-    if out.row % 2 == 1 and up + 1 < low_height:
+    if row % 2 == 1 and up + 1 < low_height:
         out.last += 2
     return out
 
@@ -100,8 +97,11 @@ def spread(
 ):
     first = (begin + wp.tid()) * run
     low_height = (height + 1) // 2
-    for i in range(first, wp.min(first + run, out.shape[0])):
-        at = between(i, height, width, low_height, low_width)
+    column = first % width
+    row = first // width % height
+    view = first // (width * height)
+    for i in range(first, first + run):
+        at = between(view, row, column + i - first, height, width, low_height, low_width)
         if at.last == 0:
             for c in range(out.shape[1]):
                 out[i, c] = low[at.low, c]
@@ -135,13 +135,20 @@ def spread_adjoint(
 ):
     first = (begin + wp.tid()) * run
     low_height = (height + 1) // 2
-    for i in range(first, wp.min(first + run, out.shape[0])):
-        at = between(i, height, width, low_height, low_width)
+    column = first % width
+    row = first // width % height
+    view = first // (width * height)
+    for i in range(first, first + run):
+        at = between(view, row, column + i - first, height, width, low_height, low_width)
         if at.last == 0:
             for c in range(out.shape[1]):
                 wp.atomic_add(g_low, at.low, c, grad[i, c])
         else:
             weights = neighbours(at, i, width, depth, normal, scale, least)
+            z = depth[i]
+            n = normal[i]
+            g_z = float(0.0)
+            g_n = wp.vec3()
             for m in range(4):
                 if has(at.last, m):
                     from_low = at.low + (m // 2) * low_width + m % 2
@@ -152,14 +159,14 @@ def spread_adjoint(
                         wp.atomic_add(g_low, from_low, c, g)
                         g_weight += g * (low[from_low, c] - out[i, c])
                     other = at.full + 2 * (m // 2) * width + 2 * (m % 2)
-                    z = depth[i]
                     u = (depth[other] - z) / (scale * z)
                     g_u = -2.0 * u * closeness(z, depth[other], scale) * g_weight
                     wp.atomic_add(g_depth, other, g_u / (scale * z))
-                    wp.atomic_add(g_depth, i, -g_u * depth[other] / (scale * z * z))
-                    n = normal[i]
+                    g_z -= g_u * depth[other] / (scale * z * z)
                     n_other = normal[other]
                     d = wp.max(wp.dot(n, n_other), 0.0)
                     g_d = g_weight * 4.0 * d * d * d / (least + likeness(n, n_other))
                     wp.atomic_add(g_normal, other, g_d * n)
-                    wp.atomic_add(g_normal, i, g_d * n_other)
+                    g_n += g_d * n_other
+            wp.atomic_add(g_depth, i, g_z)
+            wp.atomic_add(g_normal, i, g_n)
