@@ -1,10 +1,10 @@
 // Lookups of the prefiltered environment; the twins of studio/core/kernels/octahedral.py and
 // environment.py. The levels lie one above the other in one texture, each in a frame of one texel:
-// beyond the border the map goes on at the other end of the same side, mirrored.
+// beyond the border the map goes on at the other end of the same side, mirrored. Indices are numbers,
+// so that software OpenGL can carry the uniforms (carry_uniforms in gl/program.py).
 
-const int LEVELS = 6;
 uniform sampler2D u_environment_map;
-uniform vec3 u_levels[LEVELS];  // perceptual roughness, texels along a side, row of the first texel
+uniform vec3 u_levels[6];  // perceptual roughness, texels along a side, row of the first texel
 uniform vec2 u_map_scale;       // one over the texture's width and height
 uniform mat4 u_world_to_map;
 
@@ -35,20 +35,18 @@ vec3 map_bilinear(vec2 place, vec3 level) {
 // Radiance from direction d seen by the lobe of a perceptual roughness, between two levels.
 vec3 map_lobe(vec3 d, float roughness) {
     vec2 place = octahedral(d);
-    vec3 fine = u_levels[0], coarse = u_levels[1];
-    for (int i = 1; i < LEVELS - 1; i++) {
-        if (roughness >= u_levels[i].x) {
-            fine = u_levels[i];
-            coarse = u_levels[i + 1];
-        }
-    }
+    vec3 fine = u_levels[4], coarse = u_levels[5];
+    if (roughness < u_levels[4].x) fine = u_levels[3], coarse = u_levels[4];
+    if (roughness < u_levels[3].x) fine = u_levels[2], coarse = u_levels[3];
+    if (roughness < u_levels[2].x) fine = u_levels[1], coarse = u_levels[2];
+    if (roughness < u_levels[1].x) fine = u_levels[0], coarse = u_levels[1];
     float f = clamp((roughness - fine.x) / (coarse.x - fine.x), 0.0, 1.0);
     return mix(map_bilinear(place, fine), map_bilinear(place, coarse), f);
 }
 
 // Irradiance over pi: the lobe of roughness 1 is the cosine.
 vec3 map_irradiance(vec3 n) {
-    return map_bilinear(octahedral(n), u_levels[LEVELS - 1]);
+    return map_bilinear(octahedral(n), u_levels[5]);
 }
 
 // The map itself.
