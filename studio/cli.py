@@ -2,6 +2,7 @@
 
     python main.py [FILE...]           the window; without a display, the built-in demo
     python main.py fit SOURCE --out DIR
+    python main.py check SOURCE
     python main.py render SCENE --out FILE
     python main.py turntable SCENE --out FILE
     python main.py compare SCENE --a EFFECTS --b EFFECTS
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from studio import __version__
+from studio.check import check
 from studio.compare import compare
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
@@ -123,7 +125,8 @@ def fit(
     """Fit shape, materials and light to the photos of SOURCE.
 
     SOURCE is a folder of photos with cameras (transforms.json, a COLMAP model, poses_bounds.npy,
-    *_par.txt) or one of these files. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
+    *_par.txt), one of these files, or a folder of photos alone: then COLMAP finds the cameras and
+    --out keeps them in colmap/. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
     """
     from studio.core.io.meshes import load_scene
     from studio.core.io.photos import load_photos
@@ -151,9 +154,12 @@ def fit(
             max_size=settings["resolution"],
             masks=masks,
             progress=progress.report,
+            cameras=out / "colmap",
         )
     for note in photos.notes if FIRST_PROCESS else ():
         click.echo(f"note: {note}")
+    for finding in photos.findings if FIRST_PROCESS else ():
+        click.echo(f"check: {finding}")
     _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds)
 
 
@@ -321,6 +327,7 @@ def _experiment(name: str, out: Path | None, seed: int, device: str, generated: 
 commands.add_command(render)
 commands.add_command(turntable)
 commands.add_command(compare)
+commands.add_command(check)
 
 
 @commands.command("doctor")

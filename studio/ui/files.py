@@ -26,7 +26,7 @@ ENVIRONMENT_SUFFIXES = (".hdr", ".exr")
 CAMERA_SUFFIXES = (".json", ".npy", ".txt")
 ADVICE = {
     "Opening mesh": f"Meshes end in {', '.join(MESH_SUFFIXES)}.",
-    "Opening photos": "Choose the folder, transforms.json, poses_bounds.npy or *_par.txt of a capture.",
+    "Opening photos": "Choose a folder of photos, or the camera file of a capture (see README).",
     "Opening environment": "Choose an equirectangular map, twice as wide as high, .hdr or .exr.",
     "Exporting mesh": "Choose another folder or free some space; nothing was lost.",
     "Saving picture": "Choose another folder or free some space.",
@@ -62,7 +62,7 @@ class Files:
         self._dialogs.ask(Request("file", "Open mesh", self.open_mesh, filters))
 
     def ask_photos(self) -> None:
-        self._dialogs.ask(Request("folder", "Open a folder of photos with cameras", self.open_photos))
+        self._dialogs.ask(Request("folder", "Open a folder of photos", self.open_photos))
 
     def ask_environment(self) -> None:
         filters = (("Environment maps", ENVIRONMENT_SUFFIXES),)
@@ -192,6 +192,8 @@ class Files:
         self._apply(Edits(sets, f"Open photos of {path.name}"))
         for note in photos.notes:
             self._state.say(f"{path.name}: {note}")
+        for finding in photos.findings:
+            self._state.say(f"{path.name}: check: {finding}")
         self._state.notify(f"Opened {len(photos.photos)} photos of {path.name}", "good")
 
     def _take_demo(self, scene: Scene, photos: PhotoSet, settings: FitSettings) -> None:

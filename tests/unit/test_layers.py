@@ -37,6 +37,7 @@ LAYERS = {
     "studio.contact": 11,
     "studio.pages": 10,
     "studio.render": 10,
+    "studio.check": 11,
     "studio.turntable": 10,
     "studio.doctor": 10,
     "studio.options": 10,

@@ -16,7 +16,10 @@ from studio.core.scene.camera import check_rigid
 MODEL_FOLDERS = ("", "sparse", "colmap", "colmap/sparse", "colmap_sparse", "dense/sparse")
 """Where a capture keeps its model, or the numbered models of which one is taken."""
 
-_PHOTO_FOLDERS = ("images", "", "image", "photos", "input", "rgb")
+MARK = "photos.json"
+"""Beside a model that the studio made: names and sizes of its photos, which it saw upright."""
+
+PHOTO_FOLDERS = ("images", "", "image", "photos", "input", "rgb")
 
 
 def find_model(folder: Path) -> Path | None:
@@ -35,17 +38,22 @@ def _size(model: Path) -> int:
     return max((p.stat().st_size for p in model.glob("images.*")), default=0)
 
 
-def read_colmap(model_folder: Path) -> FrameSet:
+def read_colmap(model_folder: Path, photos: Path | None = None) -> FrameSet:
     """Frames of a COLMAP model; its photos lie in images/ or so, beside the model or up to 3 folders above.
 
     Args:
         model_folder: holds cameras, images and points3D as .bin or .txt.
+        photos: folder of the photos, where it is known.
     Raises:
         InputError: a damaged model, or photos that are not there.
     """
     model = read_model(model_folder)
-    root, photos = _photo_folder(model, model_folder)
-    frames = [_frame(image, model, root, photos) for image in model.images]
+    if photos is None:
+        root, photos = _photo_folder(model, model_folder)
+    else:
+        root = photos.parent if photos.name in PHOTO_FOLDERS else photos
+    own = (model_folder / MARK).is_file()
+    frames = [_frame(image, model, root, photos, own) for image in model.images]
     unique_names(frames, photos)
     frames.sort(key=lambda f: natural_key(f.image.as_posix()))
     unplaced = len(list_images(photos)) - len(frames)
@@ -63,7 +71,7 @@ def _photo_folder(model: Model, model_folder: Path) -> tuple[Path, Path]:
     names = [image.name.replace("\\", "/") for image in model.images]
     best, most = None, 0
     for root in (model_folder, *model_folder.absolute().parents[:3]):
-        for name in _PHOTO_FOLDERS:
+        for name in PHOTO_FOLDERS:
             here = sum((root / name / photo).is_file() for photo in names)
             if here > most:
                 best, most = (root, root / name), here
@@ -75,7 +83,7 @@ def _photo_folder(model: Model, model_folder: Path) -> tuple[Path, Path]:
     return best
 
 
-def _frame(image: ModelImage, model: Model, root: Path, photos: Path) -> Frame:
+def _frame(image: ModelImage, model: Model, root: Path, photos: Path, own: bool) -> Frame:
     path = inside(photos, image.name, image.where)
     if not path.is_file():
         raise InputError(f"{image.where}: photo {path} does not exist")
@@ -92,7 +100,7 @@ def _frame(image: ModelImage, model: Model, root: Path, photos: Path) -> Frame:
         intrinsics,
         image.where,
         find_mask(root, path),
-        as_stored=True,
+        as_stored=not own,
     )
     frame.reprojection = _reprojection(image, model, world_to_view, intrinsics)
     return frame

@@ -78,6 +78,14 @@ def agreed_points(
     return points[keep], 2 * radius / (voxels - 1)
 
 
+def shares_taken_alone(
+    masks: list[np.ndarray], cameras: list[Camera], center: np.ndarray, radius: float, voxels: int
+) -> np.ndarray:
+    """[N] share of the body of all other masks that each mask alone takes away."""
+    points, missed_by = _with_one_miss_at_most(_grid(center, radius, voxels), masks, cameras)
+    return np.bincount(missed_by[missed_by >= 0], minlength=len(masks)) / max(len(points), 1)
+
+
 def _grid(center: np.ndarray, radius: float, voxels: int) -> np.ndarray:
     """[voxels^3, 3] float32 points of the cube around a sphere."""
     axes = [np.linspace(center[i] - radius, center[i] + radius, voxels) for i in range(3)]

@@ -7,11 +7,13 @@ from typing import Literal
 
 from studio.core.errors import InputError
 from studio.core.io import colmap, llff, middlebury, nerf
+from studio.core.io.check import check_photos
 from studio.core.io.cores import Progress, on_all_cores
-from studio.core.io.frames import FrameSet
+from studio.core.io.frames import FrameSet, list_images
 from studio.core.io.masking import MASK_SOURCES, MaskSource, find_masks
 from studio.core.io.normalize import normalisation, object_sphere, with_clip_range
 from studio.core.io.photo_reader import MaskUse, PhotoReader
+from studio.core.io.sfm import place_cameras
 from studio.core.scene.photo import PhotoSet
 
 KNOWN = (
@@ -28,11 +30,13 @@ def load_photos(
     mask_threshold: float | None = None,
     mask_files: MaskUse = "object",
     progress: Progress | None = None,
+    cameras: Path | None = None,
 ) -> PhotoSet:
     """Read photos, their cameras and masks into one normalised world.
 
     Args:
-        source: a folder, a transforms*.json, a COLMAP model, a poses_bounds.npy or a *_par.txt.
+        source: a folder, also of photos alone, or a transforms*.json, COLMAP model,
+            poses_bounds.npy or *_par.txt.
         max_size: longest side in pixels; larger photos are averaged down in linear light.
         masks: where masks come from, a key of MASK_SOURCES.
         background: "auto" finds the colour of a plain background at the borders of the photos and
@@ -40,7 +44,9 @@ def load_photos(
         mask_threshold: distance from the background colour, 0..1 in sRGB values, at which the
             object begins; None finds it.
         mask_files: "object" cuts the object out; "ignore" means that black pixels say nothing.
-        progress: called with (0..1, what is done) from the calling thread.
+        progress: called with (0..1, what is done) from the calling thread; may raise Cancelled.
+        cameras: folder in which cameras found for a plain folder of photos are kept; None keeps
+            them in its `colmap/`.
     Returns:
         PhotoSet: object near the origin, mean camera distance 3, +Y up. Transparent photos keep
         straight (not premultiplied) colour; premultiplied files are noticed and divided.
@@ -52,7 +58,7 @@ def load_photos(
         raise InputError(f"max_size must be at least 1 pixel, got {max_size}")
     if masks not in MASK_SOURCES:
         raise InputError(f"masks is {masks!r}, expected one of {', '.join(MASK_SOURCES)}")
-    frames = read_frames(source)
+    frames = read_frames(source, cameras, masks in ("auto", "files", "plain"), progress)
     to_world, notes = normalisation(frames)
     notes = frames.notes + notes
     use_files, look = masks in ("auto", "files"), masks in ("auto", "plain")
@@ -66,21 +72,20 @@ def load_photos(
     for photo in photos:
         photo.camera = with_clip_range(photo.camera, center, radius)
     x, y, z = (float(v) for v in center)
-    return PhotoSet(photos, to_world, str(source), (x, y, z), radius, notes)
+    out = PhotoSet(photos, to_world, str(source), (x, y, z), radius, notes)
+    out.findings = [str(finding) for finding in check_photos(out, frames.frames)]
+    return out
 
 
-def read_frames(source: Path) -> FrameSet:
-    """Cameras and file names of a capture, without its pixels; raises as `load_photos`."""
+def read_frames(
+    source: Path, cameras: Path | None = None, use_masks: bool = True, progress: Progress | None = None
+) -> FrameSet:
+    """Cameras and file names of a capture, without its pixels; arguments as in `load_photos`.
+
+    Photos without cameras are placed by COLMAP, which takes a while.
+    """
     if source.is_file():
-        if source.suffix.lower() == ".json":
-            return nerf.read_nerf(source)
-        if source.name == "poses_bounds.npy":
-            return llff.read_llff(source.parent)
-        if source.stem in ("cameras", "images", "points3D"):
-            return colmap.read_colmap(source.parent)
-        if source.name.endswith("_par.txt"):
-            return middlebury.read_middlebury(source)
-        raise InputError(f"{source}: not a camera file; expected a folder with {KNOWN}")
+        return _read_file(source)
     if not source.is_dir():
         raise InputError(f"{source}: no such file or folder; expected a folder with {KNOWN}")
     transforms, notes = nerf.find_transforms(source)
@@ -89,11 +94,28 @@ def read_frames(source: Path) -> FrameSet:
         frames.notes[:0] = notes
         return frames
     model = colmap.find_model(source)
-    if model is not None:
+    if model is not None and not (model / colmap.MARK).is_file():
         return colmap.read_colmap(model)
     if (source / "poses_bounds.npy").exists():
         return llff.read_llff(source)
     par = middlebury.find_par(source)
     if par is not None:
         return middlebury.read_middlebury(par)
-    raise InputError(f"{source}: no cameras found; expected {KNOWN}")
+    images = next((source / n for n in colmap.PHOTO_FOLDERS if list_images(source / n)), None)
+    if images is None:
+        raise InputError(f"{source}: no cameras found; expected {KNOWN}, or photos")
+    model = place_cameras(images, cameras or source / "colmap", use_masks, progress)
+    return colmap.read_colmap(model, images)
+
+
+def _read_file(source: Path) -> FrameSet:
+    """The capture that a camera file belongs to."""
+    if source.suffix.lower() == ".json":
+        return nerf.read_nerf(source)
+    if source.name == "poses_bounds.npy":
+        return llff.read_llff(source.parent)
+    if source.stem in ("cameras", "images", "points3D"):
+        return colmap.read_colmap(source.parent)
+    if source.name.endswith("_par.txt"):
+        return middlebury.read_middlebury(source)
+    raise InputError(f"{source}: not a camera file; expected a folder with {KNOWN}")

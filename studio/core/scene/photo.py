@@ -40,6 +40,7 @@ class PhotoSet:
         source: folder or file, for the title bar and messages.
         object_center, object_radius: what the cameras look at, in world units (normalised).
         notes: things worth telling the user, one line each (e.g. "masks from alpha").
+        findings: what seems wrong with the photos, one line each: what, which ones, what to do.
     """
 
     photos: list[Photo]
@@ -48,3 +49,4 @@ class PhotoSet:
     object_center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     object_radius: float = 1.0
     notes: list[str] = field(default_factory=list)
+    findings: list[str] = field(default_factory=list)
