@@ -396,7 +396,9 @@ class Fit:
         """The photos at this stage's resolution; the previous stage's are let go."""
         resolution = self.schedule.resolution(self._stage)
         if resolution not in self._targets:
-            self._targets = {resolution: Targets.build(self.training, resolution, self.device)}
+            # The hull lies within the masks; another start may reach beyond what is left of a photo.
+            crop = self.settings["start"] == "hull"
+            self._targets = {resolution: Targets.build(self.training, resolution, self.device, crop)}
         return self._targets[resolution]
 
     def _enter_stage(self) -> None:

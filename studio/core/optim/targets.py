@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch
 from studio.core.io.resample import fitted_size, shrink
 from studio.core.scene import Photo
+
+_THERE = 1 / 256
+_AIR = 6
+_AIR_SHARE = 0.06
+"""Pixels, and share of the object, around it in a cropped photo: the shape may err by that much."""
 
 _SAME_SHAPE = 0.02
 """Relative difference in aspect ratio below which photos count as one format."""
@@ -43,25 +49,39 @@ class Targets:
         return self.mask.mean(dim=(1, 2)).clamp_min(1.0 / self.mask[0].numel())
 
     @classmethod
-    def build(cls, photos: list[Photo], resolution: int, device: torch.device | str = "cpu") -> Targets:
-        """Shrink photos of one format to `resolution` pixels on the long side; none is enlarged."""
+    def build(
+        cls, photos: list[Photo], resolution: int, device: torch.device | str = "cpu", crop: bool = False
+    ) -> Targets:
+        """Shrink photos of one format to `resolution` pixels on the long side; none is enlarged.
+
+        Args:
+            crop: leave out what lies around the object, if all photos have masks: windows of one
+                size, each around its photo's mask.
+        """
         full_height, full_width = photos[0].image.shape[:2]
         height, width = fitted_size(full_height, full_width, resolution)
         masked = all(photo.mask is not None for photo in photos)
         pictures = [_shrunk(photo, height, width, masked) for photo in photos]
+        cameras = [photo.camera.resized(width, height) for photo in photos]
+        windows = _windows([mask for _, mask in pictures if mask is not None]) if crop and masked else None
 
         def upload(arrays: list[np.ndarray]) -> Tensor:
             return torch.from_numpy(np.stack(arrays)).to(device)
 
-        weights = None
+        weights: list[np.ndarray] = []
         if any(photo.ignore is not None for photo in photos):
-            weights = upload([_weight(photo, height, width) for photo in photos])
+            weights = [_weight(photo, height, width) for photo in photos]
+        colors, masks = [color for color, _ in pictures], [mask for _, mask in pictures if mask is not None]
+        if windows is not None:
+            cameras = [camera.windowed(*window) for camera, window in zip(cameras, windows)]
+            colors, masks = _cut(colors, windows), _cut(masks, windows)
+            weights = weights and _cut(weights, windows)
         return cls(
             names=[photo.name for photo in photos],
-            cameras=CameraBatch.from_cameras([p.camera.resized(width, height) for p in photos], device),
-            color=upload([color for color, _ in pictures]),
-            mask=upload([mask for _, mask in pictures if mask is not None]) if masked else None,
-            weight=weights,
+            cameras=CameraBatch.from_cameras(cameras, device),
+            color=upload(colors),
+            mask=upload(masks) if masked else None,
+            weight=upload(weights) if weights else None,
         )
 
     def select(self, views: Tensor) -> Targets:
@@ -81,6 +101,32 @@ class Targets:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.cameras.height, self.cameras.width
+
+
+def _windows(masks: list[np.ndarray]) -> list[tuple[slice, slice]]:
+    """Rows and columns around each object, of one size, with some air."""
+    height, width = masks[0].shape
+    boxes = []
+    for mask in masks:
+        there = mask > _THERE
+        ends = [np.flatnonzero(there.any(axis=axis))[[0, -1]] for axis in (1, 0)] if there.any() else None
+        boxes.append(ends or [np.array([0, height - 1]), np.array([0, width - 1])])
+    sizes = []
+    for axis, limit in enumerate((height, width)):
+        longest = max(int(box[axis][1] - box[axis][0]) + 1 for box in boxes)
+        air = max(_AIR, math.ceil(_AIR_SHARE * longest))
+        sizes.append(min(limit, -(-(longest + 2 * air) // 8) * 8))  # rows of whole vectors
+    return [(_around(box[0], sizes[0], height), _around(box[1], sizes[1], width)) for box in boxes]
+
+
+def _around(ends: np.ndarray, size: int, limit: int) -> slice:
+    """`size` places with `ends` in their middle, moved to lie within 0 and `limit`."""
+    start = int(np.clip((int(ends[0]) + int(ends[1]) + 1 - size) // 2, 0, limit - size))
+    return slice(start, start + size)
+
+
+def _cut(images: list[np.ndarray], windows: list[tuple[slice, slice]]) -> list[np.ndarray]:
+    return [np.ascontiguousarray(image[window]) for image, window in zip(images, windows)]
 
 
 def check_formats(photos: list[Photo]) -> None:

@@ -83,6 +83,16 @@ class Camera:
         """The same view with columns cut off or added at both sides."""
         return replace(self, width=width, cx=self.cx + (width - self.width) / 2)
 
+    def windowed(self, rows: slice, columns: slice) -> Camera:
+        """The same view through a part of the picture; rows count from the bottom, as in images."""
+        return replace(
+            self,
+            width=columns.stop - columns.start,
+            height=rows.stop - rows.start,
+            cx=self.cx - columns.start,
+            cy=self.cy - (self.height - rows.stop),
+        )
+
     def moved(self, view_to_world: np.ndarray) -> Camera:
         return replace(self, view_to_world=view_to_world)
 

@@ -1,0 +1,69 @@
+"""Photos cropped to the object are the same photos through the same cameras."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from studio.core.gbuffer import CameraBatch, LightTensors
+from studio.core.optim.targets import Targets
+from studio.core.pipeline import render
+from studio.core.scene import Lighting, Photo
+from studio.core.tensors import SceneTensors
+from tests.unit.optim_scenes import coloured_ball, photograph
+
+
+def off_centre() -> list[Photo]:
+    """Photos of a small ball whose cameras look past it."""
+    ball = coloured_ball(0.25)
+    ball.vertices = ball.vertices + np.float32([0.2, 0.3, -0.1])
+    return photograph(ball, count=6, size=64).photos
+
+
+def test_a_cropped_photo_is_smaller_and_loses_nothing_of_the_object():
+    photos = off_centre()
+    whole, cropped = Targets.build(photos, 64), Targets.build(photos, 64, crop=True)
+    assert cropped.mask[0].numel() < 0.4 * whole.mask[0].numel()
+    torch.testing.assert_close(cropped.mask.sum(dim=(1, 2)), whole.mask.sum(dim=(1, 2)))
+    border = torch.cat(
+        [cropped.mask[:, 0], cropped.mask[:, -1], cropped.mask[:, :, 0], cropped.mask[:, :, -1]], 1
+    )
+    assert float(border.max()) == 0.0
+
+
+def test_a_cropped_camera_sees_the_same_pixels():
+    photos = off_centre()
+    targets = Targets.build(photos, 64, crop=True)
+    ball = coloured_ball(0.25)
+    ball.vertices = ball.vertices + np.float32([0.2, 0.3, -0.1])
+    frame = render(SceneTensors.from_meshes([ball]), targets.cameras, LightTensors.from_lighting(Lighting()))
+    torch.testing.assert_close(frame["alpha"][..., 0], targets.mask, atol=2e-3, rtol=0)
+
+
+def test_windows_go_along_with_ignored_pixels_and_stay_inside():
+    photos = off_centre()
+    for photo in photos:
+        photo.ignore = photo.mask > 0.5
+        photo.ignore[:, : photo.ignore.shape[1] // 2] = False
+    targets = Targets.build(photos, 64, crop=True)
+    assert targets.weight.shape == targets.mask.shape
+    half = (targets.weight < 0.5) & (targets.mask > 0.6)
+    assert bool(half.any())
+    assert bool((targets.mask[targets.weight < 0.5] > 0.5).all())
+
+
+def test_without_masks_nothing_is_cropped():
+    photos = photograph(coloured_ball(), count=3, size=32, masks=False).photos
+    assert Targets.build(photos, 32, crop=True).size == (32, 32)
+
+
+def test_an_empty_mask_keeps_the_whole_photo():
+    photos = off_centre()
+    photos[2].mask = np.zeros_like(photos[2].mask)
+    assert Targets.build(photos, 64, crop=True).size == (64, 64)
+
+
+def test_cropped_photos_still_batch():
+    batch = Targets.build(off_centre(), 64, crop=True).select(torch.tensor([1, 3]))
+    assert isinstance(batch.cameras, CameraBatch)
+    assert batch.color.shape[1:3] == batch.size
