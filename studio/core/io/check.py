@@ -45,6 +45,9 @@ _NOTHING = 1e-3
 _CUT = 0.02
 """Share of the outline that may lie on the frame."""
 
+_UPRIGHT = 0.3
+"""Least height of all other cameras' up at which one the other way is odd, and not of a rolled set."""
+
 _PIXELS = 3.0
 """Median reprojection error, pixels, above which a camera is doubted: good models stay below 1."""
 
@@ -161,7 +164,7 @@ def _cameras(views: list[_View]) -> list[Finding]:
         )
     ups = np.array([c.view_to_world[1, 1] for c in cameras])
     down = ups < -0.3
-    if 0 < down.mean() < 0.5:
+    if down.any() and down.mean() < 0.5 and ups[~down].min() > _UPRIGHT:
         out.append(
             Finding("cameras stand on their head", _named(views, down), "check the axes of their poses")
         )

@@ -57,7 +57,7 @@ def read_colmap(model_folder: Path, photos: Path | None = None) -> FrameSet:
     unique_names(frames, photos)
     frames.sort(key=lambda f: natural_key(f.image.as_posix()))
     unplaced = len(list_images(photos)) - len(frames)
-    notes = [f"cameras from the COLMAP model {model_folder.name or model_folder}"]
+    notes = [f"cameras found by COLMAP, kept in {model_folder}" if own else f"cameras from {model_folder}"]
     if unplaced > 0 and all(frame.image.parent == photos for frame in frames):
         notes.append(f"{unplaced} photos of {photos.name}/ have no camera in the model and are left out")
     points = model.points[np.isfinite(model.points).all(axis=1)]
