@@ -73,6 +73,7 @@ def test_an_earlier_model_of_the_same_photos_is_used(tmp_path: Path, monkeypatch
     monkeypatch.setitem(sys.modules, "pycolmap", None)
     assert sfm.place_cameras(images, tmp_path / "colmap") == model
     assert len(read_frames(tmp_path).frames) == 5
+    assert len(read_frames(tmp_path, tmp_path / "elsewhere").frames) == 5
     noise(images, 1)  # one more photo: the model is stale
     with pytest.raises(InputError, match="needs pycolmap"):
         load_photos(tmp_path)

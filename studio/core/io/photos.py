@@ -104,7 +104,8 @@ def read_frames(
     images = next((source / n for n in colmap.PHOTO_FOLDERS if list_images(source / n)), None)
     if images is None:
         raise InputError(f"{source}: no cameras found; expected {KNOWN}, or photos")
-    model = place_cameras(images, cameras or source / "colmap", use_masks, progress)
+    store = model.parents[1] if model is not None else cameras or source / "colmap"
+    model = place_cameras(images, store, use_masks, progress)
     return colmap.read_colmap(model, images)
 
 
