@@ -137,7 +137,7 @@ _LOSSES = (
     Param("normal_consistency_weight", 0.0, low=0.0, high=1000.0, help="Aligns neighbouring triangles"),
     Param("edge_length_weight", 0.0, low=0.0, high=1000.0, help="Keeps edges equally long"),
     Param("albedo_smoothness_weight", 0.0, low=0.0, high=1000.0, help="Evens out colours of vertices"),
-    Param("texture_smoothness_weight", 0.05, low=0.0, high=1000.0, help="Evens out colours of texels"),
+    Param("texture_smoothness_weight", 0.01, low=0.0, high=1000.0, help="Evens out colours of texels"),
     Param(
         "material_smoothness_weight", 0.1, low=0.0, high=1000.0, help="Evens out texels' roughness and metal"
     ),
@@ -149,7 +149,7 @@ _LOSSES = (
         "carving_weight", 1.0, low=0.0, high=100.0, help="Empties what lies before background, with a field"
     ),
     Param("light_white_weight", 0.005, low=0.0, high=100.0, help="Pulls the environment towards grey"),
-    Param("light_smoothness_weight", 0.005, low=0.0, high=100.0, help="Evens out the environment map"),
+    Param("light_smoothness_weight", 0.01, low=0.0, high=100.0, help="Evens out the environment map"),
 )
 # Rates: vertices in units of the object's box; albedo in its square root; light relative to a
 # white environment of radiance 1; normal_map in sines of angles;
