@@ -11,13 +11,8 @@ import trimesh
 
 from studio.core.ops.tetrahedra import marching_tetrahedra
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
-from studio.core.optim.field import (
-    FieldVariables,
-    is_closed,
-    redistanced,
-    signed_distance,
-    without_floaters,
-)
+from studio.core.optim.distance import is_closed, redistanced, signed_distance, without_floaters
+from studio.core.optim.field import FieldVariables
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.resume import restore, state_of
 from studio.core.scene import Mesh, PhotoSet

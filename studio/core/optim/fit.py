@@ -15,8 +15,9 @@ from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.kernels import launcher
 from studio.core.optim import bake
+from studio.core.optim.distance import is_closed, without_floaters
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
-from studio.core.optim.field import FieldVariables, is_closed, without_floaters
+from studio.core.optim.field import FieldVariables
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
