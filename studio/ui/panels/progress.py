@@ -95,7 +95,7 @@ def _loss_plot(state: AppState, steps: np.ndarray, loss: np.ndarray, size: ImVec
         implot.setup_axis_limits(implot.ImAxis_.y1, low, high, imgui.Cond_.always)
         room = max(1, int(size.y / (1.2 * imgui.get_text_line_height_with_spacing())) - 1)
         ticks = log_ticks(low, high)
-        ticks = ticks[:: -(-len(ticks) // room)]
+        ticks = ticks[:: max(1, -(-len(ticks) // room))]
         implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{t:g}" for t in ticks], False)
     spec = implot.Spec(line_color=vec(LOSS_COLOR), line_weight=px(1.3))
     implot.plot_line("loss", np.ascontiguousarray(steps[good]), np.ascontiguousarray(loss[good]), spec)
