@@ -14,17 +14,14 @@ from torch import Tensor
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.kernels import launcher
-from studio.core.optim import bake
-from studio.core.optim.distance import is_closed, without_floaters
+from studio.core.optim.distance import without_floaters
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
-from studio.core.optim.field import FieldVariables
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
 from studio.core.optim.material_stage import (
     Pictures,
     finished,
-    has_sky,
     pace,
     schedule_of,
     share_gradients,
@@ -33,35 +30,23 @@ from studio.core.optim.material_stage import (
 )
 from studio.core.optim.materials import array
 from studio.core.optim.messages import GROUPS, Snapshot
+from studio.core.optim.preparing import can_remesh, first_variables, smoothness
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
 from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
-from studio.core.optim.start import (
-    FitProblem,
-    decide_light,
-    evened,
-    own_material,
-    start_lighting,
-    start_mesh,
-)
+from studio.core.optim.start import FitProblem, evened
 from studio.core.optim.targets import Targets, check_formats, split_holdout
-from studio.core.optim.variables import Variables, box_of
+from studio.core.optim.variables import Variables
 from studio.core.optim.views import moved_cameras, refined
 from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
-from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene
+from studio.core.scene import Camera, Photo, Scene
 
 __all__ = ["Fit", "FitProblem", "StepResult"]
 
 ALONE = Ranks()
-
-_BAKE_RESOLUTION = 160
-"""Photos this large say the first colours and where the light is fixed; more only costs time."""
-
-_THICK = 0.25
-"""Mean thickness, of the box, from which on large_steps holds as set; a head has 0.22."""
 
 _FAR = 5.0
 """Boxes away from the object at which a vertex counts as lost."""
@@ -150,42 +135,12 @@ class Fit:
             Cancelled: `cancel` said so.
         """
         self.prepare_machine()
-        schedule = self.schedule
-        photos = PhotoSet(
-            self.training,
-            self.problem.photos.input_to_world,
-            object_center=self.problem.photos.object_center,
-            object_radius=self.problem.photos.object_radius,
+        made = first_variables(
+            self.problem, self.training, self.settings, self.device, self._report, self._cancel
         )
-        mesh = start_mesh(self.problem, photos, self.settings, self._part(0.0, 0.5), self._cancel)
-        self._report(0.5, "Evening out the start mesh")
-        center, scale = box_of(mesh.vertices)
-        if self._can_remesh(mesh):
-            mesh = evened(mesh, schedule.edge_length(0) * scale)
-        self._report(0.6, "Loading kernels and photos")
-        small = Targets.build(self.training, min(_BAKE_RESOLUTION, self.settings["resolution"]), self.device)
-        self._report(0.75, "Reading colours off the photos")
-        samples = bake.sample_photos(mesh, small)
-        if mesh.colors is None:
-            mesh.colors = bake.mean_color(samples, mesh.faces)
-        self._fixed_to, note = decide_light(self.problem, self.training, self.settings, samples, small)
-        self.notes += [note] if note else []
-        self._report(0.9, "Building the preconditioner")
-        mesh.material = own_material(
-            mesh.material if self.settings["start"] == "mesh" else self.problem.material
-        )
-        self._mesh = mesh
-        self._thickness = mean_thickness(mesh.vertices, mesh.faces) / scale
-        self._start = Variables.create(
-            mesh, center, scale, start_lighting(self.problem), self._fixed_to, self.problem.background,
-            len(self.training), self._smoothness(), self.device,
-        )  # fmt: skip
-        if has_sky(self.settings) and schedule.texture_steps == 0:
-            self._start = self._start.under_sky()
-        if schedule.field_steps > 0 and is_closed(mesh):
-            self._start = FieldVariables.over(self._start, mesh, self.settings["field_resolution"])
-        elif schedule.field_steps > 0:
-            self.notes.append("no field: the start mesh is open, so that it has no inside")
+        self._start, self._mesh, self._thickness = made.variables, made.mesh, made.thickness
+        self._fixed_to = made.fixed_to
+        self.notes += made.notes
         self.reset()
         self._report(1.0, "Ready")
 
@@ -198,27 +153,6 @@ class Fit:
             self.device,
         )
         check_formats(self.problem.photos.photos)
-
-    def _can_remesh(self, mesh: Mesh) -> bool:
-        if not self.settings["remesh"]:
-            return False
-        if self.settings["start"] == "mesh" and not self.settings.enabled("vertices"):
-            return False
-        return bool((np.diff(mesh.faces, axis=1) != 0).all())
-
-    def _smoothness(self) -> float:
-        """Lambda of large steps for this object.
-
-        It smooths over sqrt(lambda) edges; what is thin must not be smoothed over its own
-        thickness, so the reach shrinks with it.
-        """
-        smoothness = float(self.settings["large_steps"])
-        if self.settings["thin_parts"]:
-            smoothness *= min(1.0, (self._thickness / _THICK) ** 2)
-        return smoothness
-
-    def _part(self, begin: float, end: float) -> Progress:
-        return lambda fraction, note: self._report(begin + (end - begin) * fraction, note)
 
     def _report(self, fraction: float, note: str) -> None:
         if self._cancel is not None and self._cancel():
@@ -415,11 +349,11 @@ class Fit:
         if not v.lasting:
             mesh = without_floaters(mesh)
             self._thickness = mean_thickness(mesh.vertices, mesh.faces) / v.scale
-        if self._can_remesh(mesh):
+        if can_remesh(mesh, self.settings):
             most = int(self.settings["texture_faces"])
             edge_length = schedule.edge_length(stage) * v.scale
             mesh = finished(mesh, most) if last else evened(mesh, edge_length)
-        v = v.on_mesh(mesh, self._smoothness())
+        v = v.on_mesh(mesh, smoothness(self.settings, self._thickness))
         self._topology += 1
         self.adopt(textured(v, self.settings, self.steps_done) if last else v)
 

@@ -17,6 +17,7 @@ from studio.core.optim.evaluate import Evaluation, Picture
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.plots import BACKGROUND, INK, LINES, dark_figure, dress
 from studio.core.optim.sheet import sheet
+from studio.core.optim.targets import around
 from studio.core.params import ParamSet
 from studio.core.pipeline import render_image
 from studio.core.scene import Camera, Light, Lighting, Photo, Scene
@@ -141,16 +142,9 @@ def _windows(pictures: list[Picture]) -> list[tuple[slice, slice]]:
         boxes.append([np.flatnonzero(there.any(axis=axis))[[0, -1]] for axis in (1, 0)])
     size = max((int(high - low) for box in boxes for low, high in box), default=0) + 2 * _AIR
     return [
-        (_around(rows, size, picture.coverage.shape[0]), _around(columns, size, picture.coverage.shape[1]))
+        (around(rows, size, picture.coverage.shape[0]), around(columns, size, picture.coverage.shape[1]))
         for (rows, columns), picture in zip(boxes, pictures)
     ]
-
-
-def _around(ends: np.ndarray, size: int, limit: int) -> slice:
-    """`size` places with `ends` in their middle, moved to lie within 0 and `limit`."""
-    size = min(size, limit)
-    start = int(np.clip((ends[0] + ends[1]) // 2 - size // 2, 0, limit - size))
-    return slice(start, start + size)
 
 
 def _difference(picture: Picture) -> np.ndarray:

@@ -116,10 +116,10 @@ def _windows(masks: list[np.ndarray]) -> list[tuple[slice, slice]]:
         longest = max(int(box[axis][1] - box[axis][0]) + 1 for box in boxes)
         air = max(_AIR, math.ceil(_AIR_SHARE * longest))
         sizes.append(min(limit, -(-(longest + 2 * air) // 8) * 8))  # rows of whole vectors
-    return [(_around(box[0], sizes[0], height), _around(box[1], sizes[1], width)) for box in boxes]
+    return [(around(box[0], sizes[0], height), around(box[1], sizes[1], width)) for box in boxes]
 
 
-def _around(ends: np.ndarray, size: int, limit: int) -> slice:
+def around(ends: np.ndarray, size: int, limit: int) -> slice:
     """`size` places with `ends` in their middle, moved to lie within 0 and `limit`."""
     start = int(np.clip((int(ends[0]) + int(ends[1]) + 1 - size) // 2, 0, limit - size))
     return slice(start, start + size)

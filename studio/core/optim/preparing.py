@@ -1,0 +1,126 @@
+"""From photos to the variables of step 0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from studio.core.optim import bake
+from studio.core.optim.distance import is_closed
+from studio.core.optim.field import FieldVariables
+from studio.core.optim.hull import Cancel, Progress
+from studio.core.optim.material_stage import has_sky, schedule_of
+from studio.core.optim.remesh import mean_thickness
+from studio.core.optim.settings import FitSettings
+from studio.core.optim.start import (
+    FitProblem,
+    decide_light,
+    evened,
+    own_material,
+    start_lighting,
+    start_mesh,
+)
+from studio.core.optim.targets import Targets
+from studio.core.optim.variables import Variables, box_of
+from studio.core.scene import Mesh, Photo, PhotoSet
+
+_BAKE_RESOLUTION = 160
+"""Photos this large say the first colours and where the light is fixed; more only costs time."""
+
+_THICK = 0.25
+"""Mean thickness, of the box, from which on large_steps holds as set; a head has 0.22."""
+
+
+@dataclass(eq=False)
+class Prepared:
+    """What a fit begins with.
+
+    Attributes:
+        variables: of step 0.
+        mesh: that they began as; its name and what never moves stay with the result.
+        thickness: mean one, of the box.
+        fixed_to: what the light is fixed to, world or camera.
+        notes: decisions worth telling the user.
+    """
+
+    variables: Variables
+    mesh: Mesh
+    thickness: float
+    fixed_to: str
+    notes: list[str] = field(default_factory=list)
+
+
+def first_variables(
+    problem: FitProblem,
+    training: list[Photo],
+    settings: FitSettings,
+    device: torch.device,
+    report: Progress,
+    cancel: Cancel | None = None,
+) -> Prepared:
+    """Carve or take the start shape, read its colours off the photos, build the first stage.
+
+    Args:
+        training: the photos that are not held out.
+        report: called with (0..1, note).
+        cancel: asked while carving.
+    Raises:
+        InputError: the photos or the start mesh do not allow it.
+        Cancelled: `cancel` said so.
+    """
+    schedule = schedule_of(settings)
+    notes = []
+    photos = PhotoSet(
+        training,
+        problem.photos.input_to_world,
+        object_center=problem.photos.object_center,
+        object_radius=problem.photos.object_radius,
+    )
+    mesh = start_mesh(problem, photos, settings, lambda share, note: report(0.5 * share, note), cancel)
+    report(0.5, "Evening out the start mesh")
+    center, scale = box_of(mesh.vertices)
+    if can_remesh(mesh, settings):
+        mesh = evened(mesh, schedule.edge_length(0) * scale)
+    report(0.6, "Loading kernels and photos")
+    small = Targets.build(training, min(_BAKE_RESOLUTION, settings["resolution"]), device)
+    report(0.75, "Reading colours off the photos")
+    samples = bake.sample_photos(mesh, small)
+    if mesh.colors is None:
+        mesh.colors = bake.mean_color(samples, mesh.faces)
+    fixed_to, note = decide_light(problem, training, settings, samples, small)
+    notes += [note] if note else []
+    report(0.9, "Building the preconditioner")
+    mesh.material = own_material(mesh.material if settings["start"] == "mesh" else problem.material)
+    thickness = mean_thickness(mesh.vertices, mesh.faces) / scale
+    variables = Variables.create(
+        mesh, center, scale, start_lighting(problem), fixed_to, problem.background, len(training),
+        smoothness(settings, thickness), device,
+    )  # fmt: skip
+    if has_sky(settings) and schedule.texture_steps == 0:
+        variables = variables.under_sky()
+    if schedule.field_steps > 0 and is_closed(mesh):
+        variables = FieldVariables.over(variables, mesh, settings["field_resolution"])
+    elif schedule.field_steps > 0:
+        notes.append("no field: the start mesh is open, so that it has no inside")
+    return Prepared(variables, mesh, thickness, fixed_to, notes)
+
+
+def can_remesh(mesh: Mesh, settings: FitSettings) -> bool:
+    """Whether the triangles may be made anew."""
+    if not settings["remesh"]:
+        return False
+    if settings["start"] == "mesh" and not settings.enabled("vertices"):
+        return False
+    return bool((np.diff(mesh.faces, axis=1) != 0).all())
+
+
+def smoothness(settings: FitSettings, thickness: float) -> float:
+    """Lambda of large steps for an object of some mean thickness, of its box.
+
+    It smooths over sqrt(lambda) edges; what is thin must not be smoothed over its own thickness,
+    so the reach shrinks with it.
+    """
+    wished = float(settings["large_steps"])
+    return wished * min(1.0, (thickness / _THICK) ** 2) if settings["thin_parts"] else wished
