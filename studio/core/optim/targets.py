@@ -112,15 +112,16 @@ def _windows(masks: list[np.ndarray]) -> list[tuple[slice, slice]]:
         ends = [np.flatnonzero(there.any(axis=axis))[[0, -1]] for axis in (1, 0)] if there.any() else None
         boxes.append(ends or [np.array([0, height - 1]), np.array([0, width - 1])])
     sizes = []
-    for axis, limit in enumerate((height, width)):
+    for axis in range(2):
         longest = max(int(box[axis][1] - box[axis][0]) + 1 for box in boxes)
         air = max(_AIR, math.ceil(_AIR_SHARE * longest))
-        sizes.append(min(limit, -(-(longest + 2 * air) // 8) * 8))  # rows of whole vectors
+        sizes.append(-(-(longest + 2 * air) // 8) * 8)  # rows of whole vectors
     return [(around(box[0], sizes[0], height), around(box[1], sizes[1], width)) for box in boxes]
 
 
 def around(ends: np.ndarray, size: int, limit: int) -> slice:
-    """`size` places with `ends` in their middle, moved to lie within 0 and `limit`."""
+    """`size` places with `ends` in their middle, moved to lie within 0 and `limit`; all of them at most."""
+    size = min(size, limit)
     start = int(np.clip((int(ends[0]) + int(ends[1]) + 1 - size) // 2, 0, limit - size))
     return slice(start, start + size)
 
