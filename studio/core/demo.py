@@ -20,10 +20,18 @@ def demo_photos() -> PhotoSet:
 
 
 def demo_settings() -> FitSettings:
-    """The standard preset, but from a sphere, so that there is something to watch."""
+    """The standard preset, shorter and from a sphere, so that there is something to watch."""
     settings = load_preset("standard")
-    settings.set("start", "sphere")
-    settings.set("holdout", 8)
+    changes = {
+        "start": "sphere",
+        "holdout": 8,
+        "resolution": 256,
+        "steps": 600,
+        "texture_steps": 180,
+        "warm_up": 40,
+    }
+    for name, value in changes.items():
+        settings.set(name, value)
     return settings
 
 

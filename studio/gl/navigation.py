@@ -292,7 +292,7 @@ def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     """[3, 3] rotation at share t of the way from a to b, at constant speed about one axis."""
     between = a.T @ b
     angle = math.acos(float(np.clip((np.trace(between) - 1) / 2, -1, 1)))
-    if angle < 1e-9:
+    if angle < 1e-6:  # the arccosine near 1 knows no smaller ones: the axis would be rounding noise
         return b
     if angle > math.pi - 1e-4:  # half a turn: the axis is the eigenvector of eigenvalue 1
         values, vectors = np.linalg.eig(between)

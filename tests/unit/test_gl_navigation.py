@@ -201,3 +201,12 @@ def test_gizmo_points_where_the_axes_point():
     assert ends["z", True].depth == pytest.approx(1)
     depths = [a.depth for a in gizmo_axes(orbit.camera(W, H))]
     assert depths == sorted(depths)
+
+
+def test_slerp_between_nearly_equal_rotations_has_no_axis_to_divide_by():
+    """Rounding alone puts the trace below 3 and the angle at 1e-8."""
+    turn = np.eye(3)
+    turn[0, 0] -= 1e-16 * 3
+    turned = slerp(np.eye(3), turn, 0.5)
+    assert np.isfinite(turned).all()
+    np.testing.assert_allclose(turned, np.eye(3), atol=1e-9)
