@@ -262,12 +262,13 @@ class FieldVariables(Variables):
         self.faces = crossings.faces
         return crossings.interpolate(crossings.share(values), self.nodes())
 
-    def carving(self, targets: Targets) -> Tensor | None:
+    def carving(self, targets: Targets, box_vertices: Tensor) -> Tensor | None:
         """How far the surface lies in space that photos show to be empty, in spacings.
 
         A surface in front of the background has no silhouette there, so the masks alone never
         open a hole in it. What is seen through a background pixel is empty all along its ray:
-        there the field has to fall. Gradients: to differential.
+        there the field has to fall. `box_vertices` are those of the surface as last drawn.
+        Gradients: to differential.
         """
         material = self.material
         assert isinstance(material, FieldMaterial)
@@ -275,8 +276,7 @@ class FieldVariables(Variables):
             return None
         found, values = material.crossings, material.values
         with torch.no_grad():
-            place = found.interpolate(found.share(values), self.nodes())
-            clip = clip_positions(self.to_world(place), targets.cameras)
+            clip = clip_positions(self.to_world(box_vertices), targets.cameras)
             ndc = clip[..., :2] / clip[..., 3:].clamp_min(1e-6)
             seen = (clip[..., 3] > 0) & (ndc.abs() <= 1).all(dim=2)
             mask = torch.nn.functional.grid_sample(

@@ -68,7 +68,7 @@ def measure(
         mask_weight,
     )
     extra = _surface_terms(box_vertices, variables, terms, settings)
-    carving = variables.carving(target) if settings.weight("carving") > 0 else None
+    carving = variables.carving(target, box_vertices) if settings.weight("carving") > 0 else None
     if carving is not None:
         extra["carving"] = settings.weight("carving") * carving
     if settings.weight("ssim") > 0:

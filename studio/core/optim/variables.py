@@ -152,7 +152,7 @@ class Variables:
         }
         return own[group] if group in own else self.material.tensors(group) + self.views.tensors(group)
 
-    def carving(self, targets: Targets) -> Tensor | None:
+    def carving(self, targets: Targets, box_vertices: Tensor) -> Tensor | None:
         """A penalty on surface in empty space, where silhouettes cannot remove it; none for a mesh."""
         return None
 
