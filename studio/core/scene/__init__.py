@@ -1,4 +1,4 @@
-"""The document's data: meshes, materials, lights, cameras. NumPy only, no behaviour of a renderer."""
+"""The document's data: meshes, volumes, materials, lights, cameras. NumPy, no behaviour of a renderer."""
 
 from studio.core.scene.camera import Camera, look_at
 from studio.core.scene.light import SH_COUNT, Light, Lighting
@@ -6,6 +6,7 @@ from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
 from studio.core.scene.photo import Photo, PhotoSet
 from studio.core.scene.scene import Scene, Similarity
+from studio.core.scene.volume import Volume
 
 __all__ = [
     "SH_COUNT",
@@ -18,5 +19,6 @@ __all__ = [
     "PhotoSet",
     "Scene",
     "Similarity",
+    "Volume",
     "look_at",
 ]
