@@ -82,6 +82,10 @@ def _flag(name: str) -> Callable[[AppState], bool]:
     return lambda state: bool(getattr(state.view, name))
 
 
+def _light(state: AppState) -> bool:
+    return bool(state.preferences["theme"] == "light")
+
+
 def _key(key: imgui.Key, *mods: imgui.Key) -> int:
     chord = int(key)
     for mod in mods:
@@ -131,6 +135,7 @@ EDIT = (
         possible=lambda state: bool(state.history.redo_label),
         repeat=True,
     ),
+    Action("preferences", "Preferences…", Icon.sliders, "Ctrl+,", (_key(_K.comma, CTRL),)),
 )
 VIEW = (
     Action("frame", "Frame object", Icon.frame, "F", (_key(_K.f),)),
@@ -156,7 +161,7 @@ VIEW_TOGGLES = (
         args=("picture_only",),
         checked=_flag("picture_only"),
     ),
-    Action("toggle", "Light theme", Icon.bulb, args=("light_theme",), checked=_flag("light_theme")),
+    Action("toggle_theme", "Light theme", Icon.bulb, checked=_light),
 )
 SCENE = (
     Action("add_light", "Add directional light", Icon.sun, args=("directional",)),

@@ -16,10 +16,10 @@ from imgui_bundle import glfw_utils
 from studio.core.memory import keep_freed_memory
 from studio.core.scene import Scene
 from studio.gl.context import adopt_context, describe_context
-from studio.ui import actions, theme, widgets
+from studio.ui import actions, preferences, theme, widgets
 from studio.ui.control import Controller
 from studio.ui.jobs import Jobs
-from studio.ui.layout import layouts
+from studio.ui.layout import Fitting, layouts
 from studio.ui.pacing import Pacing
 from studio.ui.panels import (
     effects,
@@ -34,13 +34,14 @@ from studio.ui.panels import (
     scene_tree,
     status,
 )
+from studio.ui.panels import preferences as preferences_dialog
 from studio.ui.panels.viewport import ViewportPanel
 from studio.ui.state import AppState, Document
 from studio.ui.thumbnails import Thumbnails
 
 SIZE = (1280, 800)
 PREFERENCE = "view"
-REMEMBERED = ("light_theme", "grid", "cameras", "gizmo")
+REMEMBERED = ("grid", "cameras", "gizmo")
 """Settings of the view that the next session takes up."""
 
 
@@ -73,6 +74,7 @@ class App:
         self.viewport: ViewportPanel | None = None
         self._thumbnails: Thumbnails | None = None
         self._pacing = Pacing()
+        self._fitting = Fitting()
         self._began = time.perf_counter()
         self._title = ""
         self._preferences = preferences
@@ -154,15 +156,15 @@ class App:
         facts = describe_context(ctx)
         self.state.renderer = facts.short
         self.state.software = facts.software
-        theme.apply_style()  # again: the plots' style and the DPI factor exist only now
+        if self._preferences:
+            self._load_preferences()
+        preferences.apply(self.state.preferences)  # the plots' style and the DPI factor exist only now
         self.viewport = ViewportPanel(ctx, self.state)
         self.control.viewport = self.viewport
         self._thumbnails = Thumbnails(ctx, self.state.jobs)
         self._drop_callback = self._on_drop  # GLFW keeps no reference
         window = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(window, self._drop_callback)  # type: ignore[arg-type]  # stub: the C function
-        if self._preferences:
-            self._load_preferences()
         self.control.warm_up(self._files, self._demo)
 
     def _on_drop(self, window: Any, paths: list[str]) -> None:
@@ -181,6 +183,7 @@ class App:
         if self.viewport is not None:
             self.viewport.resolution_scale = self._pacing.resolution_scale
             self.viewport.samples = self._pacing.samples
+        self._fitting.update(self.params, imgui.get_io().display_size.x / theme.scale())
         state.idle = bool(self.params.fps_idling.is_idling)
         state.fps = hello_imgui.frame_rate()
         title = f"{state.document.name} · Studio"
@@ -204,11 +207,13 @@ class App:
         self.control.dialogs.poll()
         if self.viewport is not None:
             overlays.draw(state, self.viewport.rectangle())
+        preferences_dialog.draw(state)
         if self.on_frame is not None:
             self.on_frame()
 
     def _load_preferences(self) -> None:
-        """View settings of the last session; whatever is damaged is ignored."""
+        """View settings and preferences of the last session; whatever is damaged is ignored."""
+        self.state.preferences = preferences.load()
         try:
             saved = json.loads(hello_imgui.load_user_pref(PREFERENCE) or "{}")
         except ValueError:
@@ -216,11 +221,10 @@ class App:
         for name in REMEMBERED:
             if isinstance(saved.get(name), bool):
                 setattr(self.state.view, name, saved[name])
-        if self.state.view.light_theme:
-            theme.use(theme.LIGHT)
 
     def _before_exit(self) -> None:
         if self._preferences:
+            preferences.save(self.state.preferences)
             view = self.state.view
             hello_imgui.save_user_pref(
                 PREFERENCE, json.dumps({name: getattr(view, name) for name in REMEMBERED})

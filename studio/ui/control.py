@@ -15,7 +15,7 @@ from studio.core.errors import InputError, StudioError
 from studio.core.params import ParamSet
 from studio.core.scene import Light
 from studio.core.scene.light import MAX_LIGHTS
-from studio.ui import theme
+from studio.ui import preferences
 from studio.ui.commands import Act, Command, Edits, Set
 from studio.ui.commands import Path as DocPath
 from studio.ui.dialogs import FileDialogs
@@ -303,9 +303,7 @@ class Controller:
     def _act_toggle(self, name: str) -> None:
         view = self.state.view
         setattr(view, name, not getattr(view, name))
-        if name == "light_theme":
-            theme.use(theme.LIGHT if view.light_theme else theme.DARK)
-        elif name == "picture_only":
+        if name == "picture_only":
             for window in hello_imgui.get_runner_params().docking_params.dockable_windows:
                 self._hide(window, view.picture_only)
         elif name == "truth" and view.truth and view.photo is None and self.state.photos is not None:
@@ -381,6 +379,16 @@ class Controller:
 
     def _act_palette(self) -> None:
         self.state.view.palette_open = True
+
+    def _act_preferences(self) -> None:
+        self.state.view.preferences_open = True
+
+    def _act_prefer(self, name: str, value: Any) -> None:
+        self.state.preferences.set(name, value)
+        preferences.apply(self.state.preferences)
+
+    def _act_toggle_theme(self) -> None:
+        self._act_prefer("theme", "dark" if self.state.preferences["theme"] == "light" else "light")
 
     def _act_about(self) -> None:
         self.state.view.about_open = True

@@ -1,4 +1,4 @@
-"""Where the panels stand: three saved layouts of the same dockable windows."""
+"""Where the panels stand: three saved layouts of the same windows, each with a form for little room."""
 
 from __future__ import annotations
 
@@ -43,6 +43,9 @@ _PLACES = {
         "Log": "Bottom",
     },
 }
+COMPACT_WIDTH = 900.0
+"""Below this width, in pixels of the design, there is no room for columns on both sides of the picture."""
+
 _HIDDEN = {
     "Optimize": (),
     "Edit": ("Progress", "Log", "Photos"),
@@ -50,9 +53,11 @@ _HIDDEN = {
 }
 
 
-def _splits(name: str) -> list[hello_imgui.DockingSplit]:
+def _splits(name: str, compact: bool) -> list[hello_imgui.DockingSplit]:
     split = hello_imgui.DockingSplit
     down, left, right = imgui.Dir.down, imgui.Dir.left, imgui.Dir.right
+    if compact:
+        return [split(MAIN, "Bottom", down, 0.34), split(MAIN, "Right", right, 0.46)]
     if name == "Edit":
         return [
             split(MAIN, "Bottom", down, 0.25),
@@ -82,10 +87,9 @@ def layouts(bodies: dict[str, Callable[[], None]]) -> list[hello_imgui.DockingPa
     for name, places in _PLACES.items():
         params = hello_imgui.DockingParams()
         params.layout_name = name
-        params.docking_splits = _splits(name)
         windows = []
-        for title, place in places.items():
-            window = hello_imgui.DockableWindow(title, place, bodies[title])
+        for title in places:
+            window = hello_imgui.DockableWindow(title, "", bodies[title])
             window.is_visible = title not in _HIDDEN[name]
             window.can_be_closed = False
             window.include_in_view_menu = False
@@ -95,5 +99,36 @@ def layouts(bodies: dict[str, Callable[[], None]]) -> list[hello_imgui.DockingPa
             windows.append(window)
         params.dockable_windows = windows
         params.main_dock_space_node_flags = imgui.DockNodeFlags_.none
+        _arrange(params, compact=False)
         out.append(params)
     return out
+
+
+def _arrange(params: hello_imgui.DockingParams, compact: bool) -> None:
+    """Say where the windows of a layout stand; it comes true when the layout is made or reset."""
+    params.docking_splits = _splits(params.layout_name, compact)
+    for window in params.dockable_windows:
+        place = _PLACES[params.layout_name][window.label]
+        # Without columns on both sides, what tells about the scene goes below the picture.
+        window.dock_space_name = "Bottom" if compact and place in ("Left", "LeftTop", "RightTop") else place
+
+
+class Fitting:
+    """Keeps the layouts in the form that the window has room for."""
+
+    def __init__(self) -> None:
+        self._compact = False
+        self._stale: set[str] = set()
+
+    def update(self, params: hello_imgui.RunnerParams, width: float) -> None:
+        """Once a frame; `width` of the window in pixels of the design."""
+        every = [params.docking_params, *params.alternative_docking_layouts]
+        if (width < COMPACT_WIDTH) != self._compact:
+            self._compact = not self._compact
+            for layout in every:
+                _arrange(layout, self._compact)
+            self._stale = {layout.layout_name for layout in every}
+        current = params.docking_params
+        if current.layout_name in self._stale:
+            self._stale.discard(current.layout_name)
+            current.layout_reset = True

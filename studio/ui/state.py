@@ -13,6 +13,7 @@ from studio.core.optim.messages import HistoryRow, Snapshot, Status
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
 from studio.core.scene import Lighting, Photo, PhotoSet, Scene
+from studio.ui import preferences
 from studio.ui.commands import Act, Command, History, Path, Set
 from studio.ui.jobs import Jobs
 
@@ -95,7 +96,7 @@ class View:
     help_open: bool = False
     about_open: bool = False
     palette_open: bool = False
-    light_theme: bool = False
+    preferences_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,6 +158,7 @@ class AppState:
     Attributes:
         ready: the heavy libraries are loaded, so fits and files can be opened.
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
+        preferences: of the person, not of the document.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
         reference: the path-traced picture of a view, as far as it is, or None.
         skipped: set ("a", "b") -> effect -> why it cannot run, e.g. "needs irradiance, which pbr makes".
@@ -170,6 +172,7 @@ class AppState:
         self.changes: list[Path] = []
         self.view = View()
         self.run = RunView()
+        self.preferences = preferences.defaults()
         self.jobs = jobs
         self.device = device
         self.compute = ""

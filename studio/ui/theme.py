@@ -6,7 +6,7 @@ follows the display's DPI.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from imgui_bundle import ImVec2, ImVec4, hello_imgui, icons_fontawesome_6, imgui, implot
 
@@ -67,6 +67,17 @@ LIGHT = Roles(
     good=0x1B6E35,
 )
 
+THEMES = {"dark": DARK, "light": LIGHT}
+ACCENTS = {
+    "blue": (0x5AA9FF, 0x0B62C4),
+    "teal": (0x3CC9BE, 0x00696B),
+    "green": (0x7CCB6B, 0x2A6B1F),
+    "amber": (0xF0B04A, 0x855200),
+    "rose": (0xFF8FA3, 0xB02A4C),
+    "violet": (0xB79CFF, 0x6A40C8),
+}
+"""Accents by name, for the dark and for the light theme; each is legible on its panels."""
+
 # Okabe and Ito 2008, colour-blind safe; the same quantity always has the same colour.
 LOSS_COLOR = 0x56B4E9
 PSNR_COLOR = 0x2FBF8F
@@ -82,11 +93,35 @@ def roles() -> Roles:
     return _roles
 
 
-def use(theme: Roles) -> None:
-    """Switch the theme; takes effect from the next frame on."""
+def use(theme: str = "dark", accent_name: str = "blue") -> None:
+    """Switch to one of THEMES with one of ACCENTS; takes effect from the next frame on."""
     global _roles
-    _roles = theme
+    _roles = made_of(theme, accent_name)
     apply_style()
+
+
+def made_of(theme: str, accent_name: str) -> Roles:
+    """The colours of a theme with an accent."""
+    color = ACCENTS[accent_name][theme == "light"]
+    on_accent = max((DARK.on_accent, LIGHT.on_accent), key=lambda text: contrast(text, color))
+    return replace(THEMES[theme], accent=color, on_accent=on_accent)
+
+
+def accent(name: str) -> int:
+    """One of ACCENTS as the theme in use shows it."""
+    return ACCENTS[name][_roles.window == LIGHT.window]
+
+
+def contrast(a: int, b: int) -> float:
+    """Contrast ratio of two hex colours, 1 to 21 (WCAG 2.1)."""
+    high, low = sorted((_luminance(a), _luminance(b)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(color: int) -> float:
+    parts = [(color >> shift & 255) / 255 for shift in (16, 8, 0)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def vec(color: int, alpha: float = 1.0) -> ImVec4:
@@ -108,7 +143,13 @@ def mix(a: int, b: int, t: float) -> int:
 
 def px(pixels: float) -> float:
     """Pixels of the design (15-pixel font) at the display's scale."""
-    return pixels * imgui.get_style().font_scale_dpi * imgui.get_style().font_scale_main
+    return pixels * scale()
+
+
+def scale() -> float:
+    """Screen pixels of one pixel of the design: the display's DPI times what the user prefers."""
+    style = imgui.get_style()
+    return float(style.font_scale_dpi * style.font_scale_main)
 
 
 def bold(size: float = 0.0) -> None:
@@ -164,12 +205,12 @@ def keep_style() -> None:
     our figures, and the factor changes when the window moves to another display.
     """
     style = imgui.get_style()
-    if abs(style.frame_padding.x - FRAME_PADDING[0] * style.font_scale_dpi) > 0.01:
+    if abs(style.frame_padding.x - FRAME_PADDING[0] * scale()) > 0.01:
         apply_style()
 
 
 def _apply_spacing(style: imgui.Style) -> None:
-    scale = style.font_scale_dpi
+    factor = scale()
     pairs = {
         "window_padding": (10, 8),
         "frame_padding": FRAME_PADDING,
@@ -179,7 +220,7 @@ def _apply_spacing(style: imgui.Style) -> None:
         "separator_text_padding": (0, 4),
     }
     for name, (x, y) in pairs.items():
-        setattr(style, name, ImVec2(x * scale, y * scale))
+        setattr(style, name, ImVec2(x * factor, y * factor))
     lengths = {
         "window_rounding": 4,
         "child_rounding": 4,
@@ -197,7 +238,7 @@ def _apply_spacing(style: imgui.Style) -> None:
         "tab_bar_overline_size": 2,
     }
     for name, value in lengths.items():
-        setattr(style, name, value * scale)
+        setattr(style, name, value * factor)
     style.window_border_size = 0
     style.popup_border_size = 1
     style.child_border_size = 0
@@ -270,12 +311,12 @@ def _style_colors(r: Roles) -> dict[str, tuple[int, float]]:
 
 def _apply_plot_style() -> None:
     style = implot.get_style()
-    scale = imgui.get_style().font_scale_dpi
+    factor = scale()
     style.plot_border_size = 0
-    style.plot_padding = ImVec2(4 * scale, 4 * scale)
-    style.label_padding = ImVec2(4 * scale, 2 * scale)
+    style.plot_padding = ImVec2(4 * factor, 4 * factor)
+    style.label_padding = ImVec2(4 * factor, 2 * factor)
     style.major_tick_len = style.minor_tick_len = ImVec2(0, 0)
-    style.plot_min_size = ImVec2(60 * scale, 40 * scale)
+    style.plot_min_size = ImVec2(60 * factor, 40 * factor)
     style.fit_padding = ImVec2(0.0, 0.08)
     style.set_color_(implot.Col_.frame_bg, vec(_roles.panel, 0))
     style.set_color_(implot.Col_.plot_bg, vec(mix(_roles.panel, _roles.window, 0.5)))

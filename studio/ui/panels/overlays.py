@@ -81,19 +81,24 @@ def _notices(state: AppState, picture: tuple[ImVec2, ImVec2]) -> None:
         bottom -= size.y + px(8)
 
 
-def _modal(title: str, width: float) -> bool:
-    """Begin a centred window that a click outside or Esc closes."""
+def modal(title: str, width: float) -> bool:
+    """Begin a centred window, `width` pixels of the design wide, that a click outside or Esc closes."""
     center = imgui.get_main_viewport().get_center()
     imgui.set_next_window_pos(center, imgui.Cond_.always, ImVec2(0.5, 0.5))
-    imgui.set_next_window_size(ImVec2(px(width), 0))
+    room = imgui.get_main_viewport().size
+    wide = min(px(width), room.x - px(16))
+    imgui.set_next_window_size_constraints(ImVec2(wide, 0), ImVec2(wide, room.y - px(16)))  # else it scrolls
     imgui.push_style_var(imgui.StyleVar_.window_padding, ImVec2(px(20), px(16)))
-    flags = imgui.WindowFlags_.no_title_bar | imgui.WindowFlags_.no_resize | imgui.WindowFlags_.no_move
+    flags = (
+        imgui.WindowFlags_.no_title_bar | imgui.WindowFlags_.always_auto_resize | imgui.WindowFlags_.no_move
+    )
     shown = imgui.begin_popup(title, flags)
     imgui.pop_style_var()
     return bool(shown)
 
 
-def _heading(title: str) -> None:
+def heading(title: str) -> None:
+    """The title of such a window."""
     theme.bold(18)
     w.text(title)
     imgui.pop_font()
@@ -104,9 +109,9 @@ def _shortcuts(state: AppState) -> None:
     if state.view.help_open:
         imgui.open_popup("Shortcuts")
         state.view.help_open = False
-    if not _modal("Shortcuts", 660):
+    if not modal("Shortcuts", 660):
         return
-    _heading("Shortcuts")
+    heading("Shortcuts")
     entries: list[tuple[str, tuple[tuple[str, str], ...]]] = [("Mouse", _MOUSE)]
     for group, items in actions.GROUPS:
         keyed = tuple((action.title.rstrip("…"), action.shown) for action in items if action.shown)
@@ -140,9 +145,9 @@ def _about(state: AppState) -> None:
     if state.view.about_open:
         imgui.open_popup("About")
         state.view.about_open = False
-    if not _modal("About", 380):
+    if not modal("About", 380):
         return
-    _heading("Studio")
+    heading("Studio")
     w.wrapped("Interactive inverse rendering: photos in, mesh, materials and light out, on any machine.")
     w.spacer(4)
     w.muted(f"Version {studio.__version__} · MIT licence")
@@ -155,7 +160,7 @@ def _palette(state: AppState) -> None:
         imgui.open_popup("Commands")
         state.view.palette_open = False
         _palette_text[0] = ""
-    if not _modal("Commands", 420):
+    if not modal("Commands", 420):
         return
     if imgui.is_window_appearing():
         imgui.set_keyboard_focus_here()
