@@ -24,6 +24,7 @@ from benchmarks._gradient_geometry import (
 )
 from benchmarks._gradient_soft import soft_cases
 from benchmarks._gradient_textures import texture_cases
+from benchmarks._gradient_volumes import volume_cases
 
 
 def cases() -> list[Case]:
@@ -36,6 +37,7 @@ def cases() -> list[Case]:
         *antialias_cases(),
         *fused_cases(),
         *soft_cases(),
+        *volume_cases(),
     ]
 
 

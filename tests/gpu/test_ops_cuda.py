@@ -13,7 +13,7 @@ from tests.needs import ROOT, need
 from tests.unit.conftest import DEVICE_VARIABLE
 
 
-@pytest.mark.parametrize("operation", ["rasterize", "interpolate", "texture", "antialias"])
+@pytest.mark.parametrize("operation", ["rasterize", "interpolate", "texture", "antialias", "march"])
 def test_unit_tests_on_cuda(operation: str) -> None:
     need("cuda")
     result = subprocess.run(

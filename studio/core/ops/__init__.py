@@ -13,7 +13,9 @@ from studio.core.ops.context import (
     set_log_level,
 )
 from studio.core.ops.fused import draw, rasterize_interpolate
+from studio.core.ops.grid import Grid, Occupancy, camera_rays
 from studio.core.ops.interpolate import interpolate
+from studio.core.ops.march import march
 from studio.core.ops.nmr import nmr
 from studio.core.ops.peel import DepthPeeler
 from studio.core.ops.rasterize import rasterize
@@ -24,14 +26,18 @@ from studio.core.ops.topology import Topology
 
 __all__ = [
     "DepthPeeler",
+    "Grid",
+    "Occupancy",
     "RasterizeCudaContext",
     "RasterizeGLContext",
     "Topology",
     "antialias",
     "antialias_construct_topology_hash",
+    "camera_rays",
     "draw",
     "get_log_level",
     "interpolate",
+    "march",
     "nmr",
     "rasterize",
     "rasterize_interpolate",

@@ -1,0 +1,170 @@
+"""C++ that the kernels of volumes are made of: a ray through a grid, sample by sample.
+
+What a volume's values mean stands in studio/core/scene/volume.py. Samples lie at the distances
+(i + jitter) * step from a ray's origin, whatever the grid, so that nothing but their positions
+depends on the ray. Fragments share these names: `ox`.. and `rx`.. are origin and direction in
+voxels from the grid's first point, `i` the sample's number, `t` its distance in world units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import warp as wp
+
+from studio.core.kernels.channels import variant
+from studio.core.scene.volume import MAX_DEGREE, SHIFT
+
+BRICK = 4
+"""Voxels along the side of a brick, the unit in which empty space is known."""
+
+FRAME = ("low x", "low y", "low z", "1 / voxel", "step", "step / base voxel", "least value", "least rest")
+"""Numbers of a `frame`. Samples of a density below `least value` are left out; a ray ends where less
+than `least rest` of what lies behind it would still be seen."""
+
+GRID = f"""
+    constexpr int K = COUNT, C = 3 * K;
+    constexpr float SHIFT = {SHIFT}f;
+    const float* D = (const float*)density.data;
+    const float* A = (const float*)colors.data;
+    const float* f = (const float*)frame.data;
+    const unsigned char* free_bricks = (const unsigned char*)free.data;
+    const bool leaping = free.shape[0] > 1;
+    const int nx = size_x, ny = size_y, nz = size_z, sx = ny * nz, sy = nz;
+    const int bricks_y = (ny + 2) >> 2, bricks_z = (nz + 2) >> 2;
+    const float last_x = nx - 1.0f, last_y = ny - 1.0f, last_z = nz - 1.0f;
+    const float step = f[4], depth_scale = f[5], least_value = f[6], least_rest = f[7];
+    // Of softplus: its slope is what sigmoid says. Kahan's way to log(1 + e) for small e.
+    auto softplus = [](float v) {{
+        if (v > 15.0f) return v;
+        const float e = expf(v), u = 1.0f + e;
+        return u == 1.0f ? e : logf(u) * (e / (u - 1.0f));
+    }};
+    auto sigmoid = [](float v) {{ return 1.0f / (1.0f + expf(-v)); }};
+"""
+
+# The first K real spherical harmonics at the ray's direction; see kernels/sh.py.
+BASIS = """
+        float Y[K];
+        Y[0] = 0.28209479f;
+        if (K > 1) Y[1] = 0.48860251f * dy, Y[2] = 0.48860251f * dz, Y[3] = 0.48860251f * dx;
+        if (K > 4) {
+            Y[4] = 1.09254843f * dx * dy, Y[5] = 1.09254843f * dy * dz;
+            Y[6] = 0.31539157f * (3.0f * dz * dz - 1.0f);
+            Y[7] = 1.09254843f * dx * dz, Y[8] = 0.54627422f * (dx * dx - dy * dy);
+        }
+"""
+
+# Adds sum_k G[k] * grad Y_k to (gx, gy, gz).
+BASIS_GRADIENT = """
+            if (K > 1) gx += 0.48860251f * G[3], gy += 0.48860251f * G[1], gz += 0.48860251f * G[2];
+            if (K > 4) {
+                gx += 1.09254843f * (dy * G[4] + dz * G[7] + dx * G[8]);
+                gy += 1.09254843f * (dx * G[4] + dz * G[5] - dy * G[8]);
+                gz += 1.09254843f * (dy * G[5] + dx * G[7]) + 1.89234942f * dz * G[6];
+            }
+"""
+
+# From (px, py, pz) along the unit vector (dx, dy, dz): samples i to `last` are within the box. A
+# ray along an axis never reaches the sides beside it.
+CLIP = """
+        const float ox = (px - f[0]) * f[3], oy = (py - f[1]) * f[3], oz = (pz - f[2]) * f[3];
+        const float rx = dx * f[3], ry = dy * f[3], rz = dz * f[3];
+        float from = 0.0f, to = 1.0e6f * step;
+        auto clip = [&](float o, float r, float side) {
+            if (fabsf(r) < 1.0e-9f) {
+                if (!(o >= 0.0f && o <= side)) to = -1.0f;
+                return 3.0e38f;
+            }
+            const float inverse = 1.0f / r, a = -o * inverse, b = (side - o) * inverse;
+            const float near = a < b ? a : b, far = a < b ? b : a;
+            from = near > from ? near : from;
+            to = far < to ? far : to;
+            return inverse;
+        };
+        const float ix_r = clip(ox, rx, last_x), iy_r = clip(oy, ry, last_y), iz_r = clip(oz, rz, last_z);
+        int i = 0, last = -1;
+        if (to >= from) i = (int)ceilf(from / step - jitter), last = (int)floorf(to / step - jitter);
+        i = i < 0 ? 0 : i;
+"""
+
+# One sample: its cell `node`, shares (x, y, z) and density `value`. Written so that NaN ends up inside.
+SAMPLE = """
+            const float t = ((float)i + jitter) * step;
+            float x = ox + t * rx, y = oy + t * ry, z = oz + t * rz;
+            x = x > 0.0f ? x : 0.0f, y = y > 0.0f ? y : 0.0f, z = z > 0.0f ? z : 0.0f;
+            x = x < last_x ? x : last_x, y = y < last_y ? y : last_y, z = z < last_z ? z : last_z;
+            int cx = (int)x, cy = (int)y, cz = (int)z;
+            cx = cx < nx - 2 ? cx : nx - 2, cy = cy < ny - 2 ? cy : ny - 2, cz = cz < nz - 2 ? cz : nz - 2;
+            if (leaping) {
+                const int bx = cx >> 2, by = cy >> 2, bz = cz >> 2;
+                const int n = free_bricks[(bx * bricks_y + by) * bricks_z + bz];
+                if (n > 0) {  // all bricks nearer than n are empty: on to where their box ends
+                    const float tx = ((rx > 0.0f ? bx + n : bx + 1 - n) * 4.0f - ox) * ix_r;
+                    const float ty = ((ry > 0.0f ? by + n : by + 1 - n) * 4.0f - oy) * iy_r;
+                    const float tz = ((rz > 0.0f ? bz + n : bz + 1 - n) * 4.0f - oz) * iz_r;
+                    float leave = ix_r < 1.0e38f ? tx : 3.0e38f;
+                    if (iy_r < 1.0e38f && ty < leave) leave = ty;
+                    if (iz_r < 1.0e38f && tz < leave) leave = tz;
+                    const int next = (int)ceilf(leave / step - jitter);
+                    i = next > i ? next - 1 : i;
+                    continue;
+                }
+            }
+            x -= cx, y -= cy, z -= cz;
+            const size_t node = (size_t)cx * sx + (size_t)cy * sy + cz;
+            const float* d = D + node;
+            const float v00 = d[0] + z * (d[1] - d[0]), v01 = d[sy] + z * (d[sy + 1] - d[sy]);
+            const float* e = d + sx;
+            const float v10 = e[0] + z * (e[1] - e[0]), v11 = e[sy] + z * (e[sy + 1] - e[sy]);
+            const float v0 = v00 + y * (v01 - v00), v1 = v10 + y * (v11 - v10);
+            const float value = v0 + x * (v1 - v0) - SHIFT;
+            if (value < least_value) continue;
+            const float stay = expf(-depth_scale * softplus(value)), alpha = 1.0f - stay;
+"""
+
+# Weights of the cell's eight corners, and where they are.
+CORNERS = """
+            const float u0 = (1.0f - x) * (1.0f - y), u1 = (1.0f - x) * y, u2 = x * (1.0f - y), u3 = x * y;
+            const float z1 = 1.0f - z;
+            const float w8[8] = {u0 * z1, u0 * z, u1 * z1, u1 * z, u2 * z1, u2 * z, u3 * z1, u3 * z};
+            const size_t at[8] = {
+                node, node + 1, node + sy, node + sy + 1,
+                node + sx, node + sx + 1, node + sx + sy, node + sx + sy + 1};
+"""
+
+# The sample's coefficients `sum`, and `root`, the square root of its colour.
+COLOR = """
+            float sum[C], root[3];
+            for (int c = 0; c < C; ++c) sum[c] = 0.0f;
+            for (int corner = 0; corner < 8; ++corner) {
+                const float* a = A + C * at[corner];
+                for (int c = 0; c < C; ++c) sum[c] += w8[corner] * a[c];
+            }
+            for (int c = 0; c < 3; ++c) {
+                float v = 0.0f;
+                for (int k = 0; k < K; ++k) v += Y[k] * sum[3 * k + c];
+                root[c] = sigmoid(v);
+            }
+"""
+
+
+def by_degree(name: str, make: Callable) -> Callable[[int], SimpleNamespace]:
+    """A function that gives the kernels of a degree; `make(module, coefficients)` makes them once."""
+
+    def kernels(degree: int) -> SimpleNamespace:
+        count = (degree + 1) ** 2
+        return variant(name, count, lambda module, _vec: make(module, count))
+
+    return kernels
+
+
+def every_module(kernels: Callable[[int], SimpleNamespace]) -> list:
+    """The Warp modules of all degrees."""
+    return [kernels(degree).module for degree in range(MAX_DEGREE + 1)]
+
+
+def native(source: str, count: int) -> Callable:
+    """The decorator that makes `source` the body of a function for `count` coefficients a channel."""
+    return wp.func_native(source.replace("COUNT", str(count)))

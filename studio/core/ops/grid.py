@@ -1,0 +1,190 @@
+"""Volumes on a grid as tensors, which of their space is empty, and the rays of a camera."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn.functional import max_pool1d, pad
+
+from studio.core.errors import InputError, ShapeError
+from studio.core.kernels.volume_ray import BRICK
+from studio.core.ops import check
+from studio.core.scene import Camera, Volume
+from studio.core.scene.volume import SHIFT
+
+_FARTHEST = 255
+"""Bricks; what is farther from anything counts as this far."""
+
+
+@dataclass(eq=False)
+class Grid:
+    """A Volume whose values are tensors: see studio/core/scene/volume.py for what they mean.
+
+    Also a field like any other: `grid(points, directions)` computes in torch what `march` does in
+    kernels.
+
+    Attributes:
+        density: [X, Y, Z] float32.
+        colors: [X, Y, Z, K, 3] float32, K = 1, 4 or 9.
+        low: the first grid point.
+        voxel, base_voxel: world units.
+    """
+
+    density: Tensor
+    colors: Tensor
+    low: tuple[float, float, float]
+    voxel: float
+    base_voxel: float
+
+    @classmethod
+    def of(cls, volume: Volume, device: torch.device | str = "cpu") -> Grid:
+        """The volume's values on a device; a copy."""
+        volume.check(volume.name)
+        x, y, z = (float(v) for v in volume.low)
+        density, colors = (torch.tensor(values, device=device) for values in (volume.density, volume.colors))
+        return cls(density, colors, (x, y, z), float(volume.voxel), volume.unit)
+
+    def volume(self, name: str = "volume") -> Volume:
+        """The volume of these values; a copy."""
+        density, colors = (t.detach().cpu().numpy().copy() for t in (self.density, self.colors))
+        return Volume(density, colors, np.array(self.low), self.voxel, self.base_voxel, name)
+
+    @property
+    def degree(self) -> int:
+        """Of the spherical harmonics."""
+        return math.isqrt(self.colors.shape[3]) - 1
+
+    @property
+    def box(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        """(low, high) of the space it fills."""
+        return self.low, tuple(a + self.voxel * (n - 1) for a, n in zip(self.low, self.density.shape))
+
+    def check(self, op: str) -> None:
+        """ShapeError or InputError if it cannot be rendered."""
+        check.tensor(op, "density", self.density, ("X", "Y", "Z"))
+        shape = tuple(self.density.shape)
+        if min(shape) < 2 or math.prod(shape) >= 1 << 31:
+            raise ShapeError(f"{op}: density must have 2 points or more each way, got {list(shape)}")
+        check.tensor(op, "colors", self.colors, (*shape, "K", 3), like=self.density)
+        if self.colors.shape[3] not in (1, 4, 9):
+            raise ShapeError(f"{op}: colors must have 1, 4 or 9 coefficients, got {self.colors.shape[3]}")
+        if not (self.voxel > 0 and self.base_voxel > 0):
+            raise InputError(f"{op}: voxel and base_voxel must be positive")
+
+    def least_value(self, least_alpha: float, step: float) -> float:
+        """The density value whose samples have an opacity of `least_alpha`; -inf for 0."""
+        depth = -math.log1p(-least_alpha) * self.base_voxel / step
+        return SHIFT + depth + math.log(-math.expm1(-depth)) if depth > 0 else -math.inf
+
+    def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+        """([...] extinction per world unit, [..., 3] linear radiance) at points of the box."""
+        size = torch.tensor(self.density.shape, device=points.device)
+        low = torch.tensor(self.low, dtype=points.dtype, device=points.device)
+        place = (points - low) / self.voxel
+        place = torch.minimum(place.clamp_min(0), (size - 1).to(place.dtype))
+        cell = torch.minimum(place.detach().long(), size - 2)
+        share = place - cell
+        value = torch.zeros_like(share[..., 0])
+        sums = value[..., None, None]
+        for corner in np.ndindex(2, 2, 2):
+            offset = torch.tensor(corner, device=points.device)
+            weight = torch.where(offset == 1, share, 1 - share).prod(dim=-1)
+            x, y, z = (cell + offset).unbind(-1)
+            value = value + weight * self.density[x, y, z]
+            sums = sums + weight[..., None, None] * self.colors[x, y, z]
+        extinction = torch.nn.functional.softplus(value - SHIFT) / self.base_voxel
+        basis = harmonics(directions, self.colors.shape[3])
+        return extinction, torch.sigmoid((basis[..., None] * sums).sum(dim=-2)).square()
+
+
+def harmonics(directions: Tensor, count: int) -> Tensor:
+    """[..., count] the first 1, 4 or 9 real spherical harmonics of unit directions [..., 3]."""
+    x, y, z = directions.unbind(-1)
+    one = torch.ones_like(x)
+    every = [0.28209479 * one, 0.48860251 * y, 0.48860251 * z, 0.48860251 * x]
+    every += [1.09254843 * x * y, 1.09254843 * y * z, 0.31539157 * (3 * z * z - 1)]
+    every += [1.09254843 * x * z, 0.54627422 * (x * x - y * y)]
+    return torch.stack(every[:count], dim=-1)
+
+
+@dataclass(eq=False)
+class Occupancy:
+    """Which bricks of BRICK^3 voxels of a box hold something, and how far it is to them.
+
+    Attributes:
+        free: [X, Y, Z] uint8: 0 where a brick holds something, else bricks to the nearest that does
+            (Chebyshev distance).
+        shape: grid points of the box it is for.
+        low, voxel: of the same grid.
+    """
+
+    free: Tensor
+    shape: tuple[int, int, int]
+    low: tuple[float, float, float]
+    voxel: float
+
+    @classmethod
+    def of(cls, grid: Grid, least_value: float) -> Occupancy:
+        """Of the bricks in which some density value exceeds `least_value`."""
+        return cls.where(grid.density.detach() > least_value, grid.low, grid.voxel)
+
+    @classmethod
+    def where(cls, filled: Tensor, low: tuple[float, float, float], voxel: float) -> Occupancy:
+        """Of the bricks that touch a grid point of `filled`, [X, Y, Z] bool."""
+        x, y, z = filled.shape
+        held = bricks(filled).cpu().numpy()
+        if held.any():
+            far = ndimage.distance_transform_cdt(~held, metric="chessboard")
+            free = np.minimum(far, _FARTHEST).astype(np.uint8)
+        else:
+            free = np.full(held.shape, _FARTHEST, np.uint8)
+        return cls(torch.from_numpy(free).to(filled.device), (x, y, z), low, voxel)
+
+    @property
+    def share(self) -> float:
+        """Of the bricks that hold something."""
+        return float((self.free == 0).float().mean())
+
+    def holds(self, points: Tensor) -> Tensor:
+        """[...] bool: whether points [..., 3] lie in bricks that hold something."""
+        low = torch.tensor(self.low, dtype=points.dtype, device=points.device)
+        last = torch.tensor(self.shape, device=points.device) - 2
+        cell = torch.minimum(((points - low) / self.voxel).long().clamp_min(0), last)
+        x, y, z = (cell // BRICK).unbind(-1)
+        return self.free[x, y, z] == 0
+
+
+def bricks(filled: Tensor) -> Tensor:
+    """[X, Y, Z] bool of grid points to bool of bricks: whether one of a brick's 5^3 points is set."""
+    out = filled.float()
+    for axis in range(3):
+        out = out.movedim(axis, -1)
+        size = out.shape[-1]
+        padded = pad(out, (0, BRICK * ((size + 2) // BRICK) + 1 - size))
+        out = max_pool1d(padded.flatten(0, 1)[:, None], BRICK + 1, BRICK)[:, 0]
+        out = out.unflatten(0, padded.shape[:2]).movedim(-1, axis)
+    return out > 0
+
+
+def camera_rays(camera: Camera, view_to_world: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The rays through the centres of a camera's pixels.
+
+    Args:
+        view_to_world: [4, 4] float32, instead of the camera's own; it gets gradients.
+    Returns:
+        origins, directions: [H, W, 3] float32, row 0 at the bottom; directions are of unit length.
+    """
+    if view_to_world is None:
+        view_to_world = torch.tensor(camera.view_to_world, dtype=torch.float32)
+    device = view_to_world.device
+    x = (torch.arange(camera.width, device=device) + 0.5 - camera.cx) / camera.fx
+    y = (torch.arange(camera.height, device=device) + 0.5 - (camera.height - camera.cy)) / camera.fy
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    inside = torch.stack([x, y, -torch.ones_like(x)], dim=-1)
+    directions = torch.nn.functional.normalize(inside @ view_to_world[:3, :3].T, dim=-1)
+    return view_to_world[:3, 3].expand_as(directions), directions

@@ -1,0 +1,253 @@
+"""Torch front of the volume kernels: emission and absorption along rays."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from studio.core.errors import InputError, ShapeError
+from studio.core.kernels import launcher
+from studio.core.kernels.volume import kernels
+from studio.core.ops import check
+from studio.core.ops.grid import Grid, Occupancy
+from studio.core.scene.volume import SHIFT
+
+Field = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""(points [P, 3], unit directions [P, 3]) to (extinction [P] per world unit, radiance [P, 3])."""
+
+Box = tuple[tuple[float, ...], tuple[float, ...]]
+
+_RAY_TIME = 1500.0
+"""Nanoseconds per ray on one core, at least."""
+
+_MOST_STEPS = 1_000_000
+
+
+class _March(torch.autograd.Function):
+    """[R, 5]: colour, alpha, distance times alpha."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        density: Tensor,
+        colors: Tensor,
+        origins: Tensor,
+        directions: Tensor,
+        jitter: Tensor,
+        free: Tensor,
+        frame: Tensor,
+    ) -> Tensor:
+        out = origins.new_empty(len(origins), 5)
+        launcher.launch(
+            kernels(math.isqrt(colors.shape[3]) - 1).march,
+            len(origins),
+            [*_inputs(density, colors, origins, directions, jitter, free, frame), out],
+            density.device,
+            limit=launcher.worth(_RAY_TIME * len(origins)),
+        )
+        ctx.save_for_backward(density, colors, origins, directions, jitter, free, frame, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        *given, out = ctx.saved_tensors
+        density, colors, origins, directions = given[:4]
+        with_grid = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        with_rays = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
+        nothing = origins.new_empty(1)
+        to_density, to_colors = (
+            torch.zeros_like(t) if with_grid else nothing.view((1,) * t.ndim) for t in (density, colors)
+        )
+        to_rays = [torch.empty_like(t) if with_rays else origins for t in (origins, directions)]
+        to_grid = [t.view(-1) for t in (to_density, to_colors)]
+        launcher.launch(
+            kernels(math.isqrt(colors.shape[3]) - 1).march_backward,
+            len(origins),
+            [
+                *_inputs(*given),
+                out,
+                int(with_grid),
+                int(with_rays),
+                grads[0].contiguous(),
+                *([launcher.Scatter(t) for t in to_grid] if with_grid else to_grid),
+                *to_rays,
+            ],
+            density.device,
+            limit=launcher.worth(2 * _RAY_TIME * len(origins)),
+        )
+        wanted = [*([to_density, to_colors] if with_grid else [None] * 2)]
+        wanted += to_rays if with_rays else [None] * 2
+        return (*wanted, None, None, None)
+
+
+def _inputs(
+    density: Tensor,
+    colors: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    jitter: Tensor,
+    free: Tensor,
+    frame: Tensor,
+) -> list[Any]:
+    grids = [density.view(-1), colors.view(-1), free.view(-1)]
+    return [launcher.BEGIN, *density.shape, *grids, frame, origins, directions, jitter]
+
+
+def frame_of(grid: Grid, step: float, least_alpha: float, least_transmittance: float) -> Tensor:
+    """The numbers that kernels want to know; see kernels/volume_ray.py."""
+    least = max(grid.least_value(least_alpha, step) - SHIFT, -1.0e30)
+    lengths = [1.0 / grid.voxel, step, step / grid.base_voxel]
+    numbers = [*grid.low, *lengths, least, least_transmittance]
+    return torch.tensor(numbers, dtype=torch.float32, device=grid.density.device)
+
+
+def march(
+    field: Grid | Field,
+    origins: Tensor,
+    directions: Tensor,
+    step: float | None = None,
+    jitter: Tensor | None = None,
+    background: Tensor | None = None,
+    occupancy: Occupancy | None = None,
+    least_alpha: float = 0.0,
+    least_transmittance: float = 1e-4,
+    box: Box | None = None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What rays see of a volume that emits and absorbs.
+
+    A ray is sampled at the distances (i + jitter) * step, i = 0, 1, …, that lie in the box. A sample
+    with extinction s has the opacity a = 1 - exp(-s * step) and the weight w = a times the product of
+    1 - a over all before it; results are sums of w times what is there.
+
+    Args:
+        field: a Grid, for which kernels do the work; or a function of points [P, 3] and unit
+            directions [P, 3] that gives extinction per world unit [P] and radiance [P, 3], such as
+            a network. That takes memory per sample.
+        origins, directions: [R, 3] float32; directions need not be of unit length.
+        step: world units; half a voxel if None, which only a grid has.
+        jitter: [R] in 0..1, or None for 0.5 everywhere.
+        background: [3] or [R, 3], seen through what is left; None is black.
+        occupancy: where samples are worth taking; the rest is leapt over.
+        least_alpha: samples of a lower opacity are left out.
+        least_transmittance: a ray ends when less than this would be seen of what is behind.
+        box: (low, high) of the space to look through; needed for a function, a grid has its own.
+    Returns:
+        color: [R, 3] linear, over the background.
+        alpha: [R] sum of the weights.
+        depth: [R] sum of weights times distances; divided by alpha, the expected distance.
+    Gradients:
+        To: density and colors of the grid (or whatever a function computes with), origins,
+        directions, background. Samples that enter or leave the box, an occupied brick or a limit
+        are jumps without gradient; all are small where the box's sides are empty.
+    Raises:
+        ShapeError: names the tensor, expected and actual shape, type or device.
+        InputError: a step or limit that makes no sense, an occupancy of another grid.
+    Reference:
+        Max 1995, "Optical Models for Direct Volume Rendering", sections 4 and 5.
+    """
+    op = "march"
+    origins = check.tensor(op, "origins", origins, ("R", 3))
+    directions = check.tensor(op, "directions", directions, tuple(origins.shape), like=origins)
+    directions = torch.nn.functional.normalize(directions, dim=-1)
+    if step is None:
+        if not isinstance(field, Grid):
+            raise InputError("march: step must be given for a field that is no Grid")
+        step = 0.5 * field.voxel
+    if not (0 < step < math.inf):
+        raise InputError(f"march: step must be a positive length, got {step:g}")
+    for name, limit in (("least_alpha", least_alpha), ("least_transmittance", least_transmittance)):
+        if not 0 <= limit < 1:
+            raise InputError(f"march: {name} must be at least 0 and below 1, got {limit:g}")
+    if jitter is None:
+        jitter = origins.new_full((1,), 0.5)
+    else:
+        jitter = check.tensor(op, "jitter", jitter, (len(origins),), like=origins)
+    if len(origins) == 0:
+        found = origins.new_zeros(0, 5)
+    elif isinstance(field, Grid):
+        field.check(op)
+        check.tensor(op, "density", field.density, tuple(field.density.shape), like=origins)
+        if occupancy is not None and occupancy.shape != tuple(field.density.shape):
+            raise InputError(
+                f"march: occupancy is of {list(occupancy.shape)} points, "
+                f"expected the grid's {list(field.density.shape)}"
+            )
+        frame = frame_of(field, step, least_alpha, least_transmittance)
+        none = torch.zeros(1, dtype=torch.uint8, device=origins.device)
+        free = none if occupancy is None else occupancy.free
+        density, colors = field.density.contiguous(), field.colors.contiguous()
+        found = _March.apply(density, colors, origins, directions, jitter, free, frame)
+    else:
+        if box is None:
+            raise InputError("march: box must be given for a field that is no Grid")
+        points = _Samples.along(origins, directions, jitter, step, box, occupancy)
+        found = points.composited(field, least_alpha, least_transmittance)
+    color, alpha, depth = found[:, :3], found[:, 3], found[:, 4]
+    if background is not None:
+        shape = (3,) if isinstance(background, Tensor) and background.ndim == 1 else tuple(origins.shape)
+        background = check.tensor(op, "background", background, shape, like=origins)
+        color = color + (1 - alpha)[:, None] * background
+    return color, alpha, depth
+
+
+class _Samples:
+    """The samples of R rays for a field of any kind: S each, of which some count."""
+
+    def __init__(self, origins: Tensor, directions: Tensor, distance: Tensor, counts: Tensor, step: float):
+        self.origins, self.directions = origins, directions
+        self.distance, self.counts, self.step = distance, counts, step
+
+    @classmethod
+    def along(
+        cls,
+        origins: Tensor,
+        directions: Tensor,
+        jitter: Tensor,
+        step: float,
+        box: Box,
+        occupancy: Occupancy | None,
+    ) -> _Samples:
+        """Those that lie in the box, and in what is occupied."""
+        with torch.no_grad():
+            low, high = (torch.tensor(side, dtype=torch.float32, device=origins.device) for side in box)
+            slope = torch.where(directions.abs() < 1e-9, 1e-9, directions)
+            a, b = (low - origins) / slope, (high - origins) / slope
+            near = torch.minimum(a, b).amax(dim=-1).clamp_min(0)
+            far = torch.maximum(a, b).amin(dim=-1).clamp_max(_MOST_STEPS * step)
+            first = torch.ceil(near / step - jitter).clamp_min(0)
+            last = torch.floor(far / step - jitter)
+            most = max(0, int((last - first).max().item()) + 1)
+            number = first[:, None] + torch.arange(most, device=origins.device)
+            distance = (number + jitter[:, None]) * step
+            counts = number <= last[:, None]
+            if occupancy is not None:
+                points = origins[:, None] + distance[..., None] * directions[:, None]
+                counts &= occupancy.holds(points)
+        return cls(origins, directions, distance, counts, step)
+
+    def composited(self, field: Field, least_alpha: float, least_transmittance: float) -> Tensor:
+        """[R, 5]: colour, alpha, distance times alpha."""
+        rays, _ = self.counts.nonzero(as_tuple=True)
+        distance = self.distance[self.counts]
+        directions = self.directions[rays]
+        points = self.origins[rays] + distance[:, None] * directions
+        extinction, radiance = field(points, directions)
+        if extinction.shape != distance.shape or radiance.shape != points.shape:
+            raise ShapeError(
+                f"march: field must give [{len(points)}] and [{len(points)}, 3] for that many points, "
+                f"got {list(extinction.shape)} and {list(radiance.shape)}"
+            )
+        depth = extinction.new_zeros(self.counts.shape).masked_scatter(self.counts, extinction * self.step)
+        alpha = -torch.expm1(-depth)
+        if least_alpha > 0:
+            seen = alpha.detach() >= least_alpha
+            depth, alpha = depth * seen, alpha * seen
+        before = torch.exp(depth - depth.cumsum(dim=1))
+        weight = alpha * before * (before.detach() >= least_transmittance)
+        own = weight[self.counts]
+        values = torch.cat([radiance, torch.ones_like(own)[:, None], distance[:, None]], dim=1)
+        return values.new_zeros(len(weight), 5).index_add(0, rays, own[:, None] * values)
