@@ -6,6 +6,7 @@
     python main.py render SCENE --out FILE
     python main.py turntable SCENE --out FILE
     python main.py compare SCENE --a EFFECTS --b EFFECTS
+    python main.py export SCENE --out FILE
     python main.py experiment cube|earth|envphong|pose|depth
     python main.py effects | bench | doctor
 
@@ -27,6 +28,16 @@ from studio.check import check
 from studio.compare import compare
 from studio.core.errors import Cancelled, InputError, StudioError, describe
 from studio.core.optim.messages import GROUPS
+from studio.export import export
+from studio.fit_inputs import (
+    is_project,
+    load_for_fit,
+    problem_of,
+    read_capture,
+    saver,
+    settings_for,
+    start_mesh,
+)
 from studio.options import (
     DEVICES,
     FIRST_PROCESS,
@@ -41,7 +52,9 @@ from studio.turntable import turntable
 
 if TYPE_CHECKING:
     from studio.core.io.masking import MaskSource
+    from studio.core.optim.fitrun import Keep
     from studio.core.optim.settings import FitSettings
+    from studio.core.optim.start import FitProblem
     from studio.core.params import Param
     from studio.core.scene import Mesh, PhotoSet
 
@@ -110,6 +123,18 @@ def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
     show_default=True,
     help="Time between checkpoints.",
 )
+@click.option(
+    "--photos",
+    "moved",
+    type=click.Path(path_type=Path),
+    help="Where the photos of a project are now, if they moved.",
+)
+@click.option(
+    "--save-project",
+    "project_out",
+    type=click.Path(path_type=Path),
+    help="Keep the result in a .studio file.",
+)
 def fit(
     source: Path,
     out: Path,
@@ -120,47 +145,38 @@ def fit(
     device: str,
     resume: str | None,
     checkpoint_seconds: float,
+    moved: Path | None,
+    project_out: Path | None,
     generated: dict[str, Any],
 ) -> None:
     """Fit shape, materials and light to the photos of SOURCE.
 
     SOURCE is a folder of photos with cameras (transforms.json, a COLMAP model, poses_bounds.npy,
     *_par.txt), one of these files, or a folder of photos alone: then COLMAP finds the cameras and
-    --out keeps them in colmap/. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
+    --out keeps them in colmap/. Or it is a project, whose settings then hold unless others are
+    given. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out.
     """
-    from studio.core.io.meshes import load_scene
-    from studio.core.io.photos import load_photos
-    from studio.core.optim.resume import saved_settings
-    from studio.core.optim.settings import load_preset
-    from studio.core.scene.mesh import merge
-
     checkpoint = None if resume is None else _checkpoint(resume, out)
-    settings = load_preset(preset) if checkpoint is None else saved_settings(checkpoint)
-    for stem, value in generated.items():
-        settings.set(stem.replace("-", "_"), value)
-    if optimize is not None:
-        settings.optimize(optimize)
-    mesh = None
-    if mesh_file is not None:
-        meshes = load_scene(mesh_file).meshes
-        mesh = merge(meshes)
-        settings.set("start", "mesh")
-    elif settings["start"] == "mesh" and checkpoint is None:
-        raise InputError("--start mesh: expected the mesh with --mesh FILE")
+    source_of = click.get_current_context().get_parameter_source
+    given = {
+        name for name in ("preset", "masks") if source_of(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    project = None
+    if is_project(source):
+        project, photos = load_for_fit(source, moved, masks if "masks" in given else None)
+    elif moved is not None:
+        raise InputError(f"--photos {moved}: only a project has photos to look for elsewhere")
+    own = project.settings.copy() if project is not None and "preset" not in given else None
+    settings = settings_for(checkpoint, own, preset, generated, optimize)
+    mesh = start_mesh(mesh_file, settings, checkpoint is not None or project is not None)
     check_writable(out)
-    with Progress() as progress:
-        photos = load_photos(
-            source,
-            max_size=settings["resolution"],
-            masks=masks,
-            progress=progress.report,
-            cameras=out / "colmap",
-        )
-    for note in photos.notes if FIRST_PROCESS else ():
-        click.echo(f"note: {note}")
-    for finding in photos.findings if FIRST_PROCESS else ():
-        click.echo(f"check: {finding}")
-    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds)
+    if project is None:
+        photos = read_capture(source, settings, masks, out)
+    problem = None if project is None else problem_of(project, photos, settings, mesh)
+    keep = None if project_out is None else saver(project_out, project, photos, settings, out)
+    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds, problem, keep)
+    if project_out is not None and FIRST_PROCESS:
+        click.echo(f"project in {project_out}")
 
 
 def _checkpoint(resume: str, out: Path) -> Path:
@@ -186,6 +202,8 @@ def _fit(
     device: str,
     resume: Path | None = None,
     checkpoint_seconds: float = 30.0,
+    problem: FitProblem | None = None,
+    keep: Keep | None = None,
 ) -> None:
     """Run a fit with a progress bar and print what came out."""
     from studio.core.optim.fitrun import run_fit
@@ -200,6 +218,8 @@ def _fit(
             progress=progress.report,
             resume=resume,
             checkpoint_seconds=checkpoint_seconds,
+            problem=problem,
+            keep=keep,
         )
     if not FIRST_PROCESS:
         return
@@ -328,6 +348,7 @@ commands.add_command(render)
 commands.add_command(turntable)
 commands.add_command(compare)
 commands.add_command(check)
+commands.add_command(export)
 
 
 @commands.command("doctor")

@@ -17,7 +17,7 @@ from studio.options import (
     GeneratedOptions,
     Progress,
     chosen_effects,
-    open_scene,
+    open_document,
     parse_size,
     render_flags,
     scene_camera,
@@ -144,10 +144,14 @@ def path_traced(
     return encoded(image)
 
 
+def _title(names: str | None) -> str:
+    return "the project's" if names is None else names or "none"
+
+
 @click.command("compare", cls=GeneratedOptions, flags=render_flags)
 @click.argument("scene", type=click.Path(path_type=Path))
-@click.option("--a", "names_a", required=True, metavar="A,B,…", help='Effects of picture A; "" for none.')
-@click.option("--b", "names_b", required=True, metavar="A,B,…", help="Effects of picture B.")
+@click.option("--a", "names_a", metavar="A,B,…", help="Effects of picture A, '' for none. [a project's A]")
+@click.option("--b", "names_b", metavar="A,B,…", help="Effects of picture B. [a project's B]")
 @click.option("--out", default=Path("compare.png"), type=click.Path(path_type=Path), show_default=True)
 @click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
 @click.option("--reference", "with_reference", is_flag=True, help="Also path-trace the scene with Mitsuba.")
@@ -158,8 +162,8 @@ def path_traced(
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
 def compare(
     scene: Path,
-    names_a: str,
-    names_b: str,
+    names_a: str | None,
+    names_b: str | None,
     out: Path,
     renderer: str,
     with_reference: bool,
@@ -183,9 +187,16 @@ def compare(
         from studio.reference import load_mitsuba
 
         load_mitsuba()  # before any work is done
-    loaded = open_scene(scene)
+    loaded, project = open_document(scene)
     camera = scene_camera(loaded, camera_text, *parse_size(size_text))
-    sets = [chosen_effects(names, generated) for names in (names_a, names_b)]
+    own = (project.effects, project.other) if project is not None else (None, None)
+    sets = []
+    for flag, names, given in zip("ab", (names_a, names_b), own):
+        if names is None and given is None:
+            raise InputError(
+                f"--{flag}: expected the effects of picture {flag.upper()}, or a project with two sets"
+            )
+        sets.append(chosen_effects(names, generated, None if given is None else given.enabled()))
     a, b = (picture(loaded, camera, effects, renderer, device) for effects in sets)
     reference = None
     if with_reference:
@@ -193,7 +204,7 @@ def compare(
             # With the environment in one picture only, that is the one to be like the reference.
             background = drawn_background(loaded, camera, *sets)
             reference = path_traced(loaded, camera, samples, bounces, progress.report, background)
-    page, found = compare_sheet(a, b, (names_a or "none", names_b or "none"), reference)
+    page, found = compare_sheet(a, b, (_title(names_a), _title(names_b)), reference)
     from studio.core.color import srgb_to_linear
 
     save_png(out, srgb_to_linear(page))

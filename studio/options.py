@@ -13,6 +13,7 @@ from studio.core.errors import InputError
 
 if TYPE_CHECKING:
     from studio.core.params import Param, ParamSet
+    from studio.core.project import Project
     from studio.core.rasterizer import Rasterizer
     from studio.core.scene import Camera, Scene
 
@@ -89,28 +90,49 @@ def render_flags() -> dict[str, Param]:
 
 
 def open_scene(path: Path) -> Scene:
-    """The scene in a mesh file, or a built-in one by its name."""
+    """The scene in a mesh file or a project, or a built-in one by its name."""
+    return open_document(path)[0]
+
+
+def open_document(path: Path) -> tuple[Scene, Project | None]:
+    """The scene in a mesh file or a built-in one; or a project with its scene, first seen by its view."""
+    from dataclasses import replace
+
+    if path.suffix.lower() == ".studio":
+        from studio.core.project import load_project
+
+        project = load_project(path)
+        scene = project.shown_scene()
+        views = [project.camera] if project.camera is not None else []
+        return replace(scene, cameras=[*views, *scene.cameras]), project
     from studio.core.scenes import NAMES, built_in
 
     if str(path) in NAMES and not path.exists():
-        return built_in(str(path))
+        return built_in(str(path)), None
     from studio.core.io.meshes import load_scene
 
-    return load_scene(path)
+    return load_scene(path), None
 
 
-def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, ParamSet]:
+def chosen_effects(
+    names: str | None, generated: dict[str, Any], given: dict[str, ParamSet] | None = None
+) -> dict[str, ParamSet]:
     """Parameters of the effects that are on.
 
     Args:
-        names: as "pbr,ssao:radius=0.3:strength=2"; None for those on by default.
+        names: as "pbr,ssao:radius=0.3:strength=2"; None for `given`, or those on by default.
         generated: values of the effects' own flags; what stands in `names` wins.
+        given: those of a project.
     """
     from studio.core.effects import get, registry
     from studio.core.params import ParamSet
 
-    if names is None:
-        wanted: dict[str, list[str]] = {effect.name: [] for effect in registry().values() if effect.enabled}
+    base: dict[str, ParamSet] = {}
+    if names is None and given is not None:
+        wanted: dict[str, list[str]] = {name: [] for name in given}
+        base = given
+    elif names is None:
+        wanted = {effect.name: [] for effect in registry().values() if effect.enabled}
     else:
         entries = [entry.strip().split(":") for entry in names.split(",") if entry.strip()]
         wanted = {get(name.strip()).name: settings for name, *settings in entries}
@@ -118,7 +140,8 @@ def chosen_effects(names: str | None, generated: dict[str, Any]) -> dict[str, Pa
     for effect in registry().values():
         if effect.name not in wanted:
             continue
-        out[effect.name] = ParamSet(effect.name, effect.params)
+        start = base[effect.name].as_dict() if effect.name in base else None
+        out[effect.name] = ParamSet(effect.name, effect.params, start)
         for param in effect.params:
             stem = f"{effect.name}-{param.name}".replace("_", "-")
             if stem in generated:

@@ -14,7 +14,7 @@ from studio.options import (
     GeneratedOptions,
     chosen_effects,
     chosen_rasterizer,
-    open_scene,
+    open_document,
     parse_size,
     render_flags,
     scene_camera,
@@ -69,17 +69,17 @@ def render(
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Draw SCENE (a mesh file, or demo, cornell, teaset, bust, balls) into a picture."""
+    """Draw SCENE (a mesh file, a project, or demo, cornell, teaset, bust, balls) into a picture."""
     if out.suffix.lower() not in (".png", ".exr"):
         raise InputError(f"--out {out}: expected a file ending in .png or .exr")
     names = chosen_channels(aov_names)
-    loaded = open_scene(scene)
+    loaded, project = open_document(scene)
     if environment is not None:
         from studio.core.io.images import load_environment
 
         loaded.lighting = loaded.lighting.with_environment(load_environment(environment))
     camera = scene_camera(loaded, camera_text, *parse_size(size_text))
-    effects = chosen_effects(effect_names, generated)
+    effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     how = chosen_rasterizer(generated, renderer)
     if renderer == "diff":
         made = _differentiable(loaded, camera, effects, names, device, how)

@@ -13,7 +13,7 @@ from studio.options import (
     Progress,
     chosen_effects,
     effect_flags,
-    open_scene,
+    open_document,
     parse_size,
 )
 
@@ -34,12 +34,12 @@ def turntable(
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Turn SCENE (a mesh file, or demo, cornell, teaset, bust, balls) once around."""
+    """Turn SCENE (a mesh file, a project, or demo, cornell, teaset, bust, balls) once around."""
     from studio.core.device import pick_device
     from studio.core.optim.turntable import save_turntable
 
-    loaded = open_scene(scene)
-    effects = chosen_effects(effect_names, generated)
+    loaded, project = open_document(scene)
+    effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     with Progress() as progress:
         save_turntable(
             loaded, out, seconds, parse_size(size_text), effects, pick_device(device), progress.report

@@ -41,6 +41,8 @@ LAYERS = {
     "studio.turntable": 10,
     "studio.doctor": 10,
     "studio.options": 10,
+    "studio.fit_inputs": 11,
+    "studio.export": 11,
     "studio.ui": 10,
     "studio.cli": 12,
 }

@@ -14,7 +14,8 @@ from studio.core.io.masking import MASK_SOURCES, MaskSource, find_masks
 from studio.core.io.normalize import normalisation, object_sphere, with_clip_range
 from studio.core.io.photo_reader import MaskUse, PhotoReader
 from studio.core.io.sfm import place_cameras
-from studio.core.scene.photo import PhotoSet
+from studio.core.scene.photo import PhotoSet, Reading
+from studio.core.scene.scene import Similarity
 
 KNOWN = (
     "transforms*.json (NeRF), a COLMAP model (sparse/0), poses_bounds.npy with images/ (LLFF) "
@@ -31,6 +32,7 @@ def load_photos(
     mask_files: MaskUse = "object",
     progress: Progress | None = None,
     cameras: Path | None = None,
+    world: Similarity | None = None,
 ) -> PhotoSet:
     """Read photos, their cameras and masks into one normalised world.
 
@@ -47,6 +49,7 @@ def load_photos(
         progress: called with (0..1, what is done) from the calling thread; may raise Cancelled.
         cameras: folder in which cameras found for a plain folder of photos are kept; None keeps
             them in its `colmap/`.
+        world: from the coordinates of the files to the studio's; None finds it.
     Returns:
         PhotoSet: object near the origin, mean camera distance 3, +Y up. Transparent photos keep
         straight (not premultiplied) colour; premultiplied files are noticed and divided.
@@ -59,7 +62,7 @@ def load_photos(
     if masks not in MASK_SOURCES:
         raise InputError(f"masks is {masks!r}, expected one of {', '.join(MASK_SOURCES)}")
     frames = read_frames(source, cameras, masks in ("auto", "files", "plain"), progress)
-    to_world, notes = normalisation(frames)
+    to_world, notes = normalisation(frames) if world is None else (world, [])
     notes = frames.notes + notes
     use_files, look = masks in ("auto", "files"), masks in ("auto", "plain")
     reader = PhotoReader(frames.frames, to_world, max_size, mask_files if use_files else "none", keep=look)
@@ -72,7 +75,10 @@ def load_photos(
     for photo in photos:
         photo.camera = with_clip_range(photo.camera, center, radius)
     x, y, z = (float(v) for v in center)
-    out = PhotoSet(photos, to_world, str(source), (x, y, z), radius, notes)
+    how = Reading(
+        max_size, masks, background, mask_threshold, mask_files, "" if cameras is None else str(cameras)
+    )
+    out = PhotoSet(photos, to_world, str(source), (x, y, z), radius, notes, reading=how)
     out.findings = [str(finding) for finding in check_photos(out, frames.frames)]
     return out
 

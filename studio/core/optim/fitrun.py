@@ -19,7 +19,7 @@ from studio.core.optim import report
 from studio.core.optim.checkpoint import checkpoint_path, load_checkpoint, prune, save_checkpoint
 from studio.core.optim.evaluate import Evaluation
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.messages import HistoryRow
+from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
 from studio.core.optim.ranks import Ranks
@@ -29,6 +29,7 @@ from studio.core.optim.sky import save_sky
 from studio.core.scene import Lighting, Mesh, PhotoSet
 
 Report = Callable[[float, str], None]
+Keep = Callable[[Snapshot, list[HistoryRow]], None]
 
 LOG = "log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -59,6 +60,8 @@ def run_fit(
     lighting: Lighting | None = None,
     resume: Path | str | None = None,
     checkpoint_seconds: float = 30.0,
+    problem: FitProblem | None = None,
+    keep: Keep | None = None,
 ) -> dict[str, Any]:
     """Fit and leave everything in a folder: mesh, metrics, pictures, log.
 
@@ -79,6 +82,8 @@ def run_fit(
         resume: checkpoint to go on from; the log in out_dir is continued.
         checkpoint_seconds: between checkpoints, which is what a crash may cost; one takes a
             tenth of a second.
+        problem: all that is known beforehand, instead of `mesh` and `lighting`.
+        keep: called with the last state and the rows of the plots before the files are written.
     Returns:
         The contents of metrics.json; nothing in the other processes of a shared fit.
     Raises:
@@ -90,10 +95,11 @@ def run_fit(
     out = Path(out_dir)
     ranks = Ranks.join()
     try:
-        fit = Fit(FitProblem(photos, mesh, lighting), settings, device, tell, ranks=ranks)
+        given = problem or FitProblem(photos, mesh, lighting)
+        fit = Fit(given, settings, device, tell, ranks=ranks)
         if ranks.rank > 0:
             return _follow(fit, resume)
-        return _lead(fit, photos, out, tell, resume, checkpoint_seconds)
+        return _lead(fit, photos, out, tell, resume, checkpoint_seconds, keep)
     finally:
         ranks.leave()
 
@@ -114,7 +120,13 @@ def _prepare(fit: Fit, resume: Path | str | None) -> None:
 
 
 def _lead(
-    fit: Fit, photos: PhotoSet, out: Path, tell: Report, resume: Path | str | None, pause: float
+    fit: Fit,
+    photos: PhotoSet,
+    out: Path,
+    tell: Report,
+    resume: Path | str | None,
+    pause: float,
+    keep: Keep | None,
 ) -> dict[str, Any]:
     """A whole fit with all of its files."""
     began = time.perf_counter()
@@ -136,6 +148,8 @@ def _lead(
                 interrupted = True
             except WorkError as error:
                 failure = error
+        if keep is not None:
+            keep(fit.snapshot(), rows)
         stepping = rows[-1].seconds if rows else 0.0
         metrics = _metrics(fit, rows, stepping, time.perf_counter() - began, prepared - began)
         metrics["interrupted"] = interrupted

@@ -47,6 +47,21 @@ class FitProblem:
     background: tuple[float, float, float] = (0.0, 0.0, 0.0)
     effects: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @classmethod
+    def of_scene(
+        cls, photos: PhotoSet, scene: Scene, settings: FitSettings, effects: dict[str, dict[str, Any]]
+    ) -> FitProblem:
+        """The scene's first mesh and light as the start. Light that moves starts white: it is unknown."""
+        mesh = scene.meshes[0] if scene.meshes else None
+        return cls(
+            photos=photos,
+            mesh=mesh,
+            lighting=None if settings.enabled("light") else scene.lighting,
+            material=mesh.material if mesh is not None else Material(),
+            background=scene.background,
+            effects=effects,
+        )
+
     def scene_of(self, snapshot: Snapshot) -> Scene:
         """The scene that a snapshot shows, in the normalised world, with the photos' cameras."""
         effects = {name: dict(values) for name, values in self.effects.items()}
@@ -60,6 +75,16 @@ class FitProblem:
             cameras=[snapshot.cameras.get(photo.name, photo.camera) for photo in self.photos.photos],
             name=snapshot.mesh.name,
         )
+
+
+def scene_after(scene: Scene, snapshot: Snapshot, settings: FitSettings, name: str) -> Scene:
+    """The scene with what a fit made of it: its first mesh, called `name`, and what else moved."""
+    return replace(
+        scene,
+        meshes=[replace(snapshot.mesh, name=name), *scene.meshes[1:]],
+        lighting=snapshot.lighting if settings.enabled("light") else scene.lighting,
+        background=snapshot.background if settings.enabled("background") else scene.background,
+    )
 
 
 def start_mesh(

@@ -4,7 +4,7 @@ from studio.core.scene.camera import Camera, look_at
 from studio.core.scene.light import SH_COUNT, Light, Lighting
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
-from studio.core.scene.photo import Photo, PhotoSet
+from studio.core.scene.photo import Photo, PhotoSet, Reading
 from studio.core.scene.scene import Scene, Similarity
 from studio.core.scene.volume import Volume
 
@@ -17,6 +17,7 @@ __all__ = [
     "Mesh",
     "Photo",
     "PhotoSet",
+    "Reading",
     "Scene",
     "Similarity",
     "Volume",

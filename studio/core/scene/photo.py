@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -30,6 +31,18 @@ class Photo:
     path: str = ""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """The choices a photo set was read with, see `io.photos.load_photos`."""
+
+    max_size: int | None = None
+    masks: str = "auto"
+    background: tuple[float, float, float] | Literal["auto"] = "auto"
+    mask_threshold: float | None = None
+    mask_files: Literal["object", "ignore", "none"] = "object"
+    cameras: str = ""
+
+
 @dataclass(eq=False)
 class PhotoSet:
     """Photos in one normalised world: object near the origin, mean camera distance 3, +Y up.
@@ -41,6 +54,7 @@ class PhotoSet:
         object_center, object_radius: what the cameras look at, in world units (normalised).
         notes: things worth telling the user, one line each (e.g. "masks from alpha").
         findings: what seems wrong with the photos, one line each: what, which ones, what to do.
+        reading: how they were read.
     """
 
     photos: list[Photo]
@@ -50,3 +64,4 @@ class PhotoSet:
     object_radius: float = 1.0
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
+    reading: Reading = field(default_factory=Reading)
