@@ -78,6 +78,7 @@ class App:
         self._began = time.perf_counter()
         self._title = ""
         self._preferences = preferences
+        self._links: list[_Link] = []
         self.first_frame_seconds = 0.0
         self.on_frame: Callable[[], None] | None = None
         self.params = self._runner_params(preferences)
@@ -85,6 +86,19 @@ class App:
     def run(self) -> None:
         """Open the window; returns when it is closed."""
         immapp.run(self.params, self.add_ons())
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Forget the closed window.
+
+        ImGui's side keeps what it was given to call, for good; without this, the whole document with it.
+        """
+        for link in self._links:
+            link.target = None
+
+    def _linked(self, target: Callable[..., Any]) -> _Link:
+        self._links.append(_Link(target))
+        return self._links[-1]
 
     @staticmethod
     def add_ons() -> immapp.AddOnsParams:
@@ -125,12 +139,12 @@ class App:
         callbacks.load_additional_fonts = theme.load_fonts
         callbacks.setup_imgui_style = theme.apply_style
         callbacks.setup_imgui_config = _configure
-        callbacks.post_init = self._post_init
-        callbacks.pre_new_frame = self._before_frame
-        callbacks.show_gui = self._show_gui
-        callbacks.show_menus = lambda: menus.draw(self.state)
-        callbacks.show_status = lambda: status.draw(self.state)
-        callbacks.before_exit = self._before_exit
+        callbacks.post_init = self._linked(self._post_init)
+        callbacks.pre_new_frame = self._linked(self._before_frame)
+        callbacks.show_gui = self._linked(self._show_gui)
+        callbacks.show_menus = self._linked(lambda: menus.draw(self.state))
+        callbacks.show_status = self._linked(lambda: status.draw(self.state))
+        callbacks.before_exit = self._linked(self._before_exit)
 
     def _bodies(self) -> dict[str, Callable[[], None]]:
         state = self.state
@@ -144,8 +158,10 @@ class App:
             "Progress": lambda: progress.draw(state),
             "Log": lambda: log.draw(state),
         }
-        bodies: dict[str, Callable[[], None]] = {title: _on_panel(body) for title, body in panels.items()}
-        bodies["Viewport"] = lambda: self.viewport.draw() if self.viewport else None
+        bodies: dict[str, Callable[[], None]] = {
+            title: self._linked(_on_panel(body)) for title, body in panels.items()
+        }
+        bodies["Viewport"] = self._linked(lambda: self.viewport.draw() if self.viewport else None)
         return bodies
 
     # Life
@@ -162,9 +178,9 @@ class App:
         self.viewport = ViewportPanel(ctx, self.state)
         self.control.viewport = self.viewport
         self._thumbnails = Thumbnails(ctx, self.state.jobs)
-        self._drop_callback = self._on_drop  # GLFW keeps no reference
+        self._drop_callback = self._linked(self._on_drop)  # GLFW keeps no reference
         window = glfw_utils.glfw_window_hello_imgui()
-        glfw.set_drop_callback(window, self._drop_callback)  # type: ignore[arg-type]  # stub: the C function
+        glfw.set_drop_callback(window, self._drop_callback)
         self.control.warm_up(self._files, self._demo)
 
     def _on_drop(self, window: Any, paths: list[str]) -> None:
@@ -238,6 +254,16 @@ class App:
 
     def _job_failed(self, title: str, line: str) -> None:
         self.state.notify(line, "fail", self.control.advice(title))
+
+
+class _Link:
+    """Calls `target` until it is let go."""
+
+    def __init__(self, target: Callable[..., Any] | None) -> None:
+        self.target = target
+
+    def __call__(self, *args: Any) -> Any:
+        return None if self.target is None else self.target(*args)
 
 
 def _on_panel(body: Callable[[], Any]) -> Callable[[], None]:

@@ -88,7 +88,14 @@ def make_app(document: bool = True, demo: bool = False) -> App:
 
 def drive(app: App, test: Callable[[Any], None]) -> None:
     """Run the window and click in it; an assertion of `test` is raised here."""
-    testing.run(test_function=test, runner_params=app.params, add_ons_params=App.add_ons())
+    scripts = [test]  # emptied at the end: the engine keeps what it calls, and that the whole app
+    try:
+        testing.run(
+            test_function=lambda ctx: scripts[0](ctx), runner_params=app.params, add_ons_params=App.add_ons()
+        )
+    finally:
+        scripts.clear()
+        app.let_go()
 
 
 def wait(ctx: Any, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
