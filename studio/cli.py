@@ -103,6 +103,11 @@ def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
 @click.argument("source", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder for the results.")
 @click.option("--mesh", "mesh_file", type=click.Path(path_type=Path), help="Start from this mesh.")
+@click.option(
+    "--truth",
+    type=click.Path(path_type=Path),
+    help="The true mesh, if it is known, to measure the result by.",
+)
 @click.option("--optimize", metavar="A,B,…", help="Only these move: " + ", ".join(GROUPS) + ".")
 @click.option(
     "--preset", default="standard", show_default=True, help="quick, standard, fine, or a .toml file."
@@ -139,6 +144,7 @@ def fit(
     source: Path,
     out: Path,
     mesh_file: Path | None,
+    truth: Path | None,
     optimize: str | None,
     preset: str,
     masks: MaskSource,
@@ -169,12 +175,13 @@ def fit(
     own = project.settings.copy() if project is not None and "preset" not in given else None
     settings = settings_for(checkpoint, own, preset, generated, optimize)
     mesh = start_mesh(mesh_file, settings, checkpoint is not None or project is not None)
+    known = None if truth is None else read_mesh(truth)
     check_writable(out)
     if project is None:
         photos = read_capture(source, settings, masks, out)
     problem = None if project is None else problem_of(project, photos, settings, mesh)
     keep = None if project_out is None else saver(project_out, project, photos, settings, out)
-    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds, problem, keep)
+    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds, problem, keep, known)
     if project_out is not None and FIRST_PROCESS:
         click.echo(f"project in {project_out}")
 
@@ -204,6 +211,7 @@ def _fit(
     checkpoint_seconds: float = 30.0,
     problem: FitProblem | None = None,
     keep: Keep | None = None,
+    known: Mesh | None = None,
 ) -> None:
     """Run a fit with a progress bar and print what came out."""
     from studio.core.optim.fitrun import run_fit
@@ -220,6 +228,7 @@ def _fit(
             checkpoint_seconds=checkpoint_seconds,
             problem=problem,
             keep=keep,
+            known=known,
         )
     if not FIRST_PROCESS:
         return
@@ -243,6 +252,11 @@ def summary(metrics: dict[str, Any]) -> list[str]:
                 f"{name}: PSNR {metrics[f'psnr_{which}']:.2f} dB, SSIM {metrics[f'ssim_{which}']:.3f}"
                 + (f", mask IoU {metrics[f'iou_{which}']:.3f}" if metrics.get(f"iou_{which}") else "")
             )
+    if (known := metrics.get("known")) is not None:
+        lines.append(
+            f"distance to the true mesh: {known['mean_percent']:.3f} % of its box's diagonal, "
+            f"99 % below {known['p99_percent']:.2f} %, normals {known['normals_degrees']:.1f} degrees"
+        )
     return lines
 
 

@@ -142,15 +142,20 @@ def settings_for(
 
 def start_mesh(mesh_file: Path | None, settings: FitSettings, there: bool) -> Mesh | None:
     """The mesh of --mesh, to start from; `there`: without it there is another one."""
-    from studio.core.io.meshes import load_scene
-    from studio.core.scene.mesh import merge
-
     if mesh_file is not None:
         settings.set("start", "mesh")
-        return merge(load_scene(mesh_file).meshes)
+        return read_mesh(mesh_file)
     if settings["start"] == "mesh" and not there:
         raise InputError("--start mesh: expected the mesh with --mesh FILE")
     return None
+
+
+def read_mesh(file: Path) -> Mesh:
+    """All parts of a file as one mesh."""
+    from studio.core.io.meshes import load_scene
+    from studio.core.scene.mesh import merge
+
+    return merge(load_scene(file).meshes)
 
 
 def read_capture(source: Path, settings: FitSettings, masks: MaskSource, out: Path) -> PhotoSet:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 import torch
 
 from studio.core.device import describe_device
@@ -19,6 +20,7 @@ from studio.core.optim import report
 from studio.core.optim.checkpoint import checkpoint_path, load_checkpoint, prune, save_checkpoint
 from studio.core.optim.evaluate import Evaluation
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.known import distances
 from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
@@ -62,6 +64,7 @@ def run_fit(
     checkpoint_seconds: float = 30.0,
     problem: FitProblem | None = None,
     keep: Keep | None = None,
+    known: Mesh | None = None,
 ) -> dict[str, Any]:
     """Fit and leave everything in a folder: mesh, metrics, pictures, log.
 
@@ -84,6 +87,8 @@ def run_fit(
             tenth of a second.
         problem: all that is known beforehand, instead of `mesh` and `lighting`.
         keep: called with the last state and the rows of the plots before the files are written.
+        known: the true shape, in the coordinates of the photos' files; metrics["known"] then says
+            how far the result is from it, see studio.core.optim.known.
     Returns:
         The contents of metrics.json; nothing in the other processes of a shared fit.
     Raises:
@@ -99,7 +104,7 @@ def run_fit(
         fit = Fit(given, settings, device, tell, ranks=ranks)
         if ranks.rank > 0:
             return _follow(fit, resume)
-        return _lead(fit, photos, out, tell, resume, checkpoint_seconds, keep)
+        return _lead(fit, out, tell, resume, checkpoint_seconds, keep, known)
     finally:
         ranks.leave()
 
@@ -121,12 +126,12 @@ def _prepare(fit: Fit, resume: Path | str | None) -> None:
 
 def _lead(
     fit: Fit,
-    photos: PhotoSet,
     out: Path,
     tell: Report,
     resume: Path | str | None,
     pause: float,
     keep: Keep | None,
+    known: Mesh | None,
 ) -> dict[str, Any]:
     """A whole fit with all of its files."""
     began = time.perf_counter()
@@ -153,7 +158,9 @@ def _lead(
         stepping = rows[-1].seconds if rows else 0.0
         metrics = _metrics(fit, rows, stepping, time.perf_counter() - began, prepared - began)
         metrics["interrupted"] = interrupted
-        _finish(fit, photos, out, rows, metrics, start, tell)
+        if known is not None:
+            metrics["known"] = _distances(fit, known)
+        _finish(fit, out, rows, metrics, start, tell)
     except OSError as error:
         raise write_error(out, error) from error
     if failure is not None:
@@ -267,9 +274,17 @@ def _metrics(
     }
 
 
+def _distances(fit: Fit, known: Mesh) -> dict[str, float]:
+    """How far the result is from the true mesh, where the training photos see them."""
+    moved = known.with_vertices(fit.problem.photos.input_to_world.apply(known.vertices).astype(np.float32))
+    if known.normals is not None:
+        moved.normals = (known.normals @ fit.problem.photos.input_to_world.rotation.T).astype(np.float32)
+    found = distances(moved, fit.result().meshes[0], [photo.camera for photo in fit.training])
+    return {name: round(value, 5) for name, value in found.as_dict().items()}
+
+
 def _finish(
     fit: Fit,
-    photos: PhotoSet,
     out: Path,
     rows: list[HistoryRow],
     metrics: dict[str, Any],
@@ -282,7 +297,7 @@ def _finish(
     from studio.core.optim.turntable import save_turntable
 
     tell(0.0, "Writing: mesh.glb")
-    scene = fit.result()
+    scene, photos = fit.result(), fit.problem.photos
     to_input = photos.input_to_world.inverse()
     export_scene(scene, out / "mesh.glb", to_input)
     shot = [replace(photo, camera=camera) for photo, camera in zip(photos.photos, scene.cameras)]
