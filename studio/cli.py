@@ -34,6 +34,7 @@ from studio.fit_inputs import (
     load_for_fit,
     problem_of,
     read_capture,
+    read_mesh,
     saver,
     settings_for,
     start_mesh,
