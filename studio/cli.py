@@ -7,6 +7,7 @@
     python main.py turntable SCENE --out FILE
     python main.py compare SCENE --a EFFECTS --b EFFECTS
     python main.py export SCENE --out FILE
+    python main.py gradients SCENE --parameter NAME --out FILE
     python main.py experiment cube|earth|envphong|pose|depth
     python main.py effects | bench | doctor
 
@@ -39,6 +40,7 @@ from studio.fit_inputs import (
     settings_for,
     start_mesh,
 )
+from studio.gradients import gradients
 from studio.options import (
     DEVICES,
     FIRST_PROCESS,
@@ -362,6 +364,7 @@ def _experiment(name: str, out: Path | None, seed: int, device: str, generated: 
 commands.add_command(render)
 commands.add_command(turntable)
 commands.add_command(compare)
+commands.add_command(gradients)
 commands.add_command(check)
 commands.add_command(export)
 

@@ -40,6 +40,7 @@ LAYERS = {
     "studio.check": 11,
     "studio.turntable": 10,
     "studio.doctor": 10,
+    "studio.gradients": 11,
     "studio.options": 10,
     "studio.fit_inputs": 11,
     "studio.export": 11,

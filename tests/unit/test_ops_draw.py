@@ -113,3 +113,16 @@ def test_what_does_not_fit_is_named() -> None:
         draw(pos, tri, attr, SIZE, Topology.build(tri[:1]))
     with pytest.raises(ShapeError, match="draw: background"):
         draw(pos, tri, attr, SIZE, Topology.build(tri), torch.zeros(4))
+
+
+@pytest.mark.parametrize(("wants_pos", "wants_attr"), [(True, False), (False, True)])
+def test_one_gradient_alone_is_that_of_both(wants_pos: bool, wants_attr: bool) -> None:
+    """Also with more channels than one kernel takes."""
+    pos, tri, attr = _scene(14)
+    both = [pos.clone().requires_grad_(), attr.clone().requires_grad_()]
+    upstream = torch.randn(2, *SIZE, 14)
+    expected = torch.autograd.grad(rasterize_interpolate(both[0], tri, both[1], SIZE)[0], both, upstream)
+    leaves = [pos.clone().requires_grad_(wants_pos), attr.clone().requires_grad_(wants_attr)]
+    image = rasterize_interpolate(leaves[0], tri, leaves[1], SIZE)[0]
+    (found,) = torch.autograd.grad(image, [leaf for leaf in leaves if leaf.requires_grad], upstream)
+    torch.testing.assert_close(found, expected[0 if wants_pos else 1])

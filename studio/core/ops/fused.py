@@ -108,7 +108,7 @@ def _backward(
         whole = len(parts) == 1
         span = slice(first, first + count)
         values = attr if whole else attr[..., span].contiguous()
-        target = grad_attr if whole or not with_attr else torch.zeros_like(values)
+        target = values if not with_attr else grad_attr if whole else torch.zeros_like(values)
         pixel = (grad_out if whole else grad_out[..., span]).contiguous().view(-1, count)
         wanted = [int(with_pos), int(with_attr), pixel]
         to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
