@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,7 @@ from studio.options import (
 
 if TYPE_CHECKING:
     from studio.core.params import ParamSet
-    from studio.core.scene import Camera, Scene
+    from studio.core.scene import Camera, Photo, PhotoSet, Scene
 
 FULL_SCALE = 0.25
 """Difference of sRGB values that has the brightest colour of the map."""
@@ -36,38 +35,50 @@ class Difference:
     """How far two pictures are apart, in sRGB values 0..1.
 
     Attributes:
-        mean, p99, largest: of |a - b| over all pixels and colours.
-        psnr: dB.
+        mean, p99, largest: of |a - b| over all pixels (of the mask) and colours.
+        psnr: dB. ssim: mean structural similarity. flip: mean of FLIP (studio.core.optim.flip).
         map: [H, W, 3] sRGB picture of the largest difference of each pixel's colours.
+        flip_map: [H, W, 3] sRGB picture of FLIP.
     """
 
     mean: float
     p99: float
     largest: float
     psnr: float
+    ssim: float
+    flip: float
     map: np.ndarray
+    flip_map: np.ndarray
 
     def __str__(self) -> str:
-        return f"mean {self.mean:.4f}, 99 % below {self.p99:.4f}, max {self.largest:.4f}, {self.psnr:.1f} dB"
+        absolute = f"mean {self.mean:.4f}, 99 % below {self.p99:.4f}, max {self.largest:.4f}"
+        return f"{absolute}, {self.psnr:.1f} dB, SSIM {self.ssim:.4f}, FLIP {self.flip:.4f}"
 
 
-def difference(a: np.ndarray, b: np.ndarray) -> Difference:
+def difference(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> Difference:
     """Compare two pictures of sRGB values.
 
     Args:
         a, b: [H, W, 3], 0..1.
+        mask: [H, W], what is compared where it is > 0.5. NaN where that is nowhere.
     """
-    from studio.core.color import MAX_PSNR
-    from studio.gl.colormap import DIFFERENCE_MAP, colormap
+    from studio.core.optim.metrics import pair_metrics
+    from studio.gl.colormap import DIFFERENCE_MAP, PERCEIVED_MAP, colormap
 
+    found = pair_metrics(a, b, mask)
     error = np.abs(a.astype(np.float64) - b)
-    square = float(np.mean(error**2))
+    if mask is not None:
+        error = error * (mask > 0.5)[..., None]
+    counted = error if mask is None else error[mask > 0.5]
     return Difference(
-        mean=float(error.mean()),
-        p99=float(np.quantile(error, 0.99)),
-        largest=float(error.max()),
-        psnr=min(-10 * math.log10(square), MAX_PSNR) if square > 0 else MAX_PSNR,
+        mean=found.mean,
+        p99=float(np.quantile(counted, 0.99)) if counted.size else float("nan"),
+        largest=float(counted.max()) if counted.size else float("nan"),
+        psnr=found.psnr,
+        ssim=found.ssim,
+        flip=found.flip,
         map=colormap(DIFFERENCE_MAP, error.max(axis=2) / FULL_SCALE),
+        flip_map=colormap(PERCEIVED_MAP, found.flip_map),
     )
 
 
@@ -83,38 +94,51 @@ def picture(
     scene: Scene, camera: Camera, effects: dict[str, ParamSet], renderer: str, device: str
 ) -> np.ndarray:
     """[H, W, 3] sRGB values of the scene with these effects, from "gl" or "diff"."""
+    return encoded(drawn(scene, camera, effects, renderer, device))
+
+
+def drawn(
+    scene: Scene, camera: Camera, effects: dict[str, ParamSet], renderer: str, device: str
+) -> np.ndarray:
+    """[H, W, 4] linear colour over the background, and coverage, from "gl" or "diff"."""
     if renderer == "diff":
         from studio.core.device import pick_device
         from studio.core.pipeline import render_image
 
-        return encoded(render_image(scene, camera, effects, pick_device(device)))
+        return render_image(scene, camera, effects, pick_device(device))
     from studio.gl.offline import render_scene
 
-    return encoded(render_scene(scene, camera, effects))
+    return render_scene(scene, camera, effects)
 
 
 def compare_sheet(
-    a: np.ndarray, b: np.ndarray, names: tuple[str, str], reference: np.ndarray | None = None
+    a: np.ndarray,
+    b: np.ndarray,
+    names: tuple[str, str],
+    reference: np.ndarray | None = None,
+    mask: np.ndarray | None = None,
 ) -> tuple[np.ndarray, dict[str, Difference]]:
     """The pictures and their differences as one sheet.
 
     Args:
         a, b, reference: [H, W, 3] sRGB values.
         names: what A and B are called.
+        mask: [H, W], what of A and B is compared.
     Returns:
         sheet: [H, W, 3] sRGB values; and the differences by what they compare.
     """
     from studio.core.optim.sheet import sheet
 
-    found = {"A - B": difference(a, b)}
-    rows, labels = [[a, b, found["A - B"].map]], [""]
-    titles = [f"A: {names[0]}", f"B: {names[1]}", "|A - B|"]
+    found = {"A - B": difference(a, b, mask)}
+    rows, labels = [[a, b, found["A - B"].map, found["A - B"].flip_map]], [""]
+    titles = [f"A: {names[0]}", f"B: {names[1]}", "|A - B|", "FLIP"]
     if reference is not None:
         found["A - reference"] = difference(a, reference)
         found["B - reference"] = difference(b, reference)
-        rows.append([found["A - reference"].map, found["B - reference"].map, reference])
+        maps = [found["A - reference"].map, found["B - reference"].map]
+        rows.append([*maps, reference, found["A - reference"].flip_map])
         labels.append("against the\nreference")
-        titles = [*titles[:2], "|A - B|; below: reference"]
+        titles = [*titles[:2], "|A - B|; below: reference", "FLIP; below: of A to it"]
     return sheet(rows, titles, labels), found
 
 
@@ -150,8 +174,11 @@ def _title(names: str | None) -> str:
 
 @click.command("compare", cls=GeneratedOptions, flags=render_flags)
 @click.argument("scene", type=click.Path(path_type=Path))
+@click.argument("other", required=False, type=click.Path(path_type=Path))
 @click.option("--a", "names_a", metavar="A,B,…", help="Effects of picture A, '' for none. [a project's A]")
 @click.option("--b", "names_b", metavar="A,B,…", help="Effects of picture B. [a project's B]")
+@click.option("--photos", "photo_source", type=click.Path(path_type=Path), help="Compare with one of these.")
+@click.option("--view", "view_name", metavar="NAME|NUMBER", help="Which photo.  [the first]")
 @click.option("--out", default=Path("compare.png"), type=click.Path(path_type=Path), show_default=True)
 @click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
 @click.option("--reference", "with_reference", is_flag=True, help="Also path-trace the scene with Mitsuba.")
@@ -162,52 +189,142 @@ def _title(names: str | None) -> str:
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
 def compare(
     scene: Path,
+    other: Path | None,
     names_a: str | None,
     names_b: str | None,
+    photo_source: Path | None,
+    view_name: str | None,
     out: Path,
-    renderer: str,
     with_reference: bool,
-    samples: int,
-    bounces: int,
-    camera_text: str | None,
-    size_text: str,
-    device: str,
     generated: dict[str, Any],
+    **how: Any,
 ) -> None:
     """Draw SCENE with two sets of effects and show where they differ.
+
+    \b
+    compare SCENE --a pbr --b pbr,shadows          two sets of effects
+    compare SCENE --photos SOURCE --view NAME      a render and the photo of that view
+    compare A.png B.png                            two pictures; B is the one that is right
 
     An effect's parameter is set for both by its flag, for one with a colon:
     --a pbr --b pbr,ssao:radius=0.3:strength=2
     """
-    from studio.core.io.images import save_png
-
     if out.suffix.lower() != ".png":
         raise InputError(f"--out {out}: expected a file ending in .png")
-    if with_reference:
-        from studio.reference import load_mitsuba
-
-        load_mitsuba()  # before any work is done
-    loaded, project = open_document(scene)
-    camera = scene_camera(loaded, camera_text, *parse_size(size_text))
-    own = (project.effects, project.other) if project is not None else (None, None)
-    sets = []
-    for flag, names, given in zip("ab", (names_a, names_b), own):
-        if names is None and given is None:
-            raise InputError(
-                f"--{flag}: expected the effects of picture {flag.upper()}, or a project with two sets"
-            )
-        sets.append(chosen_effects(names, generated, None if given is None else given.enabled()))
-    a, b = (picture(loaded, camera, effects, renderer, device) for effects in sets)
-    reference = None
-    if with_reference:
-        with Progress() as progress:
-            # With the environment in one picture only, that is the one to be like the reference.
-            background = drawn_background(loaded, camera, *sets)
-            reference = path_traced(loaded, camera, samples, bounces, progress.report, background)
-    page, found = compare_sheet(a, b, (_title(names_a), _title(names_b)), reference)
+    for wrong, given in (("--photos", photo_source is not None), ("--reference", with_reference)):
+        if other is not None and given:
+            raise InputError(f"{wrong}: two pictures are compared with nothing else")
+    if other is not None:
+        a, b = two_pictures(scene, other)
+        page, found = compare_sheet(a, b, (scene.name, other.name))
+    elif photo_source is not None:
+        if names_b is not None or with_reference:
+            raise InputError("--photos: B is the photo; expected neither --b nor --reference")
+        loaded, project = open_document(scene)
+        own = None if project is None else project.effects.enabled()
+        effects = chosen_effects(names_a, generated, own)
+        page, found = with_photo(loaded, photo_source, view_name, effects, how)
+    else:
+        page, found = two_sets(scene, (names_a, names_b), generated, with_reference, how)
     from studio.core.color import srgb_to_linear
+    from studio.core.io.images import save_png
 
     save_png(out, srgb_to_linear(page))
     for name, value in found.items():
         click.echo(f"{name}: {value}")
     click.echo(f"{out}: {page.shape[1]}x{page.shape[0]}")
+
+
+Sheet = tuple[np.ndarray, dict[str, Difference]]
+
+
+def two_sets(
+    scene: Path,
+    names: tuple[str | None, str | None],
+    generated: dict[str, Any],
+    with_reference: bool,
+    how: dict[str, Any],
+) -> Sheet:
+    """A scene with two sets of effects, and path-traced if asked for."""
+    if with_reference:
+        from studio.reference import load_mitsuba
+
+        load_mitsuba()  # before any work is done
+    loaded, project = open_document(scene)
+    camera = scene_camera(loaded, how["camera_text"], *parse_size(how["size_text"]))
+    own = (project.effects, project.other) if project is not None else (None, None)
+    sets = []
+    for flag, text, given in zip("ab", names, own):
+        if text is None and given is None:
+            raise InputError(
+                f"--{flag}: expected the effects of picture {flag.upper()}, or a project with two sets; "
+                "or --photos, or a second picture"
+            )
+        sets.append(chosen_effects(text, generated, None if given is None else given.enabled()))
+    a, b = (picture(loaded, camera, effects, how["renderer"], how["device"]) for effects in sets)
+    reference = None
+    if with_reference:
+        with Progress() as progress:
+            # With the environment in one picture only, that is the one to be like the reference.
+            background = drawn_background(loaded, camera, *sets)
+            reference = path_traced(
+                loaded, camera, how["samples"], how["bounces"], progress.report, background
+            )
+    return compare_sheet(a, b, (_title(names[0]), _title(names[1])), reference)
+
+
+def two_pictures(first: Path, second: Path) -> tuple[np.ndarray, np.ndarray]:
+    """[H, W, 3] sRGB values of two image files over black; InputError if their sizes differ."""
+    from studio.core.io.images import load_image
+
+    found = []
+    for path in (first, second):
+        image = load_image(path)
+        color = image[..., :3] if image.shape[2] >= 3 else np.repeat(image[..., :1], 3, axis=2)
+        found.append(encoded(color * image[..., 3:] if image.shape[2] == 4 else color))
+    a, b = found
+    if a.shape != b.shape:
+        sizes = (f"{image.shape[1]}x{image.shape[0]}" for image in (a, b))
+        raise InputError(f"{second}: expected the size of {first.name}, {' but is '.join(sizes)}")
+    return a, b
+
+
+def with_photo(
+    scene: Scene, source: Path, view: str | None, effects: dict[str, ParamSet], how: dict[str, Any]
+) -> Sheet:
+    """A scene, in the coordinates of the photos' files, from the camera of a photo, and the photo.
+
+    What counts is what the scene covers or the photo's mask; both lie over the scene's background
+    where the photo was cut out.
+    """
+    from studio.core.io.photos import load_photos
+
+    with Progress() as progress:
+        photos = load_photos(source, progress=progress.report)
+    photo = chosen_photo(photos, view)
+    world = photos.input_to_world
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = world.scale * world.rotation, world.translation
+    scene = replace(scene, meshes=[mesh.transformed(matrix) for mesh in scene.meshes])
+    image = drawn(scene, photo.camera, effects, how["renderer"], how["device"])
+    target = photo.image[..., :3]
+    mask = np.ones(target.shape[:2], np.float32)
+    if photo.mask is not None:
+        mask = np.maximum(photo.mask, image[..., 3])
+        if not target[photo.mask == 0].any():  # cut out: no background of its own
+            target = target + (1 - photo.mask)[..., None] * np.asarray(scene.background, np.float32)
+    if photo.ignore is not None:
+        mask = mask * ~photo.ignore
+    return compare_sheet(encoded(image), encoded(target), ("render", photo.name), mask=mask)
+
+
+def chosen_photo(photos: PhotoSet, view: str | None) -> Photo:
+    """The photo of a name, or of a number from 0; InputError lists what there is."""
+    names = [photo.name for photo in photos.photos]
+    if view is None:
+        return photos.photos[0]
+    if view in names:
+        return photos.photos[names.index(view)]
+    if view.isdigit() and int(view) < len(names):
+        return photos.photos[int(view)]
+    raise InputError(f"--view {view}: expected one of {', '.join(names)}, or 0 to {len(names) - 1}")

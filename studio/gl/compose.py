@@ -1,4 +1,4 @@
-"""The last pass: background, ground, comparison with a photo, encoding for the screen."""
+"""The last pass: background, ground, comparison of two pictures, encoding for the screen."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from dataclasses import dataclass, field
 import moderngl
 
 from studio.core.scene import Camera
-from studio.gl.colormap import COLORMAPS, DIFFERENCE_MAP
+from studio.gl.colormap import COLORMAPS, DIFFERENCE_MAP, PERCEIVED_MAP
 from studio.gl.ground import Ground
-from studio.gl.options import ViewOptions
-from studio.gl.passes import COLOR_UNIT
-from studio.gl.photos import placement
+from studio.gl.options import ERRORS, ViewOptions
 from studio.gl.program import Program, ProgramCache
+from studio.gl.sides import COVERAGE_UNIT, RIGHT_UNIT, Side, set_sides, side_defines
 from studio.gl.targets import Targets
 
-COVERAGE_UNIT, PHOTO_UNIT, PART_UNIT, SHADOW_UNIT = 5, 6, 7, 8
+PART_UNIT, SHADOW_UNIT, MAP_UNIT = RIGHT_UNIT + 1, RIGHT_UNIT + 2, RIGHT_UNIT + 3
 ACCENT = (0.102, 0.397, 1.0)
 """#5aa9ff in linear light: the interface's one accent."""
 OUTLINE_PIXELS = 2.5
@@ -25,7 +24,7 @@ GRADIENT = {
 }
 """Linear colour of the studio background, middle and edge."""
 
-_MODE_NUMBER = {"render": 0, "target": 1, "wipe": 2, "split": 3, "difference": 4}
+_MODE_NUMBER = {"render": 0, "target": 1, "wipe": 2, "split": 3, "difference": 4, "side": 5}
 _BACKGROUND_NUMBER = {"studio": 0, "scene": 1, "photo": 2}
 
 
@@ -34,29 +33,36 @@ class Picture:
     """What one compose pass puts together.
 
     Attributes:
-        color: linear, not premultiplied. coverage: texture whose alpha is coverage.
-        photo: texture and camera of the target, or None.
+        left, right: what is shown and compared; renders are linear, not premultiplied.
+        coverage: texture whose alpha is coverage.
         sharp: coverage is 0 or 1 and that of the depth buffer: a single frame, not a mean.
-        other: the photo is a render of the same geometry with other effects.
-        cutout: the photo has no background of its own.
+        error_map: of this view, for the error "map".
+        behind: linear colour of the scene's background, for differences.
         selected: part with an outline, or None.
     """
 
-    color: moderngl.Texture
+    left: Side
+    right: Side | None
     coverage: moderngl.Texture
     camera: Camera
     options: ViewOptions
     background: str = "studio"
-    photo: tuple[moderngl.Texture, Camera] | None = None
     sharp: bool = False
-    other: bool = False
-    cutout: bool = False
+    error_map: moderngl.Texture | None = None
+    behind: tuple[float, float, float] = (0.0, 0.0, 0.0)
     selected: int | None = None
     ground: Ground | None = field(default=None)
 
+    def live(self, mode: str) -> bool:
+        """Whether a render is seen in this mode, as a picture."""
+        if mode == "difference":
+            return False
+        sides = {"render": (self.left,), "target": (self.right,)}.get(mode, (self.left, self.right))
+        return any(side is not None and side.live for side in sides)
+
 
 def effective_mode(options: ViewOptions, compares: bool) -> str:
-    """The mode that is really drawn: flicker is render or target in turn, and all but render
+    """The mode that is really drawn: flicker is the one or the other in turn, and all but render
     need something to compare with."""
     if not compares:
         return "render"
@@ -74,25 +80,23 @@ class Compositor:
     def draw(self, targets: Targets, picture: Picture) -> None:
         """Full-screen passes into `targets.display`: one, or two apart by the depth test."""
         options = picture.options
-        mode = effective_mode(options, picture.photo is not None)
-        needs_photo = mode != "render" or options.overlay > 0 or picture.background == "photo"
-        photo = picture.photo if needs_photo else None
-        hidden = ("difference",) if picture.other else ("target", "difference")
-        ground = picture.ground if mode not in hidden else None
-        outlined = picture.selected is not None and options.outline and mode not in hidden
-        photographed = photo is not None and not picture.other
-        known = "studio" if picture.background == "photo" and not photographed else picture.background
-        defines = [f"BACKGROUND {_BACKGROUND_NUMBER[known]}"]
-        defines += ["PHOTO", *(["OTHER"] if picture.other else [])] if photo else []
+        mode = effective_mode(options, picture.right is not None)
+        behind = picture.background == "photo" and picture.right is not None and not picture.right.live
+        right = picture.right if mode != "render" or options.overlay > 0 or behind else None
+        ground = picture.ground if picture.live(mode) else None
+        outlined = picture.selected is not None and options.outline and picture.live(mode)
+        known = "studio" if picture.background == "photo" and not behind else picture.background
+        defines = [f"BACKGROUND {_BACKGROUND_NUMBER[known]}", *side_defines(picture.left, right)]
         shown = [name for name in ("grid", "axes") if getattr(options, name)]
         defines += ["GROUND", *(name.upper() for name in shown)] if ground else []
         defines += ["OUTLINE"] if outlined else []
-        apart = picture.sharp and not photo and not outlined
+        defines += ["CLIPPING"] if options.clipping and mode != "difference" else []
+        apart = picture.sharp and right is None and picture.left.live and not outlined
         for test, more in ((">", ["COVERED", "FAR"]), ("<=", ["EMPTY", "FAR"])) if apart else (("", []),):
             program = self._programs.get("fullscreen.vert", "compose.frag", (*defines, *more))
-            self._set_picture(program, picture)
-            if photo:
-                self._set_photo(program, photo, picture, mode, targets.size)
+            self._set_picture(program, picture, right)
+            if right is not None:
+                self._set_comparison(program, picture, mode, targets.size)
             if ground:
                 ground.set_uniforms(program, picture.camera, options, SHADOW_UNIT)
             if outlined:
@@ -112,35 +116,28 @@ class Compositor:
         ctx.enable_only(moderngl.NOTHING)
         ctx.depth_func = "<"
 
-    def _set_picture(self, program: Program, picture: Picture) -> None:
-        picture.color.use(COLOR_UNIT)
+    def _set_picture(self, program: Program, picture: Picture, right: Side | None) -> None:
+        set_sides(program, picture.left, right, picture.camera, picture.options.exposure)
         picture.coverage.use(COVERAGE_UNIT)
-        program.set("u_color", COLOR_UNIT)
         program.set("u_coverage", COVERAGE_UNIT)
         middle, edge = GRADIENT[picture.options.theme]
         program.set("u_gradient_middle", middle)
         program.set("u_gradient_edge", edge)
 
-    def _set_photo(
-        self,
-        program: Program,
-        photo: tuple[moderngl.Texture, Camera],
-        picture: Picture,
-        mode: str,
-        size: tuple[int, int],
-    ) -> None:
-        texture, camera = photo
+    def _set_comparison(self, program: Program, picture: Picture, mode: str, size: tuple[int, int]) -> None:
         options = picture.options
-        texture.use(PHOTO_UNIT)
-        program.set("u_photo", PHOTO_UNIT)
-        program.set("u_photo_placement", placement(picture.camera, camera))
-        program.set("u_photo_cutout", int(picture.cutout))
+        mapped = options.error == "map"
+        if picture.error_map is not None:
+            picture.error_map.use(MAP_UNIT)
+        program.set("u_map", MAP_UNIT)
+        program.set("u_behind", picture.behind)
         program.set("u_mode", _MODE_NUMBER[mode])
         program.set("u_wipe", float(options.wipe))
         program.set("u_overlay", float(options.overlay))
-        program.set("u_difference_gain", float(options.difference_gain))
+        program.set("u_error", ERRORS.index(options.error))
+        program.set("u_per_range", 1.0 / max(float(options.error_range), 1e-6))
         program.set("u_pixel", options.ui_scale * options.resolution_scale / size[0])
-        program.set_array("u_colormap", COLORMAPS[DIFFERENCE_MAP])
+        program.set_array("u_colormap", COLORMAPS[PERCEIVED_MAP if mapped else DIFFERENCE_MAP])
 
     def _set_outline(self, program: Program, targets: Targets, picture: Picture) -> None:
         targets.gbuffer["material"].use(PART_UNIT)

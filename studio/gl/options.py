@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from studio.core.channels import aovs
 
-Mode = Literal["render", "target", "wipe", "split", "difference", "flicker"]
-Against = Literal["photo", "effects", "reference"]
+Mode = Literal["render", "target", "wipe", "split", "side", "difference", "flicker"]
+Source = Literal["render", "effects", "photo", "diff", "reference", "a", "b"]
+Error = Literal["absolute", "squared", "relative", "map"]
 Background = Literal["studio", "scene", "photo"]
 
-MODES: tuple[Mode, ...] = ("render", "target", "wipe", "split", "difference", "flicker")
+MODES: tuple[Mode, ...] = get_args(Mode)
+SOURCES: tuple[Source, ...] = get_args(Source)
+STILLS: tuple[Source, ...] = ("diff", "reference", "a", "b")
+"""Pictures that somebody gives the viewport (Viewport.set_still)."""
+
+ERRORS: tuple[Error, ...] = get_args(Error)
 AOVS = aovs()
 """Channels that the viewport shows, in menu order; keys 1 to 8 show the first eight."""
 
@@ -23,16 +29,22 @@ class ViewOptions:
     """Everything about a picture that is neither scene nor camera.
 
     Attributes:
-        mode: what is compared with the photo, and how; "render" alone without a photo.
-        against: what "target" and the photo's side stand for: the "photo", the render of set B
-            for "effects" (Viewport.set_other_effects), a picture by another renderer for
-            "reference" (Viewport.set_reference).
+        mode: how two pictures are compared; "render" is the left one alone, "target" the right
+            one. Without a right one it is always "render".
+        left, right: what is compared: the "render", the render with set B for "effects"
+            (Viewport.set_other_effects), the "photo", or a still picture (Viewport.set_still):
+            of the differentiable renderer for "diff", of a path tracer for "reference", or one
+            that was kept as "a" or "b". A left one that is not there is the render.
         aov: the channel shown, or an alias of one (see studio.core.channels); color is the picture.
         photo: index of the target photo, or None.
-        wipe: where the divider stands, 0..1 from the left: render left, photo right.
-        flicker: phase 0..1; the photo shows in the second half.
+        wipe: where the divider stands, 0..1 from the left.
+        flicker: phase 0..1; the right picture shows in the second half.
         overlay: opacity of the photo laid over the render, 0..1.
-        difference_gain: error that reaches the top of the colour map is 1 / gain (sRGB values).
+        error: what "difference" shows: the mean "absolute" error of sRGB values, the "squared"
+            one, the absolute one "relative" to the right picture's (linear) values, or the "map" of
+            Viewport.set_error_map.
+        error_range: error that reaches the top of the colour map.
+        clipping: mark pixels brighter than the screen shows red, and blue those that are black.
         background: grey studio gradient, the scene's own colour, or the photo.
         grid, axes: ground grid with a soft contact shadow; its coloured axis lines.
         frusta: cameras of the photos as thin pyramids; the one of `photo` in the accent colour.
@@ -50,13 +62,16 @@ class ViewOptions:
     """
 
     mode: Mode = "render"
-    against: Against = "photo"
+    left: Source = "render"
+    right: Source = "photo"
     aov: str = "color"
     photo: int | None = None
     wipe: float = 0.5
     flicker: float = 0.0
     overlay: float = 0.0
-    difference_gain: float = 4.0
+    error: Error = "absolute"
+    error_range: float = 0.25
+    clipping: bool = False
     background: Background = "studio"
     grid: bool = True
     axes: bool = True

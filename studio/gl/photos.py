@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Literal
 
 import moderngl
 import numpy as np
@@ -22,10 +23,15 @@ IGNORED = -1.0
 
 
 class PhotoTextures:
-    """Uploads photos when they are looked at and keeps the last few."""
+    """Uploads photos when they are looked at and keeps the last few.
 
-    def __init__(self, resources: Resources):
+    Args:
+        dtype: of their numbers, "f2" or "f4".
+    """
+
+    def __init__(self, resources: Resources, dtype: Literal["f2", "f4"] = "f2"):
         self._resources = resources
+        self._dtype = dtype
         self._photos: PhotoSet | None = None
         self._cache: OrderedDict[int, moderngl.Texture] = OrderedDict()
         self._cutout: dict[int, bool] = {}
@@ -48,20 +54,22 @@ class PhotoTextures:
         return self._cutout[index]
 
     def texture(self, index: int) -> moderngl.Texture:
-        """RGBA half floats: linear colour, and the mask (1 where there is none, -1 ignored)."""
+        """RGBA floats: linear colour, and the mask (1 where there is none, -1 ignored)."""
         if index in self._cache:
             self._cache.move_to_end(index)
             return self._cache[index]
         photo = self.photos[index]
         image = self._resources.fitting(photo.image)
         height, width = image.shape[:2]
-        data = np.ones((height, width, 4), np.float16)
+        data = np.ones((height, width, 4), np.float16 if self._dtype == "f2" else np.float32)
         data[..., :3] = image[..., :3]
         if photo.mask is not None:
             data[..., 3] = self._resources.fitting(photo.mask)
         if photo.ignore is not None:
             data[..., 3][self._resources.fitting(photo.ignore)] = IGNORED
-        texture = self._resources.texture((width, height), 4, data.tobytes(), dtype="f2", nearest=False)
+        texture = self._resources.texture(
+            (width, height), 4, data.tobytes(), dtype=self._dtype, nearest=False
+        )
         self._cache[index] = texture
         while len(self._cache) > CACHED_PHOTOS:
             self._resources.release(self._cache.popitem(last=False)[1])

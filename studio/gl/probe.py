@@ -1,16 +1,10 @@
-"""Reading back: one pixel under the mouse, the mean difference from a photo, whole channels."""
+"""Reading back: one pixel under the mouse, whole channels."""
 
 from __future__ import annotations
 
-import moderngl
 import numpy as np
 
-from studio.core.scene import Camera
 from studio.gl.options import PixelInfo
-from studio.gl.passes import COLOR_UNIT
-from studio.gl.photos import placement
-from studio.gl.program import ProgramCache
-from studio.gl.resources import Resources
 from studio.gl.targets import GBUFFER, Targets
 
 
@@ -58,44 +52,3 @@ def read_pixel(targets: Targets, x: int, y: int, triangle_ids: bool = False) -> 
         part=int(rows["material"][2]),
         triangle=int(rows["material"][3]) if triangle_ids else None,
     )
-
-
-class ErrorMeter:
-    """The mean difference between a render and a photo."""
-
-    def __init__(self, resources: Resources, programs: ProgramCache):
-        self._resources = resources
-        self._programs = programs
-
-    def measure(
-        self,
-        targets: Targets,
-        color: moderngl.Texture,
-        coverage: moderngl.Texture,
-        camera: Camera,
-        photo: tuple[moderngl.Texture, Camera],
-        render: bool = False,
-    ) -> float:
-        """Mean |render - photo| of sRGB values over object and mask; NaN if neither is in view.
-
-        Args:
-            render: the photo is another render of the same geometry.
-
-        Pixels outside the photo, ignored ones, and those that are neither covered by the
-        scene nor by the photo's mask do not count. Waits for the GPU.
-        """
-        texture = self._resources.texture(targets.size, 2, dtype="f4")
-        fbo = self._resources.framebuffer([texture])
-        program = self._programs.get("fullscreen.vert", "error.frag", ("OTHER",) if render else ())
-        fbo.use()
-        for offset, (name, source) in enumerate(
-            (("color", color), ("coverage", coverage), ("photo", photo[0]))
-        ):
-            source.use(COLOR_UNIT + offset)
-            program.set(f"u_{name}", COLOR_UNIT + offset)
-        program.set("u_photo_placement", placement(camera, photo[1]))
-        self._programs.draw_fullscreen(program)
-        data = np.frombuffer(fbo.read(components=2, dtype="f4", alignment=1), np.float32).reshape(-1, 2)
-        self._resources.release(fbo, texture)
-        error, weight = data.sum(axis=0, dtype=np.float64)
-        return float(error / weight) if weight > 0 else float("nan")

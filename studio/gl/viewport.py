@@ -18,17 +18,17 @@ import moderngl
 import numpy as np
 
 from studio.core.errors import InputError
-from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene, Similarity
+from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene
 from studio.gl.compose import Compositor, Picture, effective_mode
-from studio.gl.frame import FrameSettings, jitter, jittered_view
+from studio.gl.frame import FrameSettings, jitter, jittered_view, read_channel, read_texture
 from studio.gl.ground import Ground
-from studio.gl.options import PARITY, PixelInfo, ViewOptions
+from studio.gl.options import PARITY, PixelInfo, Source, ViewOptions
 from studio.gl.overlay import PhotoOverlay
-from studio.gl.photos import PhotoTextures
-from studio.gl.probe import ErrorMeter, read_pixel
+from studio.gl.probe import read_pixel
 from studio.gl.program import SHADERS
 from studio.gl.renderer import SceneRenderer
 from studio.gl.shading import EffectChain
+from studio.gl.sides import Pair, PairReader, Side, Stills, shown_sides
 from studio.gl.targets import Targets
 from studio.gl.uniforms import View
 
@@ -53,13 +53,13 @@ class Viewport(SceneRenderer):
     def __init__(self, ctx: moderngl.Context, shaders: Path = SHADERS):
         super().__init__(ctx, shaders)
         self.ground = Ground(self.resources, self.programs)
-        self.photos = PhotoTextures(self.resources)
-        self.reference = PhotoTextures(self.resources)
+        self.stills = Stills(self.resources)
         self.frames_drawn = 0
         self.settled = False
         self._compositor = Compositor(self.programs)
         self._overlay = PhotoOverlay(self.resources, self.programs)
-        self._meter = ErrorMeter(self.resources, self.programs)
+        self._reader = PairReader(self.resources, self.programs)
+        self._error_map: moderngl.Texture | None = None
         self._targets: dict[tuple[int, int], Targets] = {}
         self._selection: int | None = None
         self._frame_key: Key = ()
@@ -68,7 +68,7 @@ class Viewport(SceneRenderer):
         self._color: Layer | None = None
         self._other_color: Layer | None = None
         self._linear: moderngl.Texture | None = None
-        self._other_linear: moderngl.Texture | None = None
+        self._sides: tuple[Side | None, Side | None] = (None, None)
         self._camera: Camera | None = None
         self._options = ViewOptions()
 
@@ -90,13 +90,22 @@ class Viewport(SceneRenderer):
 
     def set_photos(self, photos: PhotoSet | None) -> None:
         """Target photos, and the cameras drawn as frusta; textures are made when looked at."""
-        self.photos.set(photos)
+        self.stills.photos.set(photos)
         self._overlay.set(photos)
         self._version += 1
 
-    def set_reference(self, picture: Photo | None) -> None:
-        """A picture of the scene by another renderer, for `against` "reference"."""
-        self.reference.set(None if picture is None else PhotoSet([picture], Similarity()))
+    def set_still(self, name: Source, picture: Photo | None) -> None:
+        """A picture to compare with, by another renderer or kept from before (see options.STILLS)."""
+        self.stills.set(name, picture)
+        self._display_key = ()
+
+    def set_error_map(self, values: np.ndarray | None) -> None:
+        """[H, W] float32 of this view, for the error "map"; negative where there is none."""
+        self.resources.release(self._error_map)
+        self._error_map = None
+        if values is not None:
+            data = np.ascontiguousarray(values, np.float32)
+            self._error_map = self.resources.texture(data.shape[::-1], 1, data.tobytes(), dtype="f4")
         self._display_key = ()
 
     def set_selection(self, index: int | None) -> None:
@@ -142,7 +151,7 @@ class Viewport(SceneRenderer):
 
     def _background_of(self, options: ViewOptions) -> str:
         """A difference is taken over the scene's own background; a photo needs to be there."""
-        mode = effective_mode(options, self._compares(options))
+        mode = effective_mode(options, self.compares(options))
         own = mode == "difference" or options.aov == "background"
         return "scene" if own else options.background
 
@@ -150,23 +159,14 @@ class Viewport(SceneRenderer):
         """Whether an effect that belongs to the picture is still getting ready."""
         return self.chain.waiting or (self._shows_other(options) and self.other.waiting)
 
-    def _compares(self, options: ViewOptions) -> bool:
-        """Whether there is something to compare the render with."""
-        return options.against == "effects" or self._target(options) is not None
+    def compares(self, options: ViewOptions) -> bool:
+        """Whether there is something to compare with."""
+        return shown_sides(options, self.stills)[1] is not None
 
     def _shows_other(self, options: ViewOptions) -> bool:
         """Whether set B is drawn: it flickers between two finished pictures."""
-        return options.against == "effects" and options.mode != "render"
-
-    def _target(self, options: ViewOptions) -> tuple[PhotoTextures, int] | None:
-        """The photo, or the reference, that the render is compared with."""
-        if options.against == "effects":
-            return None
-        if options.against == "reference":
-            return (self.reference, 0) if self.reference.photos else None
-        index = options.photo
-        there = index is not None and 0 <= index < len(self.photos.photos)
-        return (self.photos, index) if there and index is not None else None
+        left, right = shown_sides(options, self.stills)
+        return left == "effects" or (right == "effects" and options.mode != "render")
 
     def _keys(self, camera: Camera, options: ViewOptions) -> tuple[Key, Key]:
         """What the linear frame depends on, and what the display depends on besides."""
@@ -214,36 +214,34 @@ class Viewport(SceneRenderer):
             return
         linear, coverage = self._color
         color = self.frame.post(targets, linear, view, settings, options.exposure)
-        self._other_linear = None
+        live = {"render": Side(color, camera)}
         if self._other_color is not None:
             linear = self._other_color[0]
-            self._other_linear = self.frame.post(
-                targets.other, linear, view, settings, options.exposure, self.other
-            )
-        target = self._target(options)
-        photo = None
-        if target is not None:
-            photo = target[0].texture(target[1]), target[0].photos[target[1]].camera
+            other = self.frame.post(targets.other, linear, view, settings, options.exposure, self.other)
+            live["effects"] = Side(other, camera)
+        left, right = (
+            None if name is None else live.get(name) or self.stills.side(name, options.photo)
+            for name in shown_sides(options, self.stills)
+        )
         ground = self.ground if options.grid or options.axes else None
         if ground is not None:
             ground.draw_shadow(self.meshes, now=1 < options.samples <= self._samples)
-        background = self._background_of(options)
         picture = Picture(
-            color,
+            left or live["render"],
+            right,
             coverage,
             camera,
             options,
-            background,
-            photo if self._other_linear is None else (self._other_linear, camera),
+            self._background_of(options),
             sharp=coverage is targets.gbuffer["albedo"],
-            other=self._other_linear is not None,
-            cutout=target is not None and target[0].cutout(target[1]),
+            error_map=self._error_map,
+            behind=self._background,
             selected=self._selection,
             ground=ground,
         )
         self._compositor.draw(targets, picture)
-        self._linear = color
-        if options.frusta and effective_mode(options, self._compares(options)) in ("render", "wipe", "split"):
+        self._linear, self._sides = color, (picture.left, right)
+        if options.frusta and effective_mode(options, right is not None) in ("render", "wipe"):
             self._overlay.draw(targets, camera, options)
 
     def _targets_for(self, camera: Camera) -> Targets:
@@ -269,8 +267,8 @@ class Viewport(SceneRenderer):
             return None
         u = (x + 0.5) * self._options.resolution_scale / self._camera.width
         v = (y + 0.5) * self._options.resolution_scale / self._camera.height
-        if self._options.mode == "split" and self._compares(self._options):
-            u += 0.25 if u < 0.5 else -0.25
+        if self.compares(self._options):
+            u, v = unshifted(self._options.mode, u, v)
         column, row = int(u * self._camera.width), int((1 - v) * self._camera.height)
         if not (0 <= column < self._camera.width and 0 <= row < self._camera.height):
             return None
@@ -292,26 +290,47 @@ class Viewport(SceneRenderer):
         info = self.pixel(x, y)
         return None if info is None else info.part
 
-    def mean_error(self) -> float:
-        """Mean absolute sRGB difference between the shown render and what it is compared with.
+    def pair(self) -> Pair | None:
+        """The two pictures of the last `render` as numbers, or None while nothing is compared.
 
-        That is the photo, or the picture of set B while that is drawn; NaN without either.
+        The same in every mode; renders are over the scene's own background. Waits for the GPU.
         """
-        target = self._target(self._options)
-        if self._camera is None or self._linear is None or self._color is None:
-            return float("nan")
-        other = self._other_linear
-        if other is not None:
-            pair = (other, self._camera)
-        elif target is not None:
-            pair = (target[0].texture(target[1]), target[0].photos[target[1]].camera)
-        else:
-            return float("nan")
-        targets = self._targets_for(self._camera)
+        left, right = self._sides
+        if self._camera is None or self._color is None or left is None or right is None:
+            return None
+        drawn = self._background_of(self._options) == "scene"
         with self._own_state():
-            return self._meter.measure(
-                targets, self._linear, self._color[1], self._camera, pair, other is not None
+            return self._reader.read(
+                self._targets_for(self._camera),
+                left,
+                right,
+                self._color[1],
+                self._camera,
+                self._background,
+                not drawn,
+                self._options.exposure,
             )
+
+    def still(self, name: str) -> Photo:
+        """The render as last drawn: linear colour without a background of its own, and coverage.
+
+        Raises:
+            InputError: nothing has been rendered yet.
+        """
+        if self._camera is None or self._linear is None or self._color is None:
+            raise InputError("viewport: nothing has been rendered yet")
+        targets = self._targets_for(self._camera)
+        image = read_texture(targets, self._linear)[..., :3]
+        coverage = self._color[1]
+        mask = read_channel(targets, coverage, 3, 1)[..., 0]
+        if self._background_of(self._options) != "scene":
+            image = image * (mask > 0)[..., None]
+        return Photo(name, image, self._camera, mask=mask)
+
+    def mean_error(self) -> float:
+        """Mean absolute sRGB difference of what is compared, over object and mask; NaN without."""
+        pair = self.pair()
+        return float("nan") if pair is None else pair.mean
 
     def read_image(self) -> np.ndarray:
         """[H, W, 4] float32 linear: the picture as last shown, from its 8-bit sRGB values."""
@@ -323,3 +342,12 @@ class Viewport(SceneRenderer):
         rgb = image[..., :3]
         image[..., :3] = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         return image
+
+
+def unshifted(mode: str, u: float, v: float) -> tuple[float, float]:
+    """Where in its picture a point of the view lies: "split" and "side" show parts beside each other."""
+    if mode == "split":
+        return u + (0.25 if u < 0.5 else -0.25), v
+    if mode == "side":
+        return 2 * u - (u >= 0.5), 2 * v - 0.5
+    return u, v

@@ -36,7 +36,7 @@ def _has_photos(state: AppState) -> bool:
 
 
 def _can_compare(state: AppState) -> bool:
-    return bool(state.against)
+    return state.right is not None
 
 
 def _has_other(state: AppState) -> bool:
@@ -76,6 +76,10 @@ class Action:
 
 def _mode(value: str) -> Callable[[AppState], bool]:
     return lambda state: state.view.mode == value
+
+
+def _error(name: str) -> Callable[[AppState], bool]:
+    return lambda state: state.view.mode == "difference" and state.view.error == name
 
 
 def _flag(name: str) -> Callable[[AppState], bool]:
@@ -174,12 +178,26 @@ OPTIMIZE = (
     Action("reset", "Reset", Icon.reset, possible=_has_run),
 )
 COMPARE = (
-    Action("mode", "Render", "", args=("render",), checked=_mode("render")),
-    Action("mode", "Target", "", "T", (_key(_K.t),), ("target",), _can_compare, _mode("target")),
+    Action("mode", "Left alone", "", args=("render",), checked=_mode("render")),
+    Action("mode", "Right alone", "", "T", (_key(_K.t),), ("target",), _can_compare, _mode("target")),
     Action("mode", "Wipe", "", "W", (_key(_K.w),), ("wipe",), _can_compare, _mode("wipe")),
-    Action("mode", "Split", "", args=("split",), possible=_can_compare, checked=_mode("split")),
+    Action("mode", "Split", "", "S", (_key(_K.s),), ("split",), _can_compare, _mode("split")),
+    Action("mode", "Side by side", "", "Y", (_key(_K.y),), ("side",), _can_compare, _mode("side")),
     Action("mode", "Difference", "", "O", (_key(_K.o),), ("difference",), _can_compare, _mode("difference")),
     Action("mode", "Flicker", "", args=("flicker",), possible=_can_compare, checked=_mode("flicker")),
+)
+MEASURES = tuple(
+    Action("error", f"Error: {title}", "", args=(name,), possible=_can_compare, checked=_error(name))
+    for name, title in (
+        *(("absolute", "absolute"), ("squared", "squared"), ("relative", "relative")),
+        *(("flip", "FLIP, as perceived"), ("ssim", "structure, 1 − SSIM")),
+    )
+)
+KEPT = (
+    Action("keep", "Keep as A", Icon.copy, "K", (_key(_K.k),), ("a",), _has_mesh),
+    Action("keep", "Keep as B", Icon.copy, "Shift+K", (_key(_K.k, SHIFT),), ("b",), _has_mesh),
+    Action("restore", "Go back to A", Icon.undo, args=("a",), possible=lambda state: "a" in state.kept),
+    Action("restore", "Go back to B", Icon.undo, args=("b",), possible=lambda state: "b" in state.kept),
 )
 REFERENCE = (
     Action("path_trace", "Path-trace this view", Icon.eye, possible=_has_mesh),
@@ -192,7 +210,7 @@ REFERENCE = (
 )
 SETS = (
     Action("toggle_other", "Effects A or B", Icon.effects, "B", (_key(_K.b),), possible=_ready),
-    Action("swap_sets", "Swap A and B", Icon.swap, possible=_has_other),
+    Action("swap_sets", "Swap sets A and B", Icon.swap, possible=_has_other),
     Action("drop_other", "Remove set B", Icon.close, possible=_has_other),
 )
 PHOTOS = (
@@ -231,7 +249,7 @@ GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
     ("View", VIEW + VIEW_TOGGLES),
     ("Scene", SCENE),
     ("Optimize", OPTIMIZE),
-    ("Compare", COMPARE + SETS + REFERENCE + PHOTOS),
+    ("Compare", COMPARE + MEASURES + KEPT + SETS + REFERENCE + PHOTOS),
     ("Help", HELP),
 )
 

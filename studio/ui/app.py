@@ -176,7 +176,8 @@ class App:
             self._load_preferences()
         preferences.apply(self.state.preferences)  # the plots' style and the DPI factor exist only now
         self.viewport = ViewportPanel(ctx, self.state)
-        self.control.viewport = self.viewport
+        self.control.viewport = self.control.comparing.viewport = self.viewport
+        self.viewport.comparing = self.control.comparing
         self._thumbnails = Thumbnails(ctx, self.state.jobs)
         self._drop_callback = self._linked(self._on_drop)  # GLFW keeps no reference
         window = glfw_utils.glfw_window_hello_imgui()

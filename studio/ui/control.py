@@ -18,13 +18,13 @@ from studio.core.scene.light import MAX_LIGHTS
 from studio.ui import preferences
 from studio.ui.commands import Act, Command, Edits, Set
 from studio.ui.commands import Path as DocPath
+from studio.ui.comparing import Comparing
 from studio.ui.dialogs import FileDialogs
 from studio.ui.files import ADVICE, Files
 from studio.ui.jobs import Job
 from studio.ui.panels.optimize import message_for
-from studio.ui.reference import Reference
 from studio.ui.run import Run
-from studio.ui.state import AppState, EffectSet
+from studio.ui.state import AppState
 
 if TYPE_CHECKING:
     from studio.core.effects.effect import Effect
@@ -47,7 +47,7 @@ class Controller:
         self.dialogs = FileDialogs(native_dialogs)
         self.run = Run(state, self._apply)
         self.files = Files(state, self.dialogs, self._apply, self.run.abandon)
-        self.reference = Reference(state)
+        self.comparing = Comparing(state, self._apply, self.files.shown_scene)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
 
@@ -118,7 +118,8 @@ class Controller:
         """Apply an edit or do an action; what the user cannot do becomes a notice."""
         try:
             if isinstance(command, Act):
-                getattr(self, f"_act_{command.name}")(*command.args)
+                own = getattr(self, f"_act_{command.name}", None)
+                (own or getattr(self.comparing, f"act_{command.name}"))(*command.args)
             else:
                 self._apply(command, self.state.gesture)
         except StudioError as error:
@@ -138,7 +139,7 @@ class Controller:
         for path in changes:
             self._live_setting(path)
         if any(path[0] == "scene" for path in changes):
-            self.reference.drop()  # of a scene that is no more
+            self.comparing.reference.drop()  # of a scene that is no more
         if self.viewport is not None:
             self.viewport.sync(changes, self.run.take_fresh())
 
@@ -240,63 +241,6 @@ class Controller:
 
     # Actions: view
 
-    def _act_mode(self, mode: str) -> None:
-        view = self.state.view
-        view.mode = "render" if view.mode == mode else mode
-        if view.mode != "render" and view.photo is None and self.state.against == "photo":
-            self._act_look_through(0)
-
-    def _act_against(self, what: str) -> None:
-        self.state.view.against = what
-        if what == "photo" and self.state.view.mode != "render" and self.state.view.photo is None:
-            self._act_look_through(0)
-
-    def _act_make_other(self) -> None:
-        """Set B begins as what A is now."""
-        own = self.state.document.own
-        copy = EffectSet({name: values.copy() for name, values in own.effects.items()}, dict(own.enabled))
-        self._apply(Set(("other",), copy, "Make set B"))
-        self.state.view.against = "effects"
-
-    def _act_toggle_other(self) -> None:
-        """Show set B instead of A, and back; there is a set B from the first time on."""
-        view = self.state.view
-        if self.state.document.other is None:
-            self._act_make_other()
-            self.state.notify("Set B is a copy of these effects. Change one and press B to compare.", "info")
-            return
-        view.against = "effects"
-        view.mode = "render" if view.mode == "target" else "target"
-
-    def _act_swap_sets(self) -> None:
-        document = self.state.document
-        other = document.other
-        if other is not None:
-            sets = (
-                Set(("effects",), other.effects, ""),
-                Set(("enabled",), other.enabled, ""),
-                Set(("other",), document.own, ""),
-            )
-            self._apply(Edits(sets, "Swap sets A and B"))
-
-    def _act_drop_other(self) -> None:
-        self._apply(Set(("other",), None, "Remove set B"))
-        view = self.state.view
-        view.against, view.editing = "photo", "a"
-        if view.photo is None:
-            view.mode = "render"
-
-    def _act_path_trace(self) -> None:
-        if self.viewport is not None:
-            self.reference.start(self.viewport.camera.camera(*self.viewport.pixels))
-
-    def _act_drop_reference(self) -> None:
-        self.reference.drop()
-        view = self.state.view
-        view.against = "photo"
-        if not self.state.comparing():
-            view.mode = "render"
-
     def _act_aov(self, aov: str) -> None:
         self.state.view.aov = aov
 
@@ -307,7 +251,7 @@ class Controller:
             for window in hello_imgui.get_runner_params().docking_params.dockable_windows:
                 self._hide(window, view.picture_only)
         elif name == "truth" and view.truth and view.photo is None and self.state.photos is not None:
-            self._act_look_through(0)
+            self.comparing.act_look_through(0)
 
     _shown_before: frozenset[str] = frozenset()
 
@@ -328,42 +272,19 @@ class Controller:
         if panel is not None:
             hello_imgui.get_runner_params().docking_params.focus_dockable_window(panel)
 
-    def _act_look_through(self, index: int) -> None:
-        if self.state.photos is None or not 0 <= index < len(self.state.photos.photos):
-            return
-        self.state.view.photo = index
-
-    def _act_look_photo(self) -> None:
-        if self.state.view.photo is None:
-            self._act_look_through(0)
-        else:
-            self._act_leave_photo()
-
-    def _act_leave_photo(self) -> None:
-        self.state.view.photo = None
-        if self.state.against != "effects":
-            self.state.view.mode = "render"
-        self.state.view.truth = False
-
-    def _act_step_photo(self, by: int) -> None:
-        if self.state.photos is None:
-            return
-        now, total = self.state.view.photo, len(self.state.photos.photos)
-        self._act_look_through(0 if now is None else (now + by) % total)
-
     def _act_frame(self) -> None:
         self.state.view.photo = None if self.state.view.mode == "render" else self.state.view.photo
         if self.viewport is not None:
             self.viewport.frame()
 
     def _act_reset_view(self) -> None:
-        self._act_leave_photo()
+        self.comparing.act_leave_photo()
         self.state.view.exposure = 0.0
         if self.viewport is not None:
             self.viewport.reset_camera()
 
     def _act_look(self, side: str) -> None:
-        self._act_leave_photo()
+        self.comparing.act_leave_photo()
         if self.viewport is not None:
             self.viewport.look_from(side)
 

@@ -56,11 +56,18 @@ class Jobs:
         self._finished: list[tuple[Job, Callable[[], None]]] = []
         self._threads: list[threading.Thread] = []
         self.running: list[Job] = []
+        self.quiet: list[Job] = []
 
-    def start(self, title: str, work: Callable[[Job], Any], then: Callable[[Any], None]) -> Job:
-        """Run `work(job)` on a thread; `then(result)` follows on the main thread."""
+    def start(
+        self, title: str, work: Callable[[Job], Any], then: Callable[[Any], None], quiet: bool = False
+    ) -> Job:
+        """Run `work(job)` on a thread; `then(result)` follows on the main thread.
+
+        Args:
+            quiet: the status bar says nothing of it: short work that follows the view.
+        """
         job = Job(title)
-        self.running.append(job)
+        (self.quiet if quiet else self.running).append(job)
 
         def run() -> None:
             deliver: Callable[[], None] = _nothing
@@ -89,12 +96,12 @@ class Jobs:
         with self._lock:
             finished, self._finished = self._finished, []
         for job, deliver in finished:
-            self.running.remove(job)
+            (self.running if job in self.running else self.quiet).remove(job)
             deliver()
 
     def close(self, timeout: float = 5.0) -> None:
         """Cancel everything and wait a moment; nothing is delivered any more."""
-        for job in self.running:
+        for job in (*self.running, *self.quiet):
             job.cancel()
         for thread in self._threads:
             thread.join(timeout)

@@ -37,19 +37,19 @@ class Reference:
 
             def show(image: np.ndarray) -> None:
                 if not job.cancelled:
-                    state.reference = _photo(image, seen)
+                    state.stills["reference"] = still("reference", image, seen)
                     state.wake()
 
-            return _photo(
-                render_reference(scene, seen, SAMPLES, transparent=True, progress=job.progress, partly=show),
-                seen,
+            image = render_reference(
+                scene, seen, SAMPLES, transparent=True, progress=job.progress, partly=show
             )
+            return still("reference", image, seen)
 
         def take(photo: Photo) -> None:
-            state.reference = photo
+            state.stills["reference"] = photo
 
         self._job = state.jobs.start("Path tracing", work, take)
-        state.view.against = "reference"
+        state.view.right = "reference"
         if state.view.mode == "render":
             state.view.mode = "wipe"
 
@@ -57,11 +57,12 @@ class Reference:
         """Forget the picture, and end the one under way."""
         if self._job is not None:
             self._job.cancel()
-        self._job = self._state.reference = None
+        self._job = None
+        self._state.stills.pop("reference", None)
 
 
-def _photo(image: np.ndarray, camera: Camera) -> Photo:
+def still(name: str, image: np.ndarray, camera: Camera) -> Photo:
     """A premultiplied picture [H, W, 4] as a photo with a mask."""
     alpha = image[..., 3]
     color = image[..., :3] / np.maximum(alpha, 1e-4)[..., None] * (alpha > 0)[..., None]
-    return Photo("reference", color.astype(np.float32), camera, mask=np.clip(alpha, 0, 1).astype(np.float32))
+    return Photo(name, color.astype(np.float32), camera, mask=np.clip(alpha, 0, 1).astype(np.float32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from imgui_bundle import hello_imgui
 
@@ -13,13 +13,16 @@ from studio.core.optim.messages import HistoryRow, Snapshot, Status
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
 from studio.core.scene import Lighting, Photo, PhotoSet, Scene
+from studio.gl.options import Mode, Source
 from studio.ui import preferences
 from studio.ui.commands import Act, Command, History, Path, Set
 from studio.ui.jobs import Jobs
 
+if TYPE_CHECKING:
+    from studio.core.optim.metrics import PairMetrics
+
 Level = Literal["info", "warn", "fail", "good"]
 
-MODES = ("render", "target", "wipe", "split", "difference", "flicker")
 LOG_LINES = 2000
 NOTICE_SECONDS = 8.0
 """A notice of success leaves by itself after this; warnings and failures wait to be closed."""
@@ -67,26 +70,33 @@ class View:
     """How the document is looked at; not undoable, not part of it.
 
     Attributes:
-        mode: one of MODES.
-        against: what the modes compare with: "photo", "effects" for set B, "reference".
+        mode: one of studio.gl.options.MODES.
+        left, right: what they compare, see studio.gl.options.SOURCES; what is not there is
+            replaced, see AppState.left and AppState.right.
+        error: what "difference" shows: "absolute", "squared", "relative", "flip" or "ssim".
+        error_range: what has the brightest colour then.
         editing: the set of effects that the panel shows, "a" or "b".
         aov: the channel shown, "color" for the picture.
         wipe: where the divider stands, 0..1 of the picture's width.
         photo: index of the photo looked through, or None for the free camera.
         selected: what the scene tree has selected, e.g. "mesh:0", "light:0", "sky".
-        truth: the photo is laid over the render.
+        truth: the photo is laid over the render, as opaque as `overlay`.
         exposure: stops.
         worst_first: the strip is sorted by error.
     """
 
-    mode: str = "render"
-    against: str = "photo"
+    mode: Mode = "render"
+    left: Source = "render"
+    right: Source = "photo"
+    error: str = "absolute"
+    error_range: float = 0.25
     editing: str = "a"
     aov: str = "color"
     wipe: float = 0.5
     photo: int | None = None
     selected: str = "mesh:0"
     truth: bool = False
+    overlay: float = 0.5
     grid: bool = True
     cameras: bool = True
     gizmo: bool = True
@@ -97,6 +107,27 @@ class View:
     about_open: bool = False
     palette_open: bool = False
     preferences_open: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The state that a kept picture was drawn of; edits of the document do not reach it."""
+
+    scene: Scene
+    own: EffectSet
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What is known of the two pictures that are compared.
+
+    Attributes:
+        mean: mean absolute difference of sRGB values over object and mask.
+        more: all numbers and maps, once they have been worked out.
+    """
+
+    mean: float
+    more: PairMetrics | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +191,11 @@ class AppState:
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         preferences: of the person, not of the document.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
-        reference: the path-traced picture of a view, as far as it is, or None.
+        stills: pictures that are compared with the render: the path-traced "reference" of a view,
+            as far as it is, the one of the differentiable renderer, those that were kept.
+        kept: what the kept ones show, "a" and "b".
+        measured: of the comparison on screen; None while it changes.
+        version: grows with every change of the scene and the effects.
         skipped: set ("a", "b") -> effect -> why it cannot run, e.g. "needs irradiance, which pbr makes".
         channels: names of those that can be shown: the surface's, and what the effects that run make.
         gesture: grows between drags; edits of one gesture are undone together.
@@ -186,7 +221,10 @@ class AppState:
         self.commands: list[Command] = []
         self.hovered: dict[str, Any] | None = None
         self.channels: tuple[str, ...] = ()
-        self.reference: Photo | None = None
+        self.stills: dict[Source, Photo] = {}
+        self.kept: dict[Source, Kept] = {}
+        self.measured: Measured | None = None
+        self.version = 0
         self.skipped: dict[str, dict[str, str]] = {}
         self.fps = 0.0
         self.idle = False
@@ -224,6 +262,7 @@ class AppState:
 
     def _note_change(self, path: Path) -> None:
         self.changes.append(path)
+        self.version += path[0] in ("scene", "effects", "enabled", "other")
 
     # What both read
 
@@ -235,20 +274,39 @@ class AppState:
     def photos(self) -> PhotoSet | None:
         return self.document.photos
 
+    def has(self, source: Source) -> bool:
+        """Whether there is such a picture, or could be."""
+        if source == "photo":
+            return self.photos is not None
+        if source == "effects":
+            return self.document.other is not None
+        if source == "diff":
+            return self.ready and (bool(self.scene.meshes) or self.run.override is not None)
+        return source == "render" or source in self.stills
+
     @property
-    def against(self) -> str:
-        """What the modes compare with now: "photo", "effects", "reference", or "" if there is none."""
-        if self.view.against == "reference" and self.reference is not None:
-            return "reference"
-        if self.document.other is not None and (self.view.against == "effects" or self.photos is None):
-            return "effects"
-        return "photo" if self.photos is not None else ""
+    def left(self) -> Source:
+        """The left picture now: the chosen one if it is there, else the render."""
+        return self.view.left if self.has(self.view.left) else "render"
+
+    @property
+    def right(self) -> Source | None:
+        """The right picture now: the chosen one if it is there, else one that differs from the left."""
+        others: tuple[Source, ...] = ("photo", "effects", "a", "b", "diff")
+        for source in (self.view.right, *others):
+            if self.has(source) and (source != self.left or source == self.view.right):
+                return source
+        return None
 
     def comparing(self) -> bool:
         """Whether the present mode has something to compare with."""
-        return self.against in ("effects", "reference") or (
-            self.against == "photo" and self.view.photo is not None
-        )
+        photo = "photo" in (self.left, self.right)
+        return self.right is not None and not (photo and self.view.photo is None)
+
+    @property
+    def reference(self) -> Photo | None:
+        """The path-traced picture, as far as it is."""
+        return self.stills.get("reference")
 
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""

@@ -278,13 +278,21 @@ def accent_button(title: str, id: str, width: float, height: float, enabled: boo
     return pressed
 
 
+SEGMENT_PADDING = 9.0
+
+
+def segmented_width(items: Sequence[tuple[str, str, str]]) -> float:
+    """What `segmented` takes."""
+    return float(sum(imgui.calc_text_size(title).x + 2 * px(SEGMENT_PADDING) for _, title, _ in items))
+
+
 def segmented(id: str, current: str, items: Sequence[tuple[str, str, str]]) -> str | None:
     """Buttons of which one is chosen; items are (value, title, tooltip)."""
     r = roles()
-    pad, chosen = px(12), None
+    pad, chosen = px(SEGMENT_PADDING), None
     start = imgui.get_cursor_screen_pos()
     height = imgui.get_frame_height()
-    width = sum(imgui.calc_text_size(title).x + 2 * pad for _, title, _ in items)
+    width = segmented_width(items)
     draw = imgui.get_window_draw_list()
     end = ImVec2(start.x + width, start.y + height)
     draw.add_rect_filled(start, end, u32(r.panel, 0.92), px(4))

@@ -43,7 +43,7 @@ def test_two_sets_of_effects(tmp_path: Any) -> None:
         ctx.yield_(2)
         state.act("mode", "wipe")
         ctx.yield_(2)
-        assert state.against == ""  # nothing to compare with yet
+        assert state.right == "diff"  # the other renderer is always there
         _same_sets_do_not_differ(ctx, app)
         _darker_set_b(ctx, app)
         _wipe_and_toggle(ctx, app)
@@ -59,13 +59,13 @@ def _same_sets_do_not_differ(ctx: Any, app: Any) -> None:
     ctx.item_click("//Effects/###make_other")
     ctx.yield_(2)
     assert state.document.other is not None
-    assert state.against == "effects"
+    assert (state.left, state.right) == ("render", "effects")
     ctx.window_focus("//Viewport")
     ctx.key_press(imgui.Key.o)
     still(ctx, app)
     assert state.view.mode == "difference"
-    wait(ctx, lambda: app.viewport.tools.error is not None, "the number is there")
-    assert app.viewport.tools.error == 0.0
+    wait(ctx, lambda: state.measured is not None, "the number is there")
+    assert state.measured.mean == 0.0
     assert np.ptp(shown(ctx, app).reshape(-1, 3), axis=0).max() < 0.02  # one colour but for dither
 
 
@@ -79,8 +79,8 @@ def _darker_set_b(ctx: Any, app: Any) -> None:
     assert state.document.other.effects["pbr"]["light_exposure"] == pytest.approx(-1.0)
     assert state.document.effects["pbr"]["light_exposure"] == 0.0
     still(ctx, app)
-    wait(ctx, lambda: app.viewport.tools.error is not None, "the number is there")
-    assert 0.01 < app.viewport.tools.error < 0.5
+    wait(ctx, lambda: state.measured is not None, "the number is there")
+    assert 0.01 < state.measured.mean < 0.5
 
 
 def _wipe_and_toggle(ctx: Any, app: Any) -> None:

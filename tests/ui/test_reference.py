@@ -26,19 +26,19 @@ def test_reference_of_the_view(monkeypatch: pytest.MonkeyPatch) -> None:
         wait_ready(ctx, app)
         state.set(("photos",), None, "No photos")
         ctx.yield_(2)
-        assert state.against == ""
+        assert state.right == "diff"
         state.act("path_trace")
         wait(ctx, lambda: state.reference is not None and not state.jobs.running, "the picture is traced")
-        assert (state.against, state.view.mode) == ("reference", "wipe")
+        assert (state.right, state.view.mode) == ("reference", "wipe")
         state.act("mode", "difference")
         wait(ctx, lambda: app.viewport.gl.settled, "the picture stands still")
-        wait(ctx, lambda: app.viewport.tools.error is not None, "the number is there")
-        assert 0.0 < app.viewport.tools.error < 0.08  # the same object, under the same light
+        wait(ctx, lambda: state.measured is not None, "the number is there")
+        assert 0.0 < state.measured.mean < 0.08  # the same object, under the same light
         first = state.reference
         state.act("drop_reference")
         ctx.yield_(3)
         assert state.reference is None
-        assert (state.against, state.view.mode) == ("", "render")
+        assert (state.right, state.view.mode) == ("diff", "render")
         state.act("path_trace")
         wait(ctx, lambda: state.reference is not None, "part of the picture is there")
         assert state.reference is not first

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from studio.core.scene import Camera, Material, Photo, PhotoSet, Scene, Similarity, look_at
 from studio.core.scene.shapes import cube, icosphere
+from studio.gl.colormap import colormap
 from studio.gl.navigation import OrbitCamera, fit_camera
 from tests.unit.gl_common import PLAIN, H, W, camera, context, photo_set, screen, settle, triangle, viewport
 
@@ -42,7 +43,7 @@ def test_target_wipe_and_split(viewport):
 def test_without_a_photo_every_mode_renders(viewport):
     viewport.set_scene(Scene(meshes=[icosphere(2)]))
     plain = settle(viewport, camera(), replace(PLAIN, samples=1))
-    for mode in ("target", "wipe", "split", "difference", "flicker"):
+    for mode in ("target", "wipe", "split", "side", "difference", "flicker"):
         assert np.array_equal(
             settle(viewport, camera(), replace(PLAIN, samples=1, mode=mode, photo=3)), plain
         )
@@ -106,6 +107,109 @@ def test_a_photo_is_aligned_with_the_view_through_its_camera(viewport):
         assert viewport.mean_error() < 0.01  # edges resampled; misaligned by a pixel it is 0.02
         wrong = fit_camera(replace(photo_camera, cx=photo_camera.cx + 3), *size)
         settle(viewport, wrong, replace(options, mode="render"))
+
+
+def _still(cam, color, mask=None) -> Photo:
+    return Photo("still", np.full((cam.height, cam.width, 3), color, np.float32), cam, mask=mask)
+
+
+def test_any_two_pictures_stand_beside_each_other(viewport):
+    """Kept pictures, photo and render on either side, and what is not there falls back."""
+    cam = camera()
+    viewport.set_scene(Scene(meshes=[triangle([(-9, -9, 0), (9, -9, 0), (0, 9, 0)], (1, 0, 0))]))
+    viewport.set_photos(photo_set([cam], color=(0, 0, 1)))
+    viewport.set_still("a", _still(cam, (0, 1, 0)))
+    options = replace(PLAIN, photo=0, samples=1, mode="wipe")
+    quarter = slice(W // 8, W // 4)
+    for left, right, first, second in (
+        *(("render", "a", 0, 1), ("a", "render", 1, 0), ("photo", "a", 2, 1), ("a", "photo", 1, 2)),
+        *(("b", "photo", 0, 2), ("render", "render", 0, 0)),
+    ):
+        image = settle(viewport, cam, replace(options, left=left, right=right))
+        assert image[:, quarter, first].min() > 250, (left, right)
+        assert image[:, -W // 4 : -W // 8, second].min() > 250, (left, right)
+        other = {0, 1, 2} - {first}
+        assert image[:, quarter, sorted(other)].max() < 5
+    alone = settle(viewport, cam, replace(options, left="a", right="b"))
+    assert (alone[..., 1] > 250).all()  # without a right one the left is alone
+
+
+def test_side_by_side_shows_all_of_both(viewport):
+    cam = camera()
+    viewport.set_scene(Scene(meshes=[icosphere(3, radius=0.5)]))
+    viewport.set_still("a", _still(cam, (0, 1, 0)))
+    whole = viewport.gbuffer(cam)["covered"][..., 0] > 0
+    options = replace(PLAIN, samples=1, mode="side", right="a", background="scene")
+    image = settle(viewport, cam, options)
+    ball = image[:, : W // 2 - 3, 0] > 100
+    assert ball.sum() == pytest.approx(whole.sum() / 4, rel=0.1)
+    green = image[..., 1] > 250
+    assert green[H // 4 + 1 : -H // 4 - 1, W // 2 + 3 :].all()
+    assert not green[: H // 4 - 1].any()
+    info = viewport.pixel(W / 4, H / 2)
+    assert info is not None
+    towards = cam.position / np.linalg.norm(cam.position)
+    assert np.allclose(info.position, 0.5 * towards, atol=0.05)  # the middle of the ball, at a quarter
+
+
+def test_numbers_are_the_same_in_every_mode(viewport):
+    """A kept render is the render, also at its outline, whatever lies behind it on the screen."""
+    cam = camera()
+    viewport.set_scene(Scene(meshes=[icosphere(3, radius=0.5)], background=(0.2, 0.5, 0.1)))
+    options = replace(PLAIN, samples=8)
+    settle(viewport, cam, options)
+    kept = viewport.still("a")
+    assert 0 < kept.mask.mean() < 1
+    viewport.set_still("a", kept)
+    viewport.set_still("b", replace_color(kept, 0.5))
+    means = []
+    for mode in ("wipe", "difference", "side"):
+        settle(viewport, cam, replace(options, mode=mode, right="a"))
+        assert viewport.mean_error() < 2e-6, mode
+        settle(viewport, cam, replace(options, mode=mode, right="b"))
+        means.append(viewport.mean_error())
+    assert means[0] > 0.05
+    assert np.ptp(means) < 1e-4
+    settle(viewport, cam, replace(options, mode="wipe", right="a", exposure=1.0))
+    assert viewport.mean_error() < 2e-6, "exposure is of both pictures"
+
+
+def replace_color(photo: Photo, factor: float) -> Photo:
+    return replace(photo, image=photo.image * np.float32(factor))
+
+
+def test_measures_of_error_and_a_map(viewport):
+    cam = camera()
+    viewport.set_scene(Scene(meshes=[triangle([(-9, -9, 0), (9, -9, 0), (0, 9, 0)], (0.2,) * 3)]))
+    viewport.set_still("a", _still(cam, (0.4,) * 3))
+    options = replace(PLAIN, samples=1, mode="difference", right="a", left="render")
+    error = 0.6651 - 0.4845  # sRGB of 0.4 and 0.2
+    for kind, value in (("absolute", error), ("squared", error**2), ("relative", 0.2 / 0.41)):
+        image = settle(viewport, cam, replace(options, error=kind, error_range=2 * value))
+        expected = 255 * colormap("inferno", np.array(0.5))
+        assert np.abs(image - expected).max() <= 2, kind
+    values = np.zeros((H, W), np.float32)
+    values[: H // 2] = 1
+    values[:, :10] = -1
+    viewport.set_error_map(values)
+    image = settle(viewport, cam, replace(options, error="map", error_range=1.0))
+    assert np.abs(image[2 : H // 2 - 1, 12:] - 255 * colormap("magma", np.array(1.0))).max() <= 2
+    assert image[H // 2 + 1 :, 12:].max() <= 4
+    assert image[:, :8].std() < 20  # nothing is known there
+    viewport.set_error_map(None)
+
+
+def test_clipped_pixels_are_marked(viewport):
+    cam = camera()
+    viewport.set_scene(Scene(meshes=[triangle([(-9, -9, 0), (9, -9, 0), (0, 9, 0)], (0.6,) * 3)]))
+    options = replace(PLAIN, samples=1, clipping=True)
+    plain = settle(viewport, cam, replace(options, clipping=False))
+    assert np.array_equal(settle(viewport, cam, options), plain)
+    red = settle(viewport, cam, replace(options, exposure=1.0))
+    marked = (red[..., 0] > 250) & (red[..., 1] < 80)
+    assert 0.4 < marked.mean() < 0.6  # hatched
+    blue = settle(viewport, cam, replace(options, exposure=-20.0))
+    assert 0.4 < ((blue[..., 2] > 250) & (blue[..., 0] < 80)).mean() < 0.6
 
 
 # Channels

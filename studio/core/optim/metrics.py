@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from studio.core.optim.flip import flip
+
 MAX_PSNR = 100.0
 """What equal images get, so that means and JSON stay finite."""
 
@@ -47,19 +49,85 @@ def ssim(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) 
     With a mask both images are black outside of it, so that what lies behind the object
     does not count through the windows that reach across its silhouette.
     """
+    similarity = ssim_map(render, photo, mask)
+    if similarity is None:
+        return float("nan")
+    return float(similarity.mean() if mask is None else similarity[mask > 0.5].mean())
+
+
+def ssim_map(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray | None:
+    """[H, W] mean SSIM of the three colours, see `ssim`; None for an empty mask or a tiny image."""
     inside = None if mask is None else mask > 0.5
     if inside is not None:
         if not inside.any():
-            return float("nan")
+            return None
         render, photo = render * inside[..., None], photo * inside[..., None]
     window = min(7, *(2 * ((n - 1) // 2) + 1 for n in render.shape[:2]))  # 7 unless the image is smaller
     if window < 3:
-        return float("nan")
+        return None
     _, similarity = structural_similarity(
         photo.astype(np.float32), render.astype(np.float32), win_size=window, channel_axis=2,
         data_range=1.0, full=True,
     )  # fmt: skip
-    return float(similarity.mean() if inside is None else similarity[inside].mean())
+    out: np.ndarray = similarity.mean(axis=2)
+    return out
+
+
+@dataclass(frozen=True, eq=False)
+class PairMetrics:
+    """How far two pictures are apart.
+
+    Attributes:
+        mean: mean absolute difference of sRGB values.
+        psnr: dB. ssim: mean structural similarity. flip: mean of FLIP, see studio.core.optim.flip.
+        flip_map: [H, W] float32, FLIP of each pixel; 0 outside of the mask.
+        ssim_map: [H, W] float32, 1 - SSIM, cut at 0; 0 outside of the mask.
+    """
+
+    mean: float
+    psnr: float
+    ssim: float
+    flip: float
+    flip_map: np.ndarray
+    ssim_map: np.ndarray
+
+
+MARGIN = 12
+"""Pixels around the mask that FLIP and SSIM look at: as far as their filters reach."""
+
+
+def pair_metrics(a: np.ndarray, b: np.ndarray, mask: np.ndarray | None = None) -> PairMetrics:
+    """All numbers of two pictures; what lies outside of a mask is black in both.
+
+    Args:
+        a, b: [H, W, 3] sRGB values, cut at 0 and 1; b is the one that is right.
+        mask: [H, W], what is compared where it is > 0.5. NaN without any such pixel.
+    """
+    a, b = np.clip(a, 0, 1), np.clip(b, 0, 1)
+    height, width = a.shape[:2]
+    inside = np.ones((height, width), bool) if mask is None else mask > 0.5
+    maps = np.zeros((2, height, width), np.float32)
+    if not inside.any():
+        nan = float("nan")
+        return PairMetrics(nan, nan, nan, nan, *maps)
+    found = np.nonzero(inside)
+    part = tuple(slice(max(0, int(i.min()) - MARGIN), int(i.max()) + 1 + MARGIN) for i in found)
+    a, b, inside = a[part], b[part], inside[part]
+    if mask is not None:
+        a, b = a * inside[..., None], b * inside[..., None]
+    perceived = flip(a, b)
+    similarity = ssim_map(a, b)
+    maps[0][part] = perceived * inside
+    if similarity is not None:
+        maps[1][part] = np.clip(1 - similarity, 0, None) * inside
+    return PairMetrics(
+        mean=float(np.abs(a - b)[inside].mean(dtype=np.float64)),
+        psnr=psnr(a, b, inside),
+        ssim=float("nan") if similarity is None else float(similarity[inside].mean()),
+        flip=float(perceived[inside].mean()),
+        flip_map=maps[0],
+        ssim_map=maps[1],
+    )
 
 
 def iou(coverage: np.ndarray, mask: np.ndarray) -> float:

@@ -38,6 +38,27 @@ class Mesh:
         """The same mesh with moved vertices; stored normals no longer hold and are dropped."""
         return replace(self, vertices=vertices, normals=None)
 
+    def transformed(self, matrix: np.ndarray) -> Mesh:
+        """The same mesh moved, turned, scaled or mirrored; a mirrored one still faces outwards.
+
+        Args:
+            matrix: [4, 4] affine, acts on column vectors.
+        """
+        linear = np.asarray(matrix, np.float64)[:3, :3]
+        vertices = self.vertices @ linear.T + matrix[:3, 3]
+        normals = self.normals
+        if normals is not None:
+            # The cofactors are the inverse transpose, up to a length that is taken out below, and
+            # stay finite where the matrix is flat.
+            turned = normals @ np.cross(linear[[1, 2, 0]], linear[[2, 0, 1]]).T
+            length = np.linalg.norm(turned, axis=1, keepdims=True)
+            normals = np.where(length > 0, turned / np.maximum(length, 1e-30), normals).astype(np.float32)
+        mirrored = np.linalg.det(linear) < 0
+        faces = np.ascontiguousarray(self.faces[:, ::-1]) if mirrored else self.faces
+        if mirrored and normals is not None:
+            normals = -normals
+        return replace(self, vertices=vertices.astype(np.float32), normals=normals, faces=faces)
+
     def vertex_normals(self) -> np.ndarray:
         """[V, 3] float32 unit; the stored ones, else angle-free area-weighted face normals.
 

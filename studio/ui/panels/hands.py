@@ -101,9 +101,9 @@ class Hands:
         """Moving the camera leaves the photo; a comparison with it ends then, too."""
         view = self._state.view
         if view.photo is not None:
-            view.photo, view.truth, self._panel.lens = None, False, None
-            if self._state.against != "effects":
+            if "photo" in (self._state.left, self._state.right):
                 view.mode = "render"
+            view.photo, view.truth, self._panel.lens = None, False, None
 
     def _cursor(self) -> tuple[float, float]:
         mouse = imgui.get_mouse_pos()

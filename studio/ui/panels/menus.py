@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 from imgui_bundle import ImVec2, hello_imgui, imgui
 
 from studio.core.channels import CHANNELS
@@ -43,9 +45,8 @@ def _items(state: AppState, title: str, items: tuple[Action, ...]) -> None:
     seen: set[str] = set()
     for i, action in enumerate(items):
         starts_group = title == "View" and i == len(actions.VIEW)
-        sets = len(actions.COMPARE)
-        traced = sets + len(actions.SETS)
-        starts_group |= title == "Compare" and i in (sets, traced, traced + len(actions.REFERENCE))
+        parts = (actions.COMPARE, actions.MEASURES, actions.KEPT, actions.SETS, actions.REFERENCE)
+        starts_group |= title == "Compare" and i in accumulate(len(part) for part in parts)
         if (action.name in breaks and action.name not in seen) or starts_group:
             imgui.separator()
         seen.add(action.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from imgui_bundle import ImVec2, imgui
@@ -13,7 +13,7 @@ from studio.core.errors import StudioError
 from studio.core.scene import Camera, Photo
 from studio.gl.governor import LEVELS, Governor
 from studio.gl.navigation import OrbitCamera
-from studio.gl.options import AOVS, ViewOptions
+from studio.gl.options import AOVS, ERRORS, ViewOptions
 from studio.gl.viewport import Viewport
 from studio.ui.commands import Path
 from studio.ui.panels.hands import Hands
@@ -21,6 +21,9 @@ from studio.ui.panels.scene_tree import selected_mesh
 from studio.ui.panels.viewport_tools import Tools
 from studio.ui.state import AppState
 from studio.ui.theme import px
+
+if TYPE_CHECKING:
+    from studio.ui.comparing import Comparing
 
 FLICKER_HZ = 1.5
 HOLD_SECONDS = 0.15
@@ -54,7 +57,7 @@ class ViewportPanel:
         self.moving = False
         self._pose: tuple[bytes, float] | None = None
         self._moved = -HOLD_SECONDS
-        self._reference: Photo | None = None
+        self.comparing: Comparing | None = None
         self.governor = Governor(level=LEVELS[3] if state.software else LEVELS[0])
         self.hands = Hands(self)
         self.tools = Tools(self)
@@ -169,9 +172,6 @@ class ViewportPanel:
         self.camera.update(imgui.get_io().delta_time)
         camera = self.camera.camera(*self.pixels)
         moving = self._watch(camera)
-        if self.state.reference is not self._reference:
-            self._reference = self.state.reference
-            self.gl.set_reference(self._reference)
         options = self._options(moving)
         self.gl.set_selection(self._selection())
         try:
@@ -187,6 +187,8 @@ class ViewportPanel:
         draw.add_image(imgui.ImTextureRef(texture.glo), self.low, high, ImVec2(0, 1), ImVec2(1, 0))
         if moving or options.mode == "flicker" or (self.resolution_scale == 1.0 and not self.gl.settled):
             self.state.wake()
+        if self.comparing is not None:
+            self.comparing.follow(self, options)
         self.hands.take_input()
         self.tools.draw(camera)
 
@@ -216,16 +218,23 @@ class ViewportPanel:
         draft = moving and self.governor.level.draft
         if moving:
             scale = min(scale, self.governor.level.scale)
-        both = state.against == "effects" and view.mode != "render"
+        left, right = state.left, state.right or "photo"
+        if view.mode == "render" and view.truth and left == "render":
+            right = "photo"  # laid over the render
+        both = left == "effects" or (right == "effects" and view.mode != "render")
         shown = (self.gl.chain, self.gl.other) if both else (self.gl.chain,)
+        mapped = self.comparing is not None and self.comparing.has_map
         return ViewOptions(
-            mode=view.mode,  # type: ignore[arg-type]
-            against=state.against or "photo",  # type: ignore[arg-type]
+            mode=view.mode,
+            left=left,
+            right=right,
             aov=view.aov if view.aov in state.channels else "color",
             photo=view.photo,
             wipe=view.wipe,
             flicker=(imgui.get_time() * FLICKER_HZ) % 1.0 if view.mode == "flicker" else 0.0,
-            overlay=0.5 if view.truth and state.against == "photo" and view.photo is not None else 0.0,
+            overlay=view.overlay if view.truth and right == "photo" and view.photo is not None else 0.0,
+            error=view.error if view.error in ERRORS else "map" if mapped else "absolute",
+            error_range=view.error_range,
             background="scene" if any(chain.paints_background for chain in shown) else "studio",
             grid=view.grid,
             axes=view.grid,
@@ -257,6 +266,16 @@ class ViewportPanel:
         linear = self.gl.read_image()[::-1, :, :3]
         encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
         return np.ascontiguousarray((encoded * 255 + 0.5).astype(np.uint8))
+
+    def still(self, name: str) -> Photo:
+        """The render of this view as a picture to compare with, without exposure."""
+        options = replace(
+            self._options(False), mode="render", left="render", exposure=0.0, resolution_scale=1.0, samples=8
+        )
+        camera = self.camera.camera(*self.pixels)
+        for _ in range(options.samples):
+            self.gl.render(camera, options)
+        return self.gl.still(name)
 
     def release(self) -> None:
         """Give the OpenGL objects back."""

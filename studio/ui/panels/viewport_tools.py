@@ -1,48 +1,23 @@
-"""The tools over the picture: modes and channels, gizmo, wipe knob, numbers, legend, exposure."""
+"""The tools over the picture: modes and channels, gizmo, wipe knob, captions, exposure."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from imgui_bundle import ImVec2, imgui
 
 from studio.core.channels import CHANNELS
 from studio.core.scene import Camera
-from studio.gl.colormap import DIFFERENCE_MAP, colormap
-from studio.gl.options import ViewOptions
 from studio.gl.photos import same_pose
 from studio.ui import widgets as w
-from studio.ui.panels import gizmo
-from studio.ui.theme import Icon, mix, px, roles, u32, vec
+from studio.ui.panels import compare_bar, gizmo
+from studio.ui.theme import Icon, px, roles, u32, vec
 
 if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
 
-MODE_ITEMS = (
-    ("render", "Render", "The scene as it is rendered"),
-    ("target", "Target", "The photo  (T)"),
-    ("wipe", "Wipe", "Render and photo with a divider to drag  (W)"),
-    ("split", "Split", "Left half render, right half photo"),
-    ("difference", "Difference", "Where render and photo differ  (O)"),
-    ("flicker", "Flicker", "Render and photo in turn"),
-)
-EFFECT_ITEMS = (
-    ("render", "A", "The scene with these effects"),
-    ("target", "B", "The scene with the effects of set B  (B)"),
-    ("wipe", "Wipe", "A and B with a divider to drag  (W)"),
-    ("split", "Split", "Left half A, right half B"),
-    ("difference", "Difference", "Where A and B differ  (O)"),
-    ("flicker", "Flicker", "A and B in turn"),
-)
-AGAINST_ITEMS = (
-    ("photo", "Photo", "Compare with the photo"),
-    ("effects", "Set B", "Compare with the effects of set B"),
-    ("reference", "Reference", "Compare with the path-traced picture"),
-)
-REFERENCE_ITEMS = tuple((mode, title, tip.replace("photo", "reference")) for mode, title, tip in MODE_ITEMS)
-ITEMS = {"photo": MODE_ITEMS, "effects": EFFECT_ITEMS, "reference": REFERENCE_ITEMS}
-SIDES = {"photo": ("render", "photo"), "effects": ("A", "B"), "reference": ("render", "reference")}
+GIZMO_WIDTH = 96.0
+"""What the axes take at the upper right."""
 
 
 class Tools:
@@ -50,62 +25,44 @@ class Tools:
 
     Attributes:
         exposure_open: the exposure popup opens in the next frame.
-        error: the mean difference that the legend shows, None while it is not known.
     """
 
     def __init__(self, panel: ViewportPanel) -> None:
         self._panel = panel
         self._state = panel.state
         self.exposure_open = False
-        self.error: float | None = None
-        self._measured: tuple[Any, ...] = ()
 
     def draw(self, camera: Camera) -> None:
         """Everything over the picture; inside the viewport's window."""
         view, panel = self._state.view, self._panel
-        if view.mode == "wipe" and self._state.comparing():
+        comparing = self._state.comparing()
+        if view.mode == "wipe" and comparing:
             self._wipe_knob()
         if view.picture_only:
             return
-        imgui.set_cursor_screen_pos(ImVec2(panel.low.x + px(10), panel.low.y + px(8)))
         self._tool_bar()
         if view.gizmo:
             center = ImVec2(panel.low.x + panel.size.x - px(48), panel.low.y + px(46))
             side = gizmo.draw(camera, center)
             if side is not None:
                 self._state.act("look", side)
-        if view.mode in ("wipe", "split") and self._state.comparing():
+        if comparing and view.mode in ("wipe", "split", "side"):
             self._side_labels(view.wipe if view.mode == "wipe" else 0.5)
-        if view.mode == "difference" and self._state.comparing():
-            self._measure()
-            self._legend()
-        else:
-            self._hover_line()
+        self._foot()
         self._caption()
         self._exposure_popup()
         if not panel.gl.meshes.parts and self._state.ready and not self._state.jobs.running:
             self._invitation()
 
     def _tool_bar(self) -> None:
-        view = self._state.view
-        against = self._state.against
-        imgui.begin_disabled(not against)
-        chosen = w.segmented("mode", view.mode, ITEMS[against or "photo"])
+        """Modes and channels; below, while something is compared, what and how."""
+        view, low = self._state.view, self._panel.low
+        imgui.set_cursor_screen_pos(ImVec2(low.x + px(10), low.y + px(8)))
+        imgui.begin_disabled(self._state.right is None)
+        self._modes()
         imgui.end_disabled()
-        if chosen is not None and chosen != view.mode:
-            self._state.act("mode", chosen)
-        there = {
-            "photo": self._state.photos,
-            "effects": self._state.document.other,
-            "reference": self._state.reference,
-        }
-        choices = [item for item in AGAINST_ITEMS if there[item[0]] is not None]
-        if len(choices) > 1:
-            imgui.same_line(0, px(8))
-            if (what := w.segmented("against", against, choices)) is not None:
-                self._state.act("against", what)
         imgui.same_line(0, px(8))
-        imgui.set_next_item_width(px(150))
+        imgui.set_next_item_width(px(124))
         imgui.push_style_color(imgui.Col_.frame_bg, vec(roles().panel, 0.92))
         aovs = self._state.channels
         titles = [CHANNELS[aov].title for aov in aovs]
@@ -114,10 +71,21 @@ class Tools:
         w.tooltip("Channel shown  (1 … 8)")
         if aov is not None:
             self._state.act("aov", aov)
-        if view.exposure:
-            imgui.same_line(0, px(8))
-            imgui.align_text_to_frame_padding()
-            w.text(f"{Icon.sun} {view.exposure:+.1f} EV", roles().accent)
+        if view.mode != "render" or view.left != "render" or view.truth:
+            below = low.y + px(12) + imgui.get_frame_height()
+            compare_bar.draw_pickers(self._state, ImVec2(low.x + px(10), below))
+
+    def _modes(self) -> None:
+        """Buttons, or a list where they do not fit."""
+        view, items = self._state.view, compare_bar.mode_items(self._state)
+        room = self._panel.size.x - px(10 + 8 + 124 + 8 + GIZMO_WIDTH)
+        if w.segmented_width(items) <= room:
+            chosen = w.segmented("mode", view.mode, items)
+        else:
+            imgui.set_next_item_width(px(110))
+            chosen = w.combo("##mode", view.mode, [i[0] for i in items], [i[1] for i in items])
+        if chosen is not None and chosen != view.mode:
+            self._state.act("mode", chosen)
 
     def _wipe_knob(self) -> None:
         x = self._panel.low.x + self._state.view.wipe * self._panel.size.x
@@ -140,62 +108,36 @@ class Tools:
 
     def _side_labels(self, at: float) -> None:
         x = self._panel.low.x + at * self._panel.size.x
-        y = self._panel.low.y + self._panel.size.y - px(34)
-        left, right = SIDES[self._state.against or "photo"]
-        self._chip(left, ImVec2(x - px(12), y), right=True)
-        self._chip(right, ImVec2(x + px(12), y))
+        y = self._panel.low.y + self._panel.size.y - px(66)
+        left, right = compare_bar.short_titles(self._state)
+        compare_bar.chip(left, ImVec2(x - px(12), y), right=True)
+        compare_bar.chip(right, ImVec2(x + px(12), y))
 
-    def _chip(self, string: str, at: ImVec2, right: bool = False) -> None:
-        """Text on a translucent plate."""
-        size = imgui.calc_text_size(string)
-        x = at.x - size.x - px(16) if right else at.x
-        draw = imgui.get_window_draw_list()
-        low, high = ImVec2(x, at.y), ImVec2(x + size.x + px(16), at.y + size.y + px(8))
-        draw.add_rect_filled(low, high, u32(roles().window, 0.8), px(4))
-        draw.add_text(ImVec2(x + px(8), at.y + px(4)), u32(mix(roles().muted, roles().text, 0.4)), string)
+    def _foot(self) -> None:
+        """From the lower left upwards: the pixel under the cursor, numbers, the legend."""
+        view = self._state.view
+        at = ImVec2(self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34))
+        comparing = self._state.comparing() and view.mode != "render"
+        if comparing:
+            at.y -= compare_bar.chip(compare_bar.numbers(self._state), at) + px(6)
+            if view.mode == "difference":
+                at.y -= compare_bar.draw_legend(self._panel, ImVec2(at.x, at.y - px(2))) + px(6)
+        elif self._panel.hands.hover is not None:
+            compare_bar.chip(self._hover_words(), at)
 
-    def _hover_line(self) -> None:
-        if self._panel.hands.hover is None or self._state.view.mode in ("wipe", "split"):
-            return
+    def _hover_words(self) -> str:
         (x, y), info = self._panel.hands.hover
         words = f"x {x}  y {y}"
         if info is not None:
             r, g, b = (float(v) for v in info.albedo)
             words += f"    albedo {r:.2f} {g:.2f} {b:.2f}"
             words += f"    roughness {info.roughness:.2f}    depth {info.depth:.2f}"
-        self._chip(words, ImVec2(self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34)))
-
-    def _legend(self) -> None:
-        """The colours of the difference, from none to what saturates."""
-        draw = imgui.get_window_draw_list()
-        x, y = self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34)
-        draw.add_rect_filled(ImVec2(x, y), ImVec2(x + px(352), y + px(24)), u32(roles().window, 0.8), px(4))
-        draw.add_text(ImVec2(x + px(8), y + px(4)), u32(roles().text), "difference  0")
-        colors = colormap(DIFFERENCE_MAP, np.linspace(0, 1, 32))
-        left, width = x + px(96), px(110)
-        part = width / len(colors)
-        for i, (r, g, b) in enumerate(colors):
-            low = ImVec2(left + i * part, y + px(7))
-            color = imgui.get_color_u32((float(r), float(g), float(b), 1.0))
-            draw.add_rect_filled(low, ImVec2(low.x + part + 0.5, y + px(17)), color)
-        top = f"{1 / ViewOptions().difference_gain:g}"
-        draw.add_text(ImVec2(left + width + px(8), y + px(4)), u32(roles().text), top)
-        words = "mean …" if self.error is None else f"mean {self.error:.4f}"
-        draw.add_text(ImVec2(x + px(256), y + px(4)), u32(roles().text), words)
-
-    def _measure(self) -> None:
-        """The mean difference, once the picture stands still: it is read back from the GPU."""
-        gl, view = self._panel.gl, self._state.view
-        key = (gl.frames_drawn, view.exposure, view.photo, self._state.against)
-        if not gl.settled:
-            self.error = None
-        elif key != self._measured or self.error is None:
-            self._measured, self.error = key, gl.mean_error()
+        return words
 
     def _caption(self) -> None:
         """What is looked at instead of the present scene, lower right, with the way out."""
         view, photos, shown = self._state.view, self._state.photos, self._state.run.shown
-        if self._state.against == "reference" and view.mode != "render":
+        if "reference" in (self._state.left, self._state.right) and view.mode != "render":
             self._reference_caption()
             return
         if view.photo is not None and photos is not None and view.photo < len(photos.photos):
@@ -221,7 +163,7 @@ class Tools:
         width = imgui.calc_text_size(words).x
         x = self._panel.low.x + self._panel.size.x - width - px(60)
         y = self._panel.low.y + self._panel.size.y - px(34)
-        self._chip(words, ImVec2(x, y))
+        compare_bar.chip(words, ImVec2(x, y))
         imgui.set_cursor_screen_pos(ImVec2(x + width + px(20), y - px(1)))
         return w.quiet_button(Icon.close, id, hint)
 
