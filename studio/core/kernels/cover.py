@@ -237,6 +237,61 @@ def draw_side(
                 draw_record(canvas, pos, screen, tri, image, n, record, False)
 
 
+@wp.func
+def cover_rows(
+    band: wp.int32,
+    row_begin: wp.int32,
+    row_end: wp.int32,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    images: wp.array(dtype=wp.vec3i),
+    width: wp.int32,
+    height: wp.int32,
+    packed: wp.array(dtype=wp.vec4i),
+    records: wp.array(dtype=wp.vec4i),
+    order: wp.array(dtype=wp.vec2i),
+    large: wp.int32,
+    passed: wp.array(dtype=wp.int64),
+    keys: wp.array(dtype=wp.int64),
+    tiles: wp.array3d(dtype=wp.int32),
+):
+    """See `cover`; `order` has `large` triangles."""
+    canvas = Canvas()
+    canvas.keys = keys
+    canvas.passed = passed
+    canvas.far = tiles[band][0]
+    canvas.debt = tiles[band][1]
+    canvas.begin = row_begin
+    canvas.end = row_end
+    canvas.tiles = (width - 1) // _TILE + 1
+    canvas.width = width
+    canvas.height = height
+    count = ((row_end - row_begin - 1) // _TILE + 1) * canvas.tiles
+    for tile in range(count):
+        tiles[band, 0, tile] = _UNKNOWN
+        tiles[band, 1, tile] = _AREA
+    for i in range(large):
+        record = records[order[i][1]]
+        # Now and then: where the whole band is covered, all that follow are hidden, too.
+        if i % 64 == 63 and not any_open(canvas.far, 0, 0, 0, count, record[2]):
+            break
+        n = image_of(images, item_of(record))
+        draw_record(canvas, pos, screen, tri, images[n], n, record, True)
+    back = wp.int32(0)
+    for part in range(packed.shape[0]):
+        back += packed[part][2]
+    # Back faces are drawn last, and with what tiles know by then: of a closed mesh, all are hidden.
+    side = wp.int32(0)
+    while side < 2 and (side == 0 or back > 0):
+        if side == 1 and back > count:
+            for tile in range(count):
+                if canvas.debt[tile] < _AREA:
+                    look_again(canvas, tile // canvas.tiles, tile % canvas.tiles)
+        draw_side(canvas, pos, screen, tri, images, packed, records, side == 1)
+        side += 1
+
+
 @wp.kernel(enable_backward=False)
 def cover(
     band: wp.int32,
@@ -260,36 +315,7 @@ def cover(
     The records are those of the survey's bands; `order` has the large ones from front to back.
     `tiles` is what the bands remember of their tiles.
     """
-    canvas = Canvas()
-    canvas.keys = keys
-    canvas.passed = passed
-    canvas.far = tiles[band][0]
-    canvas.debt = tiles[band][1]
-    canvas.begin = row_begin
-    canvas.end = row_end
-    canvas.tiles = (width - 1) // _TILE + 1
-    canvas.width = width
-    canvas.height = height
-    count = ((row_end - row_begin - 1) // _TILE + 1) * canvas.tiles
-    for tile in range(count):
-        tiles[band, 0, tile] = _UNKNOWN
-        tiles[band, 1, tile] = _AREA
-    for i in range(order.shape[0]):
-        record = records[order[i][1]]
-        # Now and then: where the whole band is covered, all that follow are hidden, too.
-        if i % 64 == 63 and not any_open(canvas.far, 0, 0, 0, count, record[2]):
-            break
-        n = image_of(images, item_of(record))
-        draw_record(canvas, pos, screen, tri, images[n], n, record, True)
-    back = wp.int32(0)
-    for part in range(packed.shape[0]):
-        back += packed[part][2]
-    # Back faces are drawn last, and with what tiles know by then: of a closed mesh, all are hidden.
-    side = wp.int32(0)
-    while side < 2 and (side == 0 or back > 0):
-        if side == 1 and back > count:
-            for tile in range(count):
-                if canvas.debt[tile] < _AREA:
-                    look_again(canvas, tile // canvas.tiles, tile % canvas.tiles)
-        draw_side(canvas, pos, screen, tri, images, packed, records, side == 1)
-        side += 1
+    cover_rows(
+        band, row_begin, row_end, pos, screen, tri, images, width, height, packed, records, order,
+        order.shape[0], passed, keys, tiles,
+    )  # fmt: skip

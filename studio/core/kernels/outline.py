@@ -48,7 +48,7 @@ def _over_records(body: str, image: str):
 """,
     "image",
 )
-def _take(
+def take_records(
     first: int,
     run: int,
     pixels: wp.array(dtype=wp.vec4i),
@@ -67,7 +67,7 @@ def _take(
 """,
     "image",
 )
-def _blend(
+def blend_records(
     first: int,
     run: int,
     pixels: wp.array(dtype=wp.vec4i),
@@ -152,7 +152,7 @@ def take_differences(
     difference: wp.array2d(dtype=wp.float32),
 ):
     """What a unit of the amount changes the target by, before anything is blended."""
-    _take(wp.tid() * run, run, pixels, amount_a, amount_b, image, difference)
+    take_records(wp.tid() * run, run, pixels, amount_a, amount_b, image, difference)
 
 
 @wp.kernel(enable_backward=False)
@@ -165,7 +165,7 @@ def blend_in_place(
     image: wp.array2d(dtype=wp.float32),
 ):
     """Add every record to its target pixel."""
-    _blend(wp.tid() * run, run, pixels, amount_a, amount_b, difference, image)
+    blend_records(wp.tid() * run, run, pixels, amount_a, amount_b, difference, image)
 
 
 @wp.kernel(enable_backward=False)
@@ -180,8 +180,8 @@ def take_and_blend(
 ):
     """Both at once, where a thread takes all records or `out` is another image than `image`."""
     first = wp.tid() * run
-    _take(first, run, pixels, amount_a, amount_b, image, difference)
-    _blend(first, run, pixels, amount_a, amount_b, difference, out)
+    take_records(first, run, pixels, amount_a, amount_b, image, difference)
+    blend_records(first, run, pixels, amount_a, amount_b, difference, out)
 
 
 @wp.kernel(enable_backward=False)

@@ -295,11 +295,10 @@ def next_silhouette(
     ...
 
 
-@wp.kernel(enable_backward=False)
-def find(
-    begin: wp.int32,
-    chunk: wp.int32,
-    limit: wp.int32,
+@wp.func
+def find_pieces(
+    first: wp.int32,
+    last: wp.int32,
     capacity: wp.int32,
     slot: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
@@ -310,7 +309,7 @@ def find(
     counts: wp.array2d(dtype=wp.int32),
     pieces: wp.array2d(dtype=wp.int32),
 ):
-    """Pieces of `chunk` edges from `begin` on (below `limit`); images count one after another."""
+    """Pieces of the edges [first, last), of all images one after another."""
     view = View()
     view.pos = pos
     view.screen = screen
@@ -322,8 +321,6 @@ def find(
     out.begin = slot * capacity
     out.end = (slot + 1) * capacity
     out.pieces = pieces
-    first = begin + wp.tid() * chunk
-    last = wp.min(first + chunk, limit)
     per_image = edges.shape[0]
     for n in range(first // per_image, (last + per_image - 1) // per_image):
         view.image = n
@@ -342,3 +339,24 @@ def find(
                 edge.vertex_q = wp.where(front, edges[e, 1], edges[e, 0])
                 silhouette(view, edge, out)
                 e += 1
+
+
+@wp.kernel(enable_backward=False)
+def find(
+    begin: wp.int32,
+    chunk: wp.int32,
+    limit: wp.int32,
+    capacity: wp.int32,
+    slot: wp.int32,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    edges: wp.array2d(dtype=wp.int32),
+    width: wp.int32,
+    height: wp.int32,
+    counts: wp.array2d(dtype=wp.int32),
+    pieces: wp.array2d(dtype=wp.int32),
+):
+    """Pieces of `chunk` edges from `begin` on (below `limit`); images count one after another."""
+    first = begin + wp.tid() * chunk
+    last = wp.min(first + chunk, limit)
+    find_pieces(first, last, capacity, slot, pos, screen, edges, width, height, counts, pieces)

@@ -101,8 +101,10 @@ def survey_crossing(
     return wp.vec4i(wp.where(shows, pack(0, height), 0), pack(0, width), depth_bits(-1.0), item)
 
 
-@wp.kernel(enable_backward=False)
-def survey(
+@wp.func
+def survey_part(
+    n: wp.int32,
+    part: wp.int32,
     band: wp.int32,
     begin: wp.int32,
     end: wp.int32,
@@ -117,14 +119,7 @@ def survey(
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
 ):
-    """Survey the items [begin, end): the triangles of all images, one image after the other.
-
-    `images` has the first triangle, their number and the first item of each image. A record is
-    (rows, columns, least depth, item); of a back face -1 - item. With `packed`, which gets the
-    numbers of small ones, of large ones and of back faces per band, and where they begin, only what
-    shows something is kept; otherwise every item has its place.
-    """
-    n, part = wp.tid()
+    """See `survey`; one chunk of image n."""
     m = wp.min(n, pos.shape[0] - 1)  # one set of positions may serve all images
     image = images[n]
     first = wp.max(begin, image[2] + part * chunk)
@@ -167,19 +162,44 @@ def survey(
 
 
 @wp.kernel(enable_backward=False)
-def front_to_back(
+def survey(
+    band: wp.int32,
+    begin: wp.int32,
+    end: wp.int32,
+    chunk: wp.int32,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    images: wp.array(dtype=wp.vec3i),
+    width: wp.int32,
+    height: wp.int32,
+    cull: wp.int32,
+    packed: wp.array(dtype=wp.vec4i),
+    records: wp.array(dtype=wp.vec4i),
+):
+    """Survey the items [begin, end): the triangles of all images, one image after the other.
+
+    `images` has the first triangle, their number and the first item of each image. A record is
+    (rows, columns, least depth, item); of a back face -1 - item. With `packed`, which gets the
+    numbers of small ones, of large ones and of back faces per band, and where they begin, only what
+    shows something is kept; otherwise every item has its place.
+    """
+    n, part = wp.tid()
+    survey_part(
+        n, part, band, begin, end, chunk, pos, screen, tri, images, width, height, cull, packed, records
+    )
+
+
+@wp.func
+def sort_front_to_back(
     ends: wp.array(dtype=wp.int32),
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     buckets: wp.array2d(dtype=wp.int32),
     spare: wp.array(dtype=wp.vec2i),
     order: wp.array(dtype=wp.vec2i),
-):
-    """Sort the large records, at the ends of the bands' parts, by their least depth.
-
-    `order` gets pairs of which the second is the place of a record. A counting sort of 22 bits of
-    the depth, in two passes, by one thread.
-    """
+) -> wp.int32:
+    """See `front_to_back`; returns their number."""
     total = wp.int32(0)
     low = wp.int32(0x7FFFFFFF)
     high = wp.int32(-0x7FFFFFFF)
@@ -191,6 +211,8 @@ def front_to_back(
             high = wp.max(high, near)
             order[total] = wp.vec2i(near, place)
             total += 1
+    if total == 0:
+        return 0
     # Depths in [-1, 1] differ in 31 bits; as many of the last are left out as must.
     shift = wp.int64(0)
     while ((wp.int64(high) - wp.int64(low)) >> shift) >= wp.int64(_BUCKETS * _BUCKETS):
@@ -217,6 +239,24 @@ def front_to_back(
         digit = pair[0] >> _DIGITS
         order[buckets[1, digit]] = pair
         buckets[1, digit] += 1
+    return total
+
+
+@wp.kernel(enable_backward=False)
+def front_to_back(
+    ends: wp.array(dtype=wp.int32),
+    packed: wp.array(dtype=wp.vec4i),
+    records: wp.array(dtype=wp.vec4i),
+    buckets: wp.array2d(dtype=wp.int32),
+    spare: wp.array(dtype=wp.vec2i),
+    order: wp.array(dtype=wp.vec2i),
+):
+    """Sort the large records, at the ends of the bands' parts, by their least depth.
+
+    `order` gets pairs of which the second is the place of a record. A counting sort of 22 bits of
+    the depth, in two passes, by one thread. `buckets` are zero.
+    """
+    sort_front_to_back(ends, packed, records, buckets, spare, order)
 
 
 @wp.func

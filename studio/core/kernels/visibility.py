@@ -109,10 +109,10 @@ def doubled_area(a: wp.vec4, b: wp.vec4, c: wp.vec4) -> wp.float64:
 def project_all(
     begin: wp.int32,
     end: wp.int32,
-    pos: wp.array(dtype=wp.vec4),
+    pos: wp.array2d(dtype=wp.vec4),
     half_width: wp.float32,
     half_height: wp.float32,
-    screen: wp.array(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
 ): ...
 
 
@@ -121,10 +121,10 @@ def project(
     begin: wp.int32,
     end: wp.int32,
     chunk: wp.int32,
-    pos: wp.array(dtype=wp.vec4),
+    pos: wp.array2d(dtype=wp.vec4),
     half_width: wp.float32,
     half_height: wp.float32,
-    screen: wp.array(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
 ):
     """Clip space to pixels: (x, y, z/w, 1), pixel centres at integers; last 0 if not possible.
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from studio.core.errors import ShapeError
 from studio.core.kernels import launcher, outline
-from studio.core.ops import check
+from studio.core.ops import at_once, check
 from studio.core.ops.crossings import Crossings, candidate_pairs
-from studio.core.ops.silhouettes import Records, find_in_ranges, find_outline
+from studio.core.ops.silhouettes import Records, find_in_ranges, find_outline, find_records, is_small
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import project
 
@@ -46,6 +46,17 @@ def blend(records: Records, color: Tensor, out: Tensor) -> Tensor:
     difference = torch.empty(len(records.pixels), color.shape[-1], device=color.device)
     over_records(outline.take_and_blend, records, color, difference, out)
     return difference
+
+
+def find_and_blend(
+    keys: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor, image: Tensor
+) -> tuple[Records, Tensor]:
+    """`find_records`, and their `blend` into `image` [P, C] itself."""
+    if is_small(keys, pos, edges):
+        *found, difference = at_once.outline(keys, pos, screen, tri, edges, image)
+        return Records(*found), difference
+    records = find_records(keys, pos, tri, edges, screen)
+    return records, blend(records, image, image)
 
 
 class _Antialias(torch.autograd.Function):

@@ -14,10 +14,10 @@ from studio.core.kernels.channels import groups
 from studio.core.kernels.fused import kernels
 from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import check
-from studio.core.ops.antialias import blend, over_records
-from studio.core.ops.silhouettes import Records, find_records
+from studio.core.ops.antialias import find_and_blend, over_records
+from studio.core.ops.silhouettes import Records
 from studio.core.ops.topology import Topology
-from studio.core.ops.visibility import project, run_length, visible
+from studio.core.ops.visibility import run_length, visible
 
 # About the nanoseconds that the gradient of a pixel, and of a triangle, takes a CPU core.
 _PER_PIXEL, _PER_TRIANGLE = 3.0, 10.0
@@ -163,11 +163,9 @@ class _Draw(torch.autograd.Function):
     ) -> Tensor:
         channels = attr.shape[-1]
         behind = None if background is None else background.reshape(-1, channels)
-        screen = project(pos, *size)
+        screen = torch.empty_like(pos)
         out, keys, _ = _forward(pos, tri, attr, behind, size, cull, screen)
-        records = find_records(keys, pos, tri, edges, screen)
-        image = out.view(-1, channels)
-        difference = blend(records, image, image)
+        records, difference = find_and_blend(keys, pos, tri, edges, screen, out.view(-1, channels))
         ctx.save_for_backward(pos, tri, attr, keys, difference, *records)
         ctx.background = None if background is None else background.shape
         ctx.set_materialize_grads(False)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from studio.core.kernels import coverage, launcher, relation, silhouette
+from studio.core.ops import at_once
 from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import project, triangle_chunk
 
@@ -170,6 +171,8 @@ def find_records(
         edges: `edges` of the mesh's Topology, on the same device.
         screen: [N, V, 4] from `visibility.project` of the same pos and size, if at hand.
     """
+    if is_small(seen, pos, edges):
+        return Records(*at_once.outline(seen, pos, screen, tri, edges, None)[:3])
     n, height, width = seen.shape[:3]
     device = seen.device
     if screen is None:
@@ -193,6 +196,14 @@ def find_records(
     records = _settle(seen, screen, tri, edges, scratch.heads, counts, pieces, most)
     _return_scratch(device, scratch)
     return records
+
+
+def is_small(seen: Tensor, pos: Tensor, edges: Tensor) -> bool:
+    """Whether a single core finds the silhouettes; as a rule it then makes the records, too."""
+    if seen.device.type != "cpu" or len(edges) == 0 or seen.numel() == 0:
+        return False
+    limit = launcher.worth(_PER_EDGE * len(pos) * len(edges))
+    return len(seen) == len(pos) and len(launcher.bands(seen.device, len(pos) * len(edges), limit)) == 1
 
 
 def find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:

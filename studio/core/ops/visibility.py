@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from studio.core.kernels import cover, launcher, pieces, survey, visibility
+from studio.core.ops import at_once
 
 # About the nanoseconds a CPU core takes: to project a vertex, to survey a triangle, and to draw one
 # and a pixel (with what follows in the same band). They decide between one band and several.
@@ -20,17 +21,18 @@ _STRIP_PIXELS, _STRIP_PER_TRIANGLE = 1 << 19, 16
 _THREADS = 1 << 18
 
 
-def project(pos: Tensor, height: int, width: int) -> Tensor:
-    """[N, V, 4] clip space to pixels (x, y, z/w, ok); pixel centres at integers."""
-    screen = torch.empty_like(pos)
+def project(pos: Tensor, height: int, width: int, screen: Tensor | None = None) -> Tensor:
+    """[N, V, 4] clip space to pixels (x, y, z/w, ok); pixel centres at integers. To `screen`, if given."""
+    if screen is None:
+        screen = torch.empty_like(pos)
     device, count = pos.device, pos.shape[0] * pos.shape[1]
     chunk = triangle_chunk(device, count)
-    inputs = [launcher.BEGIN, launcher.END, chunk, pos.view(-1, 4), 0.5 * width, 0.5 * height]
+    inputs = [launcher.BEGIN, launcher.END, chunk, pos, 0.5 * width, 0.5 * height]
     limit = launcher.worth(_PER_VERTEX * count)
     launcher.launch(
         visibility.project,
         count,
-        [*inputs, screen.view(-1, 4)],
+        [*inputs, screen],
         device,
         limit=limit,
         walks=device.type == "cpu",
@@ -115,7 +117,7 @@ def visible(
             `tri`; all triangles by default.
         passed: keys of the same layout; only what lies beyond them is found (depth peeling).
         in_pieces: the form made for CUDA, which any device can run; by default there only.
-        screen: what `project` gives, if at hand.
+        screen: where to write what `project` gives.
         keys: where to write them, [N * H * W] int64.
         then: called with a band of the rows of all images as soon as its keys are there, on
             the band's thread.
@@ -130,9 +132,18 @@ def visible(
             launcher.run(device, n * height, then)
         return keys
     images, items, most = _images(n, tri, ranges)
+    passed = keys[:0] if passed is None else passed
+    screen = torch.empty_like(pos) if screen is None else screen
+    in_bands = not in_pieces and device.type == "cpu"
+    if in_bands and _is_small(n * height, width, items):
+        scene = [pos, screen, tri, images, width, height]
+        at_once.find_keys(scene, cull, passed, keys, items)
+        if then is not None:
+            then(launcher.Band(0, 1, 0, n * height))
+        return keys
     job = _Job(
         pos=pos,
-        screen=project(pos, height, width) if screen is None else screen,
+        screen=project(pos, height, width, screen),
         tri=tri,
         images=images,
         items=items,
@@ -140,17 +151,27 @@ def visible(
         height=height,
         width=width,
         records=torch.empty(items, 4, dtype=torch.int32, device=device),
-        passed=keys[:0] if passed is None else passed,
+        passed=passed,
         keys=keys,
     )
-    if in_pieces or (in_pieces is None and device.type != "cpu"):
+    if in_bands:
+        _cover_in_bands(job, cull, then)
+    else:
         keys.fill_(visibility.EMPTY_KEY)
         _cover_in_pieces(job, cull)
         if then is not None:
             then(launcher.Band(0, 1, 0, n * height))
-    else:
-        _cover_in_bands(job, cull, then)
     return keys
+
+
+def _is_small(rows: int, width: int, items: int) -> bool:
+    """Whether one band does it all, in one strip."""
+    nanoseconds = max(_PER_SURVEY * items, _PER_PIXEL * rows * width + _PER_TRIANGLE * items)
+    return (
+        items <= at_once.MOST_ITEMS
+        and rows * width <= _STRIP_PIXELS
+        and min(launcher.worth(nanoseconds), launcher.pool().threads) == 1
+    )
 
 
 def _strip_rows(rows: int, width: int, bands: int, shown: int) -> int:

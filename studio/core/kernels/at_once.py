@@ -1,0 +1,123 @@
+"""Several passes in one launch, for pictures that are worth one core only.
+
+Each launch takes Python ten to twenty microseconds and each array of it one or two more: of a
+picture of 256 pixels with a few thousand triangles that was a third of the time.
+"""
+
+import warp as wp
+
+from studio.core.kernels.cover import cover_rows
+from studio.core.kernels.coverage import link_range, settle_range
+from studio.core.kernels.outline import blend_records, take_records
+from studio.core.kernels.rows import native
+from studio.core.kernels.silhouette import find_pieces
+from studio.core.kernels.survey import sort_front_to_back, survey_part
+from studio.core.kernels.visibility import project_all
+
+wp.set_module_options({"enable_backward": False})
+
+
+@native(
+    """
+    long long* key = (long long*)keys.data;
+    for (int i = 0; i < keys.shape[0]; ++i) key[i] = NOTHING;
+"""
+)
+def clear(keys: wp.array(dtype=wp.int64)): ...
+
+
+@wp.func
+def project_vertices(
+    pos: wp.array2d(dtype=wp.vec4), width: wp.int32, height: wp.int32, screen: wp.array2d(dtype=wp.vec4)
+):
+    half_width = 0.5 * wp.float32(width)
+    half_height = 0.5 * wp.float32(height)
+    project_all(0, pos.shape[0] * pos.shape[1], pos, half_width, half_height, screen)
+
+
+@wp.kernel(enable_backward=False)
+def find_keys(
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    images: wp.array(dtype=wp.vec3i),
+    width: wp.int32,
+    height: wp.int32,
+    cull: wp.int32,
+    passed: wp.array(dtype=wp.int64),
+    keys: wp.array(dtype=wp.int64),
+    packed: wp.array(dtype=wp.vec4i),
+    records: wp.array(dtype=wp.vec4i),
+    ends: wp.array(dtype=wp.int32),
+    buckets: wp.array2d(dtype=wp.int32),
+    spare: wp.array(dtype=wp.vec2i),
+    order: wp.array(dtype=wp.vec2i),
+    tiles: wp.array3d(dtype=wp.int32),
+):
+    """Project vertices to `screen`, survey the triangles, sort the large ones, and draw them all.
+
+    `ends` has the number of items; what comes after it need not have values.
+    """
+    project_vertices(pos, width, height, screen)
+    items = ends[0]
+    packed[0] = wp.vec4i(0, 0, 0, 0)
+    for n in range(images.shape[0]):
+        survey_part(n, 0, 0, 0, items, items, pos, screen, tri, images, width, height, cull, packed, records)
+    if packed[0][1] > 0:
+        for i in range(buckets.shape[1]):
+            buckets[0, i] = 0
+            buckets[1, i] = 0
+    large = sort_front_to_back(ends, packed, records, buckets, spare, order)
+    clear(keys)
+    cover_rows(
+        0, 0, images.shape[0] * height, pos, screen, tri, images, width, height, packed, records, order,
+        large, passed, keys, tiles,
+    )  # fmt: skip
+
+
+@wp.kernel(enable_backward=False)
+def outline(
+    capacity: wp.int32,
+    projects: wp.bool,
+    pos: wp.array2d(dtype=wp.vec4),
+    screen: wp.array2d(dtype=wp.vec4),
+    tri: wp.array(dtype=wp.vec3i),
+    edges: wp.array2d(dtype=wp.int32),
+    rast: wp.array(dtype=wp.vec4),
+    keys: wp.array(dtype=wp.int64),
+    width: wp.int32,
+    height: wp.int32,
+    pixels: wp.array(dtype=wp.vec4i),
+    amount_a: wp.array(dtype=wp.vec4),
+    amount_b: wp.array(dtype=wp.vec4),
+    image: wp.array2d(dtype=wp.float32),
+    difference: wp.array2d(dtype=wp.float32),
+    numbers: wp.array2d(dtype=wp.int32),
+    pieces: wp.array2d(dtype=wp.int32),
+    heads: wp.array(dtype=wp.int32),
+    scratch: wp.array2d(dtype=wp.int64),
+):
+    """Cut silhouettes into pieces, make records of them, and blend these into the image, if there is one.
+
+    numbers[0, 0] gets the number of pieces; if they are more than `capacity`, nothing else is done.
+    numbers[1, 0] gets that of records.
+    """
+    if projects:
+        project_vertices(pos, width, height, screen)
+    numbers[0, 0] = 0
+    find_pieces(
+        0, pos.shape[0] * edges.shape[0], capacity, 0, pos, screen, edges, width, height, numbers, pieces
+    )
+    count = numbers[0, 0]
+    numbers[1, 0] = 0
+    if count > capacity:
+        return
+    rows = pos.shape[0] * height
+    link_range(0, rows, 0, count, width, pieces, heads)
+    settle_range(
+        0, rows, 0, count, 1, 0, screen, tri, edges, rast, keys, width, height, pieces, heads, scratch,
+        numbers, pixels, amount_a, amount_b,
+    )  # fmt: skip
+    if image.shape[0] > 0:
+        take_records(0, numbers[1, 0], pixels, amount_a, amount_b, image, difference)
+        blend_records(0, numbers[1, 0], pixels, amount_a, amount_b, difference, image)

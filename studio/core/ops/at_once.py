@@ -1,0 +1,116 @@
+"""Pictures that are worth one core only: what lies between is kept from call to call.
+
+A thread keeps the memory of a few combinations of mesh and image size, ready for the launch.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from studio.core.kernels import at_once, cover, launcher, relation, survey
+
+MOST_ITEMS = 1 << 16
+"""Triangles of all images together up to which memory is kept for them."""
+
+_CPU = torch.device("cpu")
+_KEPT = 4
+_kept = threading.local()
+
+
+def _keep(key: Hashable, make: Callable[[], Any]) -> Any:
+    """What `make` gave a thread for this key, of which it keeps the last few."""
+    store: OrderedDict = _kept.__dict__.setdefault("store", OrderedDict())
+    if key in store:
+        store.move_to_end(key)
+    else:
+        store[key] = make()
+        while len(store) > _KEPT:
+            store.popitem(last=False)
+    return store[key]
+
+
+def _ready(kernel: Any, tensors: Sequence[Tensor]) -> list[Any]:
+    """The last arguments of a kernel."""
+    first = len(kernel.adj.args) - len(tensors)
+    return launcher.arguments(kernel, [*(0,) * first, *tensors], _CPU)[first:]
+
+
+def _room_for_keys(items: int, rows: int, width: int) -> list[Any]:
+    tiles = ((rows - 1) // cover.TILE + 1) * ((width - 1) // cover.TILE + 1)
+    shapes = [(1, 4), (items, 4), (1,), (2, 1 << survey.DIGITS), (items, 2), (items, 2), (1, 2, tiles)]
+    tensors = [torch.empty(shape, dtype=torch.int32) for shape in shapes]
+    tensors[2].fill_(items)
+    return _ready(at_once.find_keys, tensors)
+
+
+def find_keys(scene: Sequence[Any], cull: bool, passed: Tensor, keys: Tensor, items: int) -> None:
+    """Keys of the nearest triangles, and the vertices' projections, on CPU.
+
+    Args:
+        scene: pos, screen (to be written), tri, images, width, height.
+    """
+    width, height = scene[4:]
+    rows = len(scene[3]) * height
+    room = _keep(("keys", items, rows, width), lambda: _room_for_keys(items, rows, width))
+    inputs = launcher.arguments(at_once.find_keys, [*scene, int(cull), passed, keys, *room], _CPU)
+    launcher.launch_in_band(at_once.find_keys, 1, inputs, _CPU)
+
+
+class _RoomForOutline:
+    """Room for `capacity` pieces in an image of so many pixels; `heads` are zero between calls."""
+
+    def __init__(self, pixels: int, capacity: int) -> None:
+        self.heads = torch.zeros(pixels, dtype=torch.int32)
+        self.numbers = torch.empty(2, 16, dtype=torch.int32)
+        self.grow(capacity)
+
+    def grow(self, capacity: int) -> None:
+        self.capacity = capacity
+        pieces = torch.empty(capacity, relation.PIECE_WORDS, dtype=torch.int32)
+        scratch = torch.empty(capacity, relation.PART_WORDS // 2, dtype=torch.int64)
+        self.ready = _ready(at_once.outline, [self.numbers, pieces, self.heads, scratch])
+
+
+def outline(
+    seen: Tensor, pos: Tensor, screen: Tensor | None, tri: Tensor, edges: Tensor, image: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The three columns of Records on CPU, and if they are to be blended into an image [P, C], what a
+    unit of each amount changes.
+
+    Args:
+        seen: rast [N, H, W, 4] or keys [N, H, W].
+        screen: [N, V, 4] of `project`, if at hand.
+    """
+    n, height, width = seen.shape[:3]
+    room = _keep(
+        ("outline", n * height * width), lambda: _RoomForOutline(n * height * width, 2 * n * (height + width))
+    )
+    none = seen.new_empty(0)
+    keyed = seen.ndim == 3
+    rast, keys = (pos.new_empty(0, 4), seen.view(-1)) if keyed else (seen.view(-1, 4), none.long())
+    projects = screen is None
+    if screen is None:
+        screen = torch.empty_like(pos)
+    target = pos.new_empty(0, 1) if image is None else image
+    while True:
+        most = room.capacity
+        columns = [
+            torch.empty(most, 4, dtype=torch.int32),
+            torch.empty(most, 4),
+            torch.empty(most, 4),
+            torch.empty(0 if image is None else most, target.shape[1]),
+        ]
+        inputs = [most, projects, pos, screen, tri, edges, rast, keys, width, height]
+        inputs += [*columns[:3], target, columns[3], *room.ready]
+        launcher.launch_in_band(at_once.outline, 1, launcher.arguments(at_once.outline, inputs, _CPU), _CPU)
+        (pieces, *_), (count, *_) = room.numbers.tolist()
+        if pieces <= most:
+            pixels, amount_a, amount_b, difference = (column[:count] for column in columns)
+            return pixels, amount_a, amount_b, difference
+        room.grow(pieces)
