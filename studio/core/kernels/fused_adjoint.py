@@ -139,10 +139,13 @@ _BACKWARD = (
     const float* G = (const float*)grad_out.data;
     #if defined(__CUDA_ARCH__)
     const unsigned SLOTS = 1;
+    const int GROUP = 1;
     #else
     const unsigned SLOTS = WIDE <= 4 ? 2048 : 256;
+    const int GROUP = 8;
     #endif
     const int NEAR = 64;
+    const int whole = WIDE == C ? grad_out.shape[0] : grad_out.shape[0] - 1;
     int owner[SLOTS];
     Sums table[SLOTS];
     for (unsigned i = 0; i < SLOTS; ++i) owner[i] = -1;
@@ -164,6 +167,7 @@ _BACKWARD = (
                 continue;
             }
             const int id = (int)key;
+            while (end < run && (int)K[end] == id) ++end;
             const int x = k - row_begin;
             const unsigned place = ((unsigned)id * 2654435761u >> 16) % SLOTS;
             Sums& q = table[place];
@@ -176,22 +180,32 @@ _BACKWARD = (
             const float total = q.total + x0 * q.total_x + y0 * q.total_y;
             lanes s_1 = {}, s_r = {}, s_dr = {}, s_rr = {}, s_drr = {}, s_ddrr = {};
             const float total_x = q.total_x;
-            int i = k;
-            do {
-                const float d = (wp::float32)(i - k) * step_x;
-                const float r = 1.0f / (total + d * total_x);
-                const float dr = d * r, rr = r * r, drr = dr * r, ddrr = dr * dr;
-                lanes pull = {};
-                for (int c = 0; c < C; ++c) pull[c] = G[(size_t)i * C + c];
-                FOR_LANES {
-                    s_1 AT += pull AT;
-                    s_r AT += pull AT * r;
-                    s_dr AT += pull AT * dr;
-                    s_rr AT += pull AT * rr;
-                    s_drr AT += pull AT * drr;
-                    s_ddrr AT += pull AT * ddrr;
+            for (int i = k; i < end; i += GROUP) {
+                // Weights of all the group, also of what is beyond the run: as vectors.
+                float r[GROUP], dr[GROUP], rr[GROUP], drr[GROUP], ddrr[GROUP];
+                VECTORS
+                for (int j = 0; j < GROUP; ++j) {
+                    const float d = (wp::float32)(i - k + j) * step_x;
+                    r[j] = 1.0f / (total + d * total_x);
+                    dr[j] = d * r[j], rr[j] = r[j] * r[j], drr[j] = dr[j] * r[j], ddrr[j] = dr[j] * dr[j];
                 }
-            } while (++i < run && (int)K[i] == id);
+                const int count = end - i < GROUP ? end - i : GROUP;
+                for (int j = 0; j < count; ++j) {
+                    const float* from = G + (size_t)(i + j) * C;
+                    lanes pull = {};
+                    // Whole vectors: nobody looks at what they have too much.
+                    if (i + j < whole) memcpy(&pull, from, sizeof(lanes));
+                    else for (int c = 0; c < C; ++c) pull[c] = from[c];
+                    FOR_LANES {
+                        s_1 AT += pull AT;
+                        s_r AT += pull AT * r[j];
+                        s_dr AT += pull AT * dr[j];
+                        s_rr AT += pull AT * rr[j];
+                        s_drr AT += pull AT * drr[j];
+                        s_ddrr AT += pull AT * ddrr[j];
+                    }
+                }
+            }
             FOR_LANES {
                 const auto xrr = x0 * s_rr AT + s_drr AT;
                 q.s_1 AT += s_1 AT;
@@ -205,7 +219,7 @@ _BACKWARD = (
                 q.s_xyrr AT += y0 * xrr;
                 q.s_yyrr AT += (y0 * y0) * s_rr AT;
             }
-            k = i;
+            k = end;
         }
     }
     for (unsigned i = 0; i < SLOTS; ++i)
