@@ -145,6 +145,31 @@ def visual_hull(
     return Mesh(vertices, faces, name="hull")
 
 
+def hull_distance(
+    photos: list[Photo],
+    low: np.ndarray,
+    spacing: float,
+    counts: tuple[int, ...],
+    misses: int = 0,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> np.ndarray:
+    """Distance inside the visual hull at the points of a grid.
+
+    Args:
+        photos: with masks.
+        low: [3] first point; spacing: between points; counts: of them along x, y, z.
+        misses, progress, cancel: as in `visual_hull`.
+    Returns:
+        [X, Y, Z] float32, positive inside, world units, up to three spacings.
+    Raises:
+        InputError: a mask is missing.
+        Cancelled: `cancel` said so.
+    """
+    carver = _Carver([_Silhouette(photo) for photo in photos], misses, progress, cancel)
+    return carver.on_grid(low, spacing, counts, 0.0, 1.0)
+
+
 class _Carver:
     """Evaluates the hull's distance on grids."""
 
@@ -177,7 +202,13 @@ class _Carver:
         """([X, Y, Z] distance inside the hull, spacing) on a grid from low to at least high."""
         spacing = float((high - low).max()) / (resolution - 1)
         counts = np.ceil((high - low) / spacing - 1e-6).astype(int) + 1
-        axes = [torch.arange(int(n), dtype=torch.float32) * spacing + float(a) for n, a in zip(counts, low)]
+        return self.on_grid(low, spacing, tuple(int(n) for n in counts), begin, end), spacing
+
+    def on_grid(
+        self, low: np.ndarray, spacing: float, counts: tuple[int, ...], begin: float, end: float
+    ) -> np.ndarray:
+        """[X, Y, Z] float32 distance inside the hull, up to three spacings, at low + spacing * index."""
+        axes = [torch.arange(n, dtype=torch.float32) * spacing + float(a) for n, a in zip(counts, low)]
         points = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).reshape(-1, 3)
         far = -3.0 * spacing  # further out the exact distance no longer matters
         lowest = torch.full((self.misses + 1, len(points)), torch.inf)
@@ -196,8 +227,8 @@ class _Carver:
         needed = _MIN_SHARE * len(self.silhouettes)
         value = lowest[self.misses]
         value = torch.where((seen >= needed) | (value < 0), value, torch.full_like(value, far))
-        field = value.clamp(far, -far).reshape(*(int(n) for n in counts)).numpy()
-        return field, spacing
+        field: np.ndarray = value.clamp(far, -far).reshape(counts).numpy()
+        return field
 
     def _insert(self, lowest: Tensor, alive: Tensor, value: Tensor) -> None:
         """Keep the misses + 1 lowest values of each point, sorted."""
