@@ -21,7 +21,9 @@ def distance_to(mesh: Mesh, points: np.ndarray) -> np.ndarray:
     return np.linalg.norm(SurfacePoints(mesh.vertices, mesh.faces).project(points) - points, axis=1)
 
 
-@pytest.mark.parametrize(("mesh", "allowed"), [(icosphere(3), 0.1), (torus(sections=48), 0.1), (cube(), 0.75)])
+@pytest.mark.parametrize(
+    ("mesh", "allowed"), [(icosphere(3), 0.1), (torus(sections=48), 0.1), (cube(), 0.75)]
+)
 def test_there_and_back_again(mesh, allowed):
     volume = volume_of(mesh, 48)
     back = surface_of(volume, blur=0, smooth=0)
@@ -49,7 +51,9 @@ def test_a_shell_has_two_sides():
 
 def test_an_open_mesh_has_a_shell_but_no_inside():
     ball = icosphere(2, 0.5)
-    half = replace(ball, faces=ball.faces[ball.vertices[ball.faces].mean(axis=1)[:, 1] > 0], normals=None, name="half")
+    half = replace(
+        ball, faces=ball.faces[ball.vertices[ball.faces].mean(axis=1)[:, 1] > 0], normals=None, name="half"
+    )
     with pytest.raises(InputError, match="half: is open"):
         volume_of(half, 24)
     sheet = surface_of(volume_of(half, 32, shell=2), blur=0, smooth=0)

@@ -103,7 +103,7 @@ def surface_of(
     values = _without_small_pieces(values)
     if not (values > 0).any():
         raise InputError(
-            f"{volume.name}: nothing is as dense as {depth:g} per voxel; lower the level, or fit it for longer"
+            f"{volume.name}: nothing is as dense as {depth:g} per voxel; lower the level or fit it longer"
         )
     if evidence is not None and evidence.cameras:
         _check(cancel)
@@ -213,7 +213,9 @@ def _eye_depth(rast: Tensor, view_to_clip: Tensor) -> Tensor:
 def _extracted(volume: Volume, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """([V, 3] float32 world, [T, 3] int32): the zero level, by marching cubes in the solid's box."""
     # Exact zeros would give triangles without area.
-    values = np.where(np.abs(values) < 1e-3, np.where(values > 0, np.float32(1e-3), np.float32(-1e-3)), values)
+    values = np.where(
+        np.abs(values) < 1e-3, np.where(values > 0, np.float32(1e-3), np.float32(-1e-3)), values
+    )
     cut = _box(values > 0, _MARGIN)
     first = np.array([span.start for span in cut])
     part = np.ascontiguousarray(values[cut])
