@@ -33,7 +33,6 @@ from studio.core.errors import InputError, describe
 from studio.core.io.files import MAX_JSON_BYTES, atomic_path, check_readable, parse_json
 from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import FitSettings
-from studio.core.optim.start import scene_after
 from studio.core.params import ParamSet
 from studio.core.project_check import check_run, check_scene
 from studio.core.project_photos import PhotoReference
@@ -133,6 +132,8 @@ class Project:
         """The scene; with the newest state of a run that was saved under way."""
         if self.run is None or self.run.snapshot is None or not self.run.under_way:
             return self.scene
+        from studio.core.optim.start import scene_after  # loads PyTorch
+
         return scene_after(self.scene, self.run.snapshot, self.settings, self.name)
 
 

@@ -230,6 +230,17 @@ class OrbitCamera:
         turns = round((pose.azimuth - azimuth) / (2 * math.pi))  # the short way round
         self._go(replace(pose, azimuth=azimuth + 2 * math.pi * turns, elevation=elevation), smooth)
 
+    def place(self, azimuth: float, elevation: float, pivot: np.ndarray, distance: float) -> None:
+        """Take up a free view at once, as `placement` gives it."""
+        limited = float(np.clip(elevation, -math.pi / 2, math.pi / 2))
+        self._go(_Pose(azimuth, limited, np.asarray(pivot, np.float64), max(distance, 1e-6)), smooth=False)
+
+    def placement(self) -> tuple[float, float, np.ndarray, float]:
+        """(azimuth, elevation, pivot, distance) of the view, in radians and world units."""
+        pose = self._pose
+        azimuth, elevation = _angles(pose.rotation[:, 2])
+        return azimuth, elevation, pose.pivot, pose.distance
+
     def look_through(self, photo: Camera, smooth: bool = True) -> None:
         """See exactly what a photo's camera saw; any other movement leaves it again."""
         axis = photo.view_to_world[:3, 2]

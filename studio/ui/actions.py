@@ -23,6 +23,10 @@ def _ready(state: AppState) -> bool:
     return state.ready
 
 
+def _can_revert(state: AppState) -> bool:
+    return state.document.path is not None and state.history.changed
+
+
 def _can_start(state: AppState) -> bool:
     return state.ready and state.photos is not None
 
@@ -98,7 +102,12 @@ def _key(key: imgui.Key, *mods: imgui.Key) -> int:
 
 
 FILE = (
-    Action("open_mesh", "Open mesh…", Icon.mesh, "Ctrl+O", (_key(_K.o, CTRL),), possible=_ready),
+    Action("new", "New", Icon.file, "Ctrl+N", (_key(_K.n, CTRL),), possible=_ready),
+    Action("open_project", "Open…", Icon.folder, "Ctrl+O", (_key(_K.o, CTRL),), possible=_ready),
+    Action("save", "Save", Icon.save, "Ctrl+S", (_key(_K.s, CTRL),), possible=_ready),
+    Action("save_as", "Save as…", "", "Ctrl+Shift+S", (_key(_K.s, CTRL, SHIFT),), possible=_ready),
+    Action("revert", "Revert", Icon.reset, possible=_can_revert),
+    Action("open_mesh", "Open mesh…", Icon.mesh, possible=_ready),
     Action(
         "open_photos",
         "Open photos…",
@@ -257,6 +266,8 @@ GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
 def trigger_shortcuts(state: AppState) -> None:
     """Post the actions whose keys were pressed this frame."""
     if imgui.is_mouse_down(1):  # flying: W, E and others move the camera
+        return
+    if state.question is not None or imgui.is_popup_open("Recovery"):  # that has to be answered first
         return
     for _, actions in GROUPS:
         for action in actions:

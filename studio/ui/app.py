@@ -31,13 +31,17 @@ from studio.ui.panels import (
     overlays,
     photos,
     progress,
+    questions,
     scene_tree,
     status,
 )
 from studio.ui.panels import preferences as preferences_dialog
 from studio.ui.panels.viewport import ViewportPanel
+from studio.ui.pictures import Pictures
+from studio.ui.recovery import EVERY
 from studio.ui.state import AppState, Document
 from studio.ui.thumbnails import Thumbnails
+from studio.ui.userdata import user_folder
 
 SIZE = (1280, 800)
 PREFERENCE = "view"
@@ -53,6 +57,8 @@ class App:
         device: auto, cpu or cuda, for fits.
         preferences: remember layout and window place in the user's configuration folder.
         demo: show the built-in scene when there are no files.
+        folder: the user's data folder, for autosaves and recent projects; None keeps nothing.
+        autosave: seconds from a change to its being autosaved.
 
     Attributes:
         state: what the panels read.
@@ -65,14 +71,17 @@ class App:
         device: str = "auto",
         preferences: bool = True,
         demo: bool = True,
+        folder: Path | None = None,
+        autosave: float = EVERY,
     ) -> None:
         self._files = list(files or [])
         self._demo = demo
         jobs = Jobs(self._job_failed, lambda: self.state.wake())
         self.state = AppState(jobs, Document(Scene(name="untitled")), device)
-        self.control = Controller(self.state, native_dialogs=preferences)
+        self.control = Controller(self.state, preferences, folder, autosave)
         self.viewport: ViewportPanel | None = None
         self._thumbnails: Thumbnails | None = None
+        self._pictures: Pictures | None = None
         self._pacing = Pacing()
         self._fitting = Fitting()
         self._began = time.perf_counter()
@@ -179,13 +188,22 @@ class App:
         self.control.viewport = self.control.comparing.viewport = self.viewport
         self.viewport.comparing = self.control.comparing
         self._thumbnails = Thumbnails(ctx, self.state.jobs)
+        self._pictures = Pictures(ctx)
         self._drop_callback = self._linked(self._on_drop)  # GLFW keeps no reference
         window = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(window, self._drop_callback)
+        self._close_callback = self._linked(self._on_close)
+        glfw.set_window_close_callback(window, self._close_callback)
         self.control.warm_up(self._files, self._demo)
 
     def _on_drop(self, window: Any, paths: list[str]) -> None:
         self.state.act("open_files", [Path(path) for path in paths])
+        self.state.wake()
+
+    def _on_close(self, window: Any) -> None:
+        """The window's own button asks like Quit does."""
+        glfw.set_window_should_close(glfw_utils.glfw_window_hello_imgui(), False)
+        self.state.act("quit")
         self.state.wake()
 
     def _before_frame(self) -> None:
@@ -197,13 +215,14 @@ class App:
         state.jobs.poll()
         self._pacing.update(state, self.params, self.control.worker)
         self.control.take_updates(self._pacing.snapshot_due())
+        self.control.autosave_now_and_then()
         if self.viewport is not None:
             self.viewport.resolution_scale = self._pacing.resolution_scale
             self.viewport.samples = self._pacing.samples
         self._fitting.update(self.params, imgui.get_io().display_size.x / theme.scale())
         state.idle = bool(self.params.fps_idling.is_idling)
         state.fps = hello_imgui.frame_rate()
-        title = f"{state.document.name} · Studio"
+        title = f"{state.document.title}{' •' if state.unsaved else ''} · Studio"
         if title != self._title:
             self._title = title
             glfw.set_window_title(glfw_utils.glfw_window_hello_imgui(), title)
@@ -224,6 +243,8 @@ class App:
         self.control.dialogs.poll()
         if self.viewport is not None:
             overlays.draw(state, self.viewport.rectangle())
+        if self._pictures is not None:
+            questions.draw(state, self._pictures)
         preferences_dialog.draw(state)
         if self.on_frame is not None:
             self.on_frame()
@@ -250,6 +271,8 @@ class App:
         self.control.close()
         if self._thumbnails is not None:
             self._thumbnails.release()
+        if self._pictures is not None:
+            self._pictures.release()
         if self.viewport is not None:
             self.viewport.release()
 
@@ -288,9 +311,9 @@ def run_app(files: list[Path], device: str = "auto") -> None:
     """Open the studio's window on these files and stay until it is closed.
 
     Args:
-        files: meshes, photo folders or camera files; empty for the built-in scene.
+        files: projects, meshes, photo folders or camera files; empty for the built-in scene.
         device: auto, cpu or cuda.
     """
     keep_freed_memory()
     widgets.reset()
-    App(files, device).run()
+    App(files, device, folder=user_folder()).run()

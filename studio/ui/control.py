@@ -6,6 +6,7 @@ keeps the viewport in step with the document.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from studio.core.errors import InputError, StudioError
 from studio.core.params import ParamSet
 from studio.core.scene import Light
 from studio.core.scene.light import MAX_LIGHTS
-from studio.ui import preferences
+from studio.ui import capture
 from studio.ui.commands import Act, Command, Edits, Set
 from studio.ui.commands import Path as DocPath
 from studio.ui.comparing import Comparing
@@ -23,30 +24,48 @@ from studio.ui.dialogs import FileDialogs
 from studio.ui.files import ADVICE, Files
 from studio.ui.jobs import Job
 from studio.ui.panels.optimize import message_for
+from studio.ui.projects import Projects
+from studio.ui.recovery import EVERY, Autosave, Captured, Recovery, find_recoveries
 from studio.ui.run import Run
-from studio.ui.state import AppState
+from studio.ui.state import AppState, Choice, Question
+from studio.ui.view_control import ViewActions
 
 if TYPE_CHECKING:
     from studio.core.effects.effect import Effect
     from studio.ui.panels.viewport import ViewportPanel
 
 
-class Controller:
+class Controller(ViewActions):
     """The one place where commands take effect.
 
     Args:
         native_dialogs: use the system's file dialogs where it has some.
+        folder: the user's data folder, for autosaves and recent projects; None keeps nothing.
+        autosave: seconds from a change to its being autosaved.
 
     Attributes:
         effects: the registry, empty until it is loaded.
         viewport: set once the OpenGL context exists.
     """
 
-    def __init__(self, state: AppState, native_dialogs: bool = True) -> None:
+    def __init__(
+        self,
+        state: AppState,
+        native_dialogs: bool = True,
+        folder: Path | None = None,
+        autosave: float = EVERY,
+    ) -> None:
         self.state = state
+        self.folder = folder
         self.dialogs = FileDialogs(native_dialogs)
         self.run = Run(state, self._apply)
-        self.files = Files(state, self.dialogs, self._apply, self.run.abandon)
+        self.projects = Projects(
+            state, self.dialogs, self.run, self._apply, folder, lambda: self.effects, lambda: self.viewport
+        )
+        self.files = Files(state, self.dialogs, self._apply, self.run.abandon, self.projects)
+        self.autosave = Autosave(folder, self._captured, self._autosave_failed, autosave)
+        self.projects.adopt = self.autosave.adopt
+        self._when_stopped: Callable[[], None] | None = None
         self.comparing = Comparing(state, self._apply, self.files.shown_scene)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
@@ -71,6 +90,9 @@ class Controller:
             import studio.core.optim.worker  # noqa: F401
             from studio.core.device import pick_device
 
+            if self.folder is not None:
+                job.progress(-1, "unsaved work")
+                self.state.recoveries = find_recoveries(self.folder)
             return effects, str(pick_device(self.state.device))
 
         if files:
@@ -102,11 +124,12 @@ class Controller:
         effects, device = loaded
         self.state.compute = device.upper()
         document = self.state.document
-        document.effects = {
-            name: ParamSet(name, effect.params, document.scene.effects.get(name))
-            for name, effect in effects.items()
-        }
-        document.enabled = {name: effect.enabled for name, effect in effects.items()}
+        if not document.effects:  # else a project that the command line named was quicker
+            document.effects = {
+                name: ParamSet(name, effect.params, document.scene.effects.get(name))
+                for name, effect in effects.items()
+            }
+            document.enabled = {name: effect.enabled for name, effect in effects.items()}
         self.effects = effects
         self.state.ready = True
         self.state.changes.append(("effects",))
@@ -132,16 +155,34 @@ class Controller:
     def _apply(self, command: Set | Edits, gesture: int = 0) -> None:
         self.state.history.apply(command, gesture)
 
+    def _captured(self) -> Captured:
+        return capture.captured(self.state, self.viewport), capture.picture_of(self.viewport)
+
+    def _autosave_failed(self, line: str) -> None:
+        self.state.notify(line, "warn", "Save the project (Ctrl+S) where there is room.")
+
     def take_updates(self, snapshot_due: bool) -> None:
         """Once a frame: the optimizer's news, and the document's changes to viewport and worker."""
         self.run.take(snapshot_due)
+        if self._when_stopped is not None and not self.state.run.active:
+            follow, self._when_stopped = self._when_stopped, None
+            follow()
         changes, self.state.changes = self.state.changes, []
         for path in changes:
             self._live_setting(path)
+        if ("result",) in changes:
+            self.run.follow_document()
         if any(path[0] == "scene" for path in changes):
             self.comparing.reference.drop()  # of a scene that is no more
         if self.viewport is not None:
             self.viewport.sync(changes, self.run.take_fresh())
+
+    def autosave_now_and_then(self) -> None:
+        """Once a frame: what changed is written behind the window within half a minute."""
+        state = self.state
+        snapshot = state.run.snapshot if state.run.active else None
+        now = (state.history.serial, None if snapshot is None else snapshot.step)
+        self.autosave.update(now, state.unsaved and state.ready, state.document.path)
 
     def _live_setting(self, path: DocPath) -> None:
         """Settings that a running fit understands are passed on."""
@@ -183,6 +224,39 @@ class Controller:
     def _act_open_demo(self) -> None:
         self.files.open_demo()
 
+    def _act_new(self) -> None:
+        self.projects.new()
+
+    def _act_open_project(self, path: Path | None = None) -> None:
+        if path is None:
+            self.projects.ask_open()
+        else:
+            self.projects.open(path)
+
+    def _act_save(self) -> None:
+        self.projects.save()
+
+    def _act_save_as(self, path: Path | None = None) -> None:
+        if path is None:
+            self.projects.ask_save()
+        else:
+            self.projects.write(path)
+
+    def _act_revert(self) -> None:
+        self.projects.revert()
+
+    def _act_find_photos(self, path: Path | None = None) -> None:
+        self.projects.find_photos(path)
+
+    def _act_recover(self, recovery: Recovery) -> None:
+        self.projects.recover(recovery)
+
+    def _act_discard(self, recovery: Recovery) -> None:
+        self.projects.discard(recovery)
+
+    def _act_restore_view(self, values: dict[str, Any]) -> None:
+        capture.restore_view(self.state, self.viewport, values)
+
     def _act_export(self, path: Path | None = None) -> None:
         if path is None:
             self.files.ask_export()
@@ -194,11 +268,19 @@ class Controller:
             self.files.save_picture(self.viewport, path)
 
     def _act_quit(self) -> None:
+        self.projects.guard(lambda: self.leave(), "closing")
+
+    def leave(self) -> None:
+        """Close the window after this frame."""
         hello_imgui.get_runner_params().app_shall_exit = True
 
     # Actions: edit
 
     def _act_undo(self) -> None:
+        if not self._behind_the_run(self.state.history.position - 1):
+            self._undo()
+
+    def _undo(self) -> None:
         label = self.state.history.undo()
         if label:
             self.state.say(f"Undone: {label}")
@@ -207,6 +289,38 @@ class Controller:
         label = self.state.history.redo()
         if label:
             self.state.say(f"Done again: {label}")
+
+    def _act_go_to(self, position: int) -> None:
+        """Undo or redo to an entry of the history."""
+        if not self._behind_the_run(position):
+            self.state.history.go_to(position)
+
+    def _behind_the_run(self, position: int) -> bool:
+        """Whether that goes back behind the start of the run under way; then it is stopped first."""
+        state, history = self.state, self.state.history
+        first = self.run.began_at - (history.depth - history.position)
+        if not state.run.active or position >= first:
+            return False
+        before = history.depth
+
+        def stop() -> None:
+            self.run.stop()
+            self._when_stopped = back
+
+        def back() -> None:
+            """The run's result is an entry by now, if it got so far; it goes, and what was asked for."""
+            undone = position + 1 == first
+            if undone and history.depth > before:
+                history.undo()
+            elif not undone:
+                history.go_to(position)
+
+        state.question = Question(
+            "Stop the fit and undo it?",
+            "It is still running. Undoing goes back to the document before it began; redo brings the result.",
+            (Choice("Stop and undo", stop, main=True),),
+        )
+        return True
 
     def _act_add_light(self, kind: Any) -> None:
         lights = self.state.scene.lighting.lights
@@ -239,83 +353,9 @@ class Controller:
     def _act_go_to_step(self, step: int) -> None:
         self.run.show_step(step)
 
-    # Actions: view
-
-    def _act_aov(self, aov: str) -> None:
-        self.state.view.aov = aov
-
-    def _act_toggle(self, name: str) -> None:
-        view = self.state.view
-        setattr(view, name, not getattr(view, name))
-        if name == "picture_only":
-            for window in hello_imgui.get_runner_params().docking_params.dockable_windows:
-                self._hide(window, view.picture_only)
-        elif name == "truth" and view.truth and view.photo is None and self.state.photos is not None:
-            self.comparing.act_look_through(0)
-
-    _shown_before: frozenset[str] = frozenset()
-
-    def _hide(self, window: hello_imgui.DockableWindow, hide: bool) -> None:
-        if window.label == "Viewport":
-            return
-        if hide:
-            self._shown_before -= {window.label}
-            self._shown_before |= {window.label} if window.is_visible else set()
-            window.is_visible = False
-        else:
-            window.is_visible = window.label in self._shown_before
-
-    def _act_select(self, key: str) -> None:
-        self.state.view.selected = key
-        kind = key.partition(":")[0]
-        panel = {"material": "Material", "light": "Light", "sky": "Light", "cameras": "Photos"}.get(kind)
-        if panel is not None:
-            hello_imgui.get_runner_params().docking_params.focus_dockable_window(panel)
-
-    def _act_frame(self) -> None:
-        self.state.view.photo = None if self.state.view.mode == "render" else self.state.view.photo
-        if self.viewport is not None:
-            self.viewport.frame()
-
-    def _act_reset_view(self) -> None:
-        self.comparing.act_leave_photo()
-        self.state.view.exposure = 0.0
-        if self.viewport is not None:
-            self.viewport.reset_camera()
-
-    def _act_look(self, side: str) -> None:
-        self.comparing.act_leave_photo()
-        if self.viewport is not None:
-            self.viewport.look_from(side)
-
-    def _act_exposure(self) -> None:
-        if self.viewport is not None:
-            self.viewport.tools.exposure_open = True
-
-    def _act_layout(self, name: str) -> None:
-        hello_imgui.switch_layout(name)
-        params = hello_imgui.get_runner_params().docking_params
-        for title in {"Edit": ("Material",), "Optimize": ("Progress", "Optimize")}.get(name, ()):
-            params.dockable_window_of_name(title).focus_window_at_next_frame = True
-
-    def _act_palette(self) -> None:
-        self.state.view.palette_open = True
-
-    def _act_preferences(self) -> None:
-        self.state.view.preferences_open = True
-
-    def _act_prefer(self, name: str, value: Any) -> None:
-        self.state.preferences.set(name, value)
-        preferences.apply(self.state.preferences)
-
-    def _act_toggle_theme(self) -> None:
-        self._act_prefer("theme", "dark" if self.state.preferences["theme"] == "light" else "light")
-
-    def _act_about(self) -> None:
-        self.state.view.about_open = True
-
     def close(self) -> None:
-        """End jobs and worker; waits for their threads."""
+        """End jobs and worker; waits for their threads. Unsaved work has been asked about."""
         self.dialogs.close()
         self.run.close()
         self.state.jobs.close()
+        self.autosave.close()

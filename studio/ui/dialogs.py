@@ -50,6 +50,11 @@ class FileDialogs:
     def open(self) -> bool:
         return self._request is not None
 
+    @property
+    def asks_to_replace(self) -> bool:
+        """Whether the save dialog itself warns of files that would be replaced."""
+        return self._native
+
     def ask(self, request: Request) -> None:
         """Open a dialog; a second one while the first is open is ignored."""
         if self._request is not None:

@@ -14,6 +14,7 @@ from studio.core.scene import Lighting, PhotoSet, Scene, Similarity
 from studio.ui.commands import Edits, Set
 from studio.ui.dialogs import FileDialogs, Request
 from studio.ui.jobs import Job
+from studio.ui.projects import SUFFIX, Projects
 from studio.ui.state import AppState
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ ADVICE = {
     "Opening environment": "Choose an equirectangular map, twice as wide as high, .hdr or .exr.",
     "Exporting mesh": "Choose another folder or free some space; nothing was lost.",
     "Saving picture": "Choose another folder or free some space.",
+    "Saving project": "Save it in another folder, or free some space; nothing was lost.",
+    "Opening project": "Projects end in .studio; an earlier autosave or copy may still open.",
     "Loading": "Run `main.py doctor`: it names what is missing and the command that mends it.",
 }
 """What to do after a job failed, by its title."""
@@ -41,6 +44,7 @@ class Files:
     Args:
         apply: carries out an edit of the document, on the main thread.
         abandon: ends the run under way, whose document goes.
+        projects: what opens project files, and replaces whole documents.
     """
 
     def __init__(
@@ -49,7 +53,9 @@ class Files:
         dialogs: FileDialogs,
         apply: Callable[[Edits | Set], None],
         abandon: Callable[[], None],
+        projects: Projects,
     ) -> None:
+        self._projects = projects
         self._abandon = abandon
         self._state = state
         self._dialogs = dialogs
@@ -71,7 +77,9 @@ class Files:
     def open_any(self, paths: list[Path]) -> None:
         """Files or folders that were dropped or named on the command line."""
         for path in paths:
-            if path.suffix.lower() in MESH_SUFFIXES:
+            if path.suffix.lower() == SUFFIX:
+                self._projects.open(path)
+            elif path.suffix.lower() in MESH_SUFFIXES:
                 self.open_mesh(path)
             elif path.suffix.lower() in ENVIRONMENT_SUFFIXES:
                 self.open_environment(path)
@@ -80,7 +88,7 @@ class Files:
             elif not path.exists():
                 self._state.notify(f"{path}: no such file or folder", "fail", "Check the name.")
             else:
-                known = "a mesh, a folder of photos, a camera file or an environment map"
+                known = "a project, a mesh, a folder of photos, a camera file or an environment map"
                 self._state.notify(
                     f"{path.name}: not a kind of file the studio opens", "fail", f"Drop {known}."
                 )
@@ -120,7 +128,7 @@ class Files:
         self._state.jobs.start("Opening environment", work, lambda image: self._take_environment(path, image))
 
     def open_scene(self, name: str) -> None:
-        """One of studio.core.scenes, with its light."""
+        """One of studio.core.scenes, with its light; another document."""
 
         def work(job: Job) -> Scene:
             from studio.core.scenes import built_in
@@ -128,16 +136,26 @@ class Files:
             job.progress(-1, name)
             return built_in(name)
 
-        self._state.jobs.start("Opening built-in scene", work, lambda scene: self._take_scene(name, scene))
+        def open() -> None:
+            self._state.jobs.start(
+                "Opening built-in scene", work, lambda scene: self._take_scene(name, scene)
+            )
+
+        self._projects.guard(open, "opening another scene")
 
     def open_demo(self) -> None:
+        """The photos of the duck; another document."""
+
         def work(job: Job) -> tuple[Scene, PhotoSet, FitSettings]:
             from studio.core import demo
 
             job.progress(-1, "built-in scene")
             return demo.demo_scene(), demo.demo_photos(), demo.demo_settings()
 
-        self._state.jobs.start("Opening built-in scene", work, lambda found: self._take_demo(*found))
+        def open() -> None:
+            self._state.jobs.start("Opening built-in scene", work, lambda found: self._take_demo(*found))
+
+        self._projects.guard(open, "opening another scene")
 
     def _take_mesh(self, path: Path, scene: Scene) -> None:
         """The new scene replaces the old; light and background stay where the file has none."""
@@ -150,9 +168,12 @@ class Files:
             Set(("scene",), new, ""),
             Set(("name",), path.stem, ""),
             Set(("settings", "start"), "mesh", ""),
+            Set(("origin",), str(path) if is_default(old.lighting) else "", ""),
+            Set(("result",), None, ""),
         )
         self._apply(Edits(sets, f"Open {path.name}"))
         self._state.view.selected = "mesh:0"
+        self._state.view.welcome_open = False
         self._state.act("frame")
         count = f"{new.triangle_count():,}".replace(",", " ")
         self._state.notify(f"Opened {path.name}: {count} triangles", "good")
@@ -169,7 +190,6 @@ class Files:
         self._state.notify(f"Opened {path.name}", "good", f"{image.shape[1]} × {image.shape[0]} pixels")
 
     def _take_scene(self, name: str, scene: Scene) -> None:
-        self._abandon()
         sets = (
             Set(("scene",), replace(scene, effects=self._state.document.scene.effects), ""),
             Set(("photos",), None, ""),
@@ -177,7 +197,7 @@ class Files:
             Set(("settings", "start"), "mesh", ""),
         )
         self._state.view.photo = None
-        self._apply(Edits(sets, f"Open {name}"))
+        self._projects.replaced_by(sets, name)
         self._state.view.selected = "mesh:0"
         self._state.act("frame")
 
@@ -190,6 +210,8 @@ class Files:
         if self._state.document.name in ("untitled", "duck"):
             sets += (Set(("name",), path.stem if path.is_file() else path.name, ""),)
         self._apply(Edits(sets, f"Open photos of {path.name}"))
+        self._state.document.missing = None
+        self._state.view.welcome_open = False
         for note in photos.notes:
             self._state.say(f"{path.name}: {note}")
         for finding in photos.findings:
@@ -197,17 +219,13 @@ class Files:
         self._state.notify(f"Opened {len(photos.photos)} photos of {path.name}", "good")
 
     def _take_demo(self, scene: Scene, photos: PhotoSet, settings: FitSettings) -> None:
-        self._abandon()
         sets = (
             Set(("scene",), scene, ""),
             Set(("photos",), photos, ""),
             Set(("settings",), settings, ""),
             Set(("name",), scene.name, ""),
         )
-        first = not self._state.history.changed and not self._state.scene.meshes
-        self._apply(Edits(sets, "Open built-in scene"))
-        if first:  # what the window opens with is no edit
-            self._state.history.forget()
+        self._projects.replaced_by(sets, "")
         self._state.act("reset_view")
         self._state.say("Opened the built-in scene. Press Start to fit the sphere to the photos.")
 
@@ -262,6 +280,13 @@ class Files:
 
     def _saved(self, path: Path) -> None:
         self._state.notify(f"Saved {path.name}", "good", f"In {path.parent}")
+
+
+def is_default(lighting: Lighting) -> bool:
+    """Whether this is the light that every mesh file opens under."""
+    plain = Lighting()
+    same = [vars(light) for light in lighting.lights] == [vars(light) for light in plain.lights]
+    return same and lighting.environment is None and bool((lighting.sh == plain.sh).all())
 
 
 def _write_png(path: Path, image: Any) -> None:

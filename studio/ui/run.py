@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from studio.core.optim import messages as m
-from studio.core.scene import Material
+from studio.ui import capture
 from studio.ui.commands import Edits, Set
 from studio.ui.state import AppState, RunView
 
 if TYPE_CHECKING:
     from studio.core.optim.fit import FitProblem
     from studio.core.optim.worker import Worker
+    from studio.core.project import RunRecord
 
 TIMELINE = 24
 """Snapshots kept for going back; of 20k triangles each holds about 1 MB."""
@@ -31,10 +31,13 @@ class Run:
     """Owns the worker. Every method returns at once.
 
     Args:
-        apply: carries out an edit of the document; the result of a run is one.
+        apply: carries out an edit of the document, within a gesture; the result of a run is one.
+
+    Attributes:
+        began_at: depth of the history when the run under way began.
     """
 
-    def __init__(self, state: AppState, apply: Callable[[Edits | Set], None]) -> None:
+    def __init__(self, state: AppState, apply: Callable[[Edits | Set, int], None]) -> None:
         self._state = state
         self._apply = apply
         self.worker: Worker | None = None
@@ -42,6 +45,9 @@ class Run:
         self._attached = False
         self._stale: m.Status | None = None
         self._phase: m.Phase = "idle"
+        self._number = 0
+        self._committed: RunRecord | None = None
+        self.began_at = 0
 
     # What the user does
 
@@ -68,27 +74,21 @@ class Run:
         state.run = RunView(status=m.Status("preparing", note="Preparing"))
         self._phase = "idle"
         self._attached = True
+        self._number += 1
+        self.began_at = state.history.depth
         self._stale = self.worker.status
         self.worker.start(self._problem(), state.document.settings, state.device)
         preset = state.document.settings.preset or "own"
         state.say(f"Fit started: {len(state.photos.photos)} photos, preset {preset}")
 
     def _problem(self) -> FitProblem:
-        """The document as the optimizer wants it. Light that moves starts white: it is unknown."""
-        from studio.core.optim.fit import FitProblem
+        """The document as the optimizer wants it."""
+        from studio.core.optim.start import FitProblem
 
         document = self._state.document
-        scene = document.scene
-        mesh = scene.meshes[0] if scene.meshes else None
         assert document.photos is not None
-        return FitProblem(
-            photos=document.photos,
-            mesh=mesh,
-            lighting=None if document.settings.enabled("light") else scene.lighting,
-            material=mesh.material if mesh is not None else Material(),
-            background=scene.background,
-            effects={name: values.as_dict() for name, values in document.effects.items()},
-        )
+        values = {name: effect.as_dict() for name, effect in document.effects.items()}
+        return FitProblem.of_scene(document.photos, document.scene, document.settings, values)
 
     def step(self) -> None:
         """One step, then pause."""
@@ -103,10 +103,23 @@ class Run:
         """End the run and forget it: its document is being replaced."""
         if self._state.run.active:
             self._state.say("The fit was stopped.")
+        self._detach()
+        self._state.run = RunView()
+
+    def _detach(self) -> None:
+        """What the worker still does concerns nobody any more."""
         self._post(m.Stop())
         self._attached = False
-        self._state.run = RunView()
         self._phase = "idle"
+
+    def follow_document(self) -> None:
+        """The document holds the result of another run, or of none: by undo, or because it was opened."""
+        record = self._state.document.result
+        if self._attached and record is self._committed:
+            return
+        self._detach()
+        self._state.run = capture.run_view(record)
+        self._fresh = True
 
     def reset(self) -> None:
         self._state.run.timeline = []
@@ -202,17 +215,29 @@ class Run:
             state.say(f"Fit {status.phase} at step {status.step}")
 
     def _commit(self, snapshot: m.Snapshot) -> None:
-        """The result becomes the document's, so that it can be edited, exported and undone."""
+        from studio.core.project import RunRecord
+
+        run = self._state.run
+        record = RunRecord(run.status.phase, snapshot.step, run.status.steps, snapshot, list(run.history))
+        self.commit(record, "Fit", -self._number)
+
+    def commit(self, record: RunRecord, label: str, gesture: int = 0) -> None:
+        """The result becomes the document's, so that it can be edited, saved, exported and undone.
+
+        Args:
+            gesture: results of one run that come after another are one entry of the history.
+        """
+        from studio.core.optim.start import scene_after
+
         document = self._state.document
-        scene = document.scene
-        meshes = [replace(snapshot.mesh, name=document.name), *scene.meshes[1:]]
-        new = replace(scene, meshes=meshes, lighting=self._state.lighting())
-        if document.settings.enabled("background"):
-            new.background = snapshot.background
-        sets = [Set(("scene",), new, "")]
-        if new.lighting.environment is not None and "environment" in document.enabled:
-            sets.append(Set(("enabled", "environment"), True, ""))  # the map lights through its effect
-        self._apply(Edits(tuple(sets), "Fit"))
+        assert record.snapshot is not None
+        new = scene_after(document.scene, record.snapshot, document.settings, document.name)
+        sets = [Set(("scene",), new, ""), Set(("result",), record, "")]
+        if "environment" in document.enabled:  # a map lights through its effect
+            on = document.enabled["environment"] or new.lighting.environment is not None
+            sets.append(Set(("enabled", "environment"), on, ""))
+        self._committed = record
+        self._apply(Edits(tuple(sets), label), gesture)
 
     def close(self) -> None:
         """End the worker; waits for its thread."""

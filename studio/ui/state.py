@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any, Literal
 
 from imgui_bundle import hello_imgui
@@ -20,6 +22,9 @@ from studio.ui.jobs import Jobs
 
 if TYPE_CHECKING:
     from studio.core.optim.metrics import PairMetrics
+    from studio.core.project import RunRecord
+    from studio.core.project_photos import PhotoReference
+    from studio.ui.recovery import Recovery
 
 Level = Literal["info", "warn", "fail", "good"]
 
@@ -42,22 +47,35 @@ class EffectSet:
 
 @dataclass(eq=False)
 class Document:
-    """What is edited, undone and (one day) saved.
+    """What is edited, undone and saved.
 
     Attributes:
+        missing: photos that the project names and that were not there, or None.
         effects: values of every effect, by name.
         enabled: which effects are on.
         other: set B, to compare these effects with, or None.
         settings: of the next fit; some act on the running one at once.
+        result: of the last run whose result the document holds, or None.
+        path: the project file, None before the first save. Not undone.
+        origin: the mesh file or built-in scene that the scene came from, "" if from none.
     """
 
     scene: Scene
     photos: PhotoSet | None = None
+    missing: PhotoReference | None = None
     settings: FitSettings = field(default_factory=FitSettings)
     effects: dict[str, ParamSet] = field(default_factory=dict)
     enabled: dict[str, bool] = field(default_factory=dict)
     other: EffectSet | None = None
     name: str = "untitled"
+    result: RunRecord | None = None
+    path: FilePath | None = None
+    origin: str = ""
+
+    @property
+    def title(self) -> str:
+        """What the title bar calls it."""
+        return self.name if self.path is None else self.path.stem
 
     @property
     def own(self) -> EffectSet:
@@ -105,6 +123,7 @@ class View:
     picture_only: bool = False
     help_open: bool = False
     about_open: bool = False
+    welcome_open: bool = False
     palette_open: bool = False
     preferences_open: bool = False
 
@@ -149,6 +168,28 @@ class Notice:
     @property
     def expired(self) -> bool:
         return self.level in ("info", "good") and time.monotonic() - self.born > NOTICE_SECONDS
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """A button of a question."""
+
+    title: str
+    then: Callable[[], None]
+    main: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What has to be decided before something goes on; Esc cancels.
+
+    Attributes:
+        choices: from left to right, before Cancel.
+    """
+
+    title: str
+    text: str
+    choices: tuple[Choice, ...]
 
 
 @dataclass(eq=False)
@@ -199,6 +240,9 @@ class AppState:
         skipped: set ("a", "b") -> effect -> why it cannot run, e.g. "needs irradiance, which pbr makes".
         channels: names of those that can be shown: the surface's, and what the effects that run make.
         gesture: grows between drags; edits of one gesture are undone together.
+        question: the dialog that waits for an answer, or None.
+        recent: projects opened and saved last, newest first.
+        recoveries: work that an earlier session lost, newest first; `recovery_put_off`: not now.
     """
 
     def __init__(self, jobs: Jobs, document: Document, device: str) -> None:
@@ -229,6 +273,10 @@ class AppState:
         self.fps = 0.0
         self.idle = False
         self.window_open = False
+        self.question: Question | None = None
+        self.recent: list[FilePath] = []
+        self.recoveries: list[Recovery] = []
+        self.recovery_put_off = False
 
     # What panels call
 
@@ -297,6 +345,11 @@ class AppState:
             if self.has(source) and (source != self.left or source == self.view.right):
                 return source
         return None
+
+    @property
+    def unsaved(self) -> bool:
+        """There is work that no project file holds."""
+        return self.history.changed or self.run.active
 
     def comparing(self) -> bool:
         """Whether the present mode has something to compare with."""

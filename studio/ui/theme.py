@@ -345,6 +345,9 @@ class Icon:
     camera = icons_fontawesome_6.ICON_FA_CAMERA
     photo = icons_fontawesome_6.ICON_FA_IMAGE
     photos = icons_fontawesome_6.ICON_FA_IMAGES
+    file = icons_fontawesome_6.ICON_FA_FILE
+    save = icons_fontawesome_6.ICON_FA_FLOPPY_DISK
+    history = icons_fontawesome_6.ICON_FA_CLOCK_ROTATE_LEFT
     folder = icons_fontawesome_6.ICON_FA_FOLDER_OPEN
     export = icons_fontawesome_6.ICON_FA_FILE_EXPORT
     quit = icons_fontawesome_6.ICON_FA_POWER_OFF

@@ -71,9 +71,9 @@ def small_settings(steps: int = 400) -> FitSettings:
     return settings
 
 
-def make_app(document: bool = True, demo: bool = False) -> App:
+def make_app(document: bool = True, demo: bool = False, **given: Any) -> App:
     """The window without preferences; with the ball to fit unless `document` is false."""
-    app = App([], "cpu", preferences=False, demo=demo)
+    app = App([], "cpu", preferences=False, demo=demo, **given)
     if document:
         scene = Scene(meshes=[icosphere(3, 0.75)], name="ball")
         sets = (

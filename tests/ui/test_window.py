@@ -228,6 +228,8 @@ def test_files_and_notices(tmp_path: Path) -> None:
         wait(ctx, lambda: state.scene.triangle_count() == 4, "done again")
         _look_around(ctx, app)
         state.act("open_scene", "cornell")
+        ctx.yield_(3)
+        ctx.item_click("//Question/###Don't save")
         wait(ctx, lambda: state.document.name == "cornell", "a built-in scene is open")
         assert len(state.scene.lighting.lights) == 1
         app._on_drop(None, [str(sky)])

@@ -106,8 +106,8 @@ def _window_menu(state: AppState) -> None:
 
 
 def _document_name(state: AppState) -> None:
-    name = state.document.name
-    mark = "  •" if state.history.changed else ""
+    name = state.document.title
+    mark = "  •" if state.unsaved else ""
     width = imgui.calc_text_size(name + mark).x
     imgui.set_cursor_pos_x(imgui.get_window_width() - width - px(14))
     w.muted(name + mark)

@@ -22,6 +22,12 @@ FULL_ERROR = 0.12
 def draw(state: AppState, thumbnails: Thumbnails) -> None:
     """The panel's body."""
     photos = state.photos
+    missing = state.document.missing
+    if photos is None and missing is not None:
+        words = f"{missing.described} are not where the project left them: {missing.source}"
+        if w.empty(Icon.photos, words, "Find photos…", "find_photos"):
+            state.act("find_photos")
+        return
     if photos is None or not photos.photos:
         if w.empty(Icon.photos, "Drop a folder of photos with cameras here.", "Open photos…", "open_photos"):
             state.act("open_photos")

@@ -1,0 +1,99 @@
+"""Actions that change how the document is looked at, and how the window looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from imgui_bundle import hello_imgui
+
+from studio.ui import preferences
+from studio.ui.comparing import Comparing
+from studio.ui.state import AppState
+
+if TYPE_CHECKING:
+    from studio.ui.panels.viewport import ViewportPanel
+
+
+class ViewActions:
+    """The part of the controller that is about looking; `_act_<name>` carries out an action.
+
+    Attributes:
+        viewport: set once the OpenGL context exists.
+    """
+
+    state: AppState
+    comparing: Comparing
+    viewport: ViewportPanel | None
+
+    def _act_aov(self, aov: str) -> None:
+        self.state.view.aov = aov
+
+    def _act_toggle(self, name: str) -> None:
+        view = self.state.view
+        setattr(view, name, not getattr(view, name))
+        if name == "picture_only":
+            for window in hello_imgui.get_runner_params().docking_params.dockable_windows:
+                self._hide(window, view.picture_only)
+        elif name == "truth" and view.truth and view.photo is None and self.state.photos is not None:
+            self.comparing.act_look_through(0)
+
+    _shown_before: frozenset[str] = frozenset()
+
+    def _hide(self, window: hello_imgui.DockableWindow, hide: bool) -> None:
+        if window.label == "Viewport":
+            return
+        if hide:
+            self._shown_before -= {window.label}
+            self._shown_before |= {window.label} if window.is_visible else set()
+            window.is_visible = False
+        else:
+            window.is_visible = window.label in self._shown_before
+
+    def _act_select(self, key: str) -> None:
+        self.state.view.selected = key
+        kind = key.partition(":")[0]
+        panel = {"material": "Material", "light": "Light", "sky": "Light", "cameras": "Photos"}.get(kind)
+        if panel is not None:
+            hello_imgui.get_runner_params().docking_params.focus_dockable_window(panel)
+
+    def _act_frame(self) -> None:
+        self.state.view.photo = None if self.state.view.mode == "render" else self.state.view.photo
+        if self.viewport is not None:
+            self.viewport.frame()
+
+    def _act_reset_view(self) -> None:
+        self.comparing.act_leave_photo()
+        self.state.view.exposure = 0.0
+        if self.viewport is not None:
+            self.viewport.reset_camera()
+
+    def _act_look(self, side: str) -> None:
+        self.comparing.act_leave_photo()
+        if self.viewport is not None:
+            self.viewport.look_from(side)
+
+    def _act_exposure(self) -> None:
+        if self.viewport is not None:
+            self.viewport.tools.exposure_open = True
+
+    def _act_layout(self, name: str) -> None:
+        hello_imgui.switch_layout(name)
+        params = hello_imgui.get_runner_params().docking_params
+        for title in {"Edit": ("Material",), "Optimize": ("Progress", "Optimize")}.get(name, ()):
+            params.dockable_window_of_name(title).focus_window_at_next_frame = True
+
+    def _act_palette(self) -> None:
+        self.state.view.palette_open = True
+
+    def _act_preferences(self) -> None:
+        self.state.view.preferences_open = True
+
+    def _act_prefer(self, name: str, value: Any) -> None:
+        self.state.preferences.set(name, value)
+        preferences.apply(self.state.preferences)
+
+    def _act_toggle_theme(self) -> None:
+        self._act_prefer("theme", "dark" if self.state.preferences["theme"] == "light" else "light")
+
+    def _act_about(self) -> None:
+        self.state.view.about_open = True
