@@ -11,6 +11,7 @@ from torch import Tensor
 
 from studio.core.kernels import at_once as kernels
 from studio.core.kernels import launcher
+from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import DepthPeeler, Topology, antialias, draw, interpolate, rasterize
 from studio.core.ops import at_once as host
 from studio.core.ops.visibility import project, visible
@@ -142,3 +143,34 @@ def test_a_thread_keeps_room_for_a_few_sizes_only() -> None:
         return len(host._kept.store)
 
     assert _with_threads(1, work)[0] == host._KEPT
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_keys_beyond_the_spans_are_never_read(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What memory happens to hold there is the nearest triangle everywhere."""
+    pos, tri = _ball()
+    pos = torch.cat([pos, pos], dim=1)
+    pos[:, pos.shape[1] // 2 :, :2] *= 0.2  # a second ball before the first, and nothing around both
+    pos[..., 0] += 0.5 * pos[..., 3]
+    tri = torch.cat([tri, tri + pos.shape[1] // 2])
+    topology, size = Topology.build(tri), (150, 170)
+    torch.manual_seed(0)
+    attr, upstream = torch.rand(1, pos.shape[1], 3), torch.randn(2, *size, 3)
+
+    def work(all_keys: bool) -> tuple[Tensor, ...]:
+        p, a = pos.clone().requires_grad_(), attr.clone().requires_grad_()
+        background = torch.zeros(3, requires_grad=all_keys)
+        image = draw(p, tri, a, size, topology, background)
+        return image, *torch.autograd.grad(image, [p, a], upstream)
+
+    expected, _ = _with_threads(threads, lambda: work(all_keys=True))
+    monkeypatch.setattr(torch, "empty", torch.zeros)
+    found, _ = _with_threads(threads, lambda: work(all_keys=False))
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+    keys, spans = torch.zeros(2 * 150 * 170, dtype=torch.int64), torch.zeros(300, 2, dtype=torch.int32)
+    _with_threads(threads, lambda: visible(pos, tri, *size, False, keys=keys, spans=spans))
+    all_keys, columns = visible(pos, tri, *size, False).view(300, 170), torch.arange(170)
+    inside = (columns >= spans[:, :1]) & (columns < spans[:, 1:])
+    assert torch.equal(torch.where(inside, keys.view(300, 170), EMPTY_KEY), all_keys)
+    assert 0.1 < inside.float().mean() < 0.7

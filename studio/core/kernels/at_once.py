@@ -9,21 +9,11 @@ import warp as wp
 from studio.core.kernels.cover import cover_rows
 from studio.core.kernels.coverage import link_range, settle_range
 from studio.core.kernels.outline import blend_records, take_records
-from studio.core.kernels.rows import native
 from studio.core.kernels.silhouette import find_pieces
 from studio.core.kernels.survey import sort_front_to_back, survey_part
 from studio.core.kernels.visibility import project_all
 
 wp.set_module_options({"enable_backward": False})
-
-
-@native(
-    """
-    long long* key = (long long*)keys.data;
-    for (int i = 0; i < keys.shape[0]; ++i) key[i] = NOTHING;
-"""
-)
-def clear(keys: wp.array(dtype=wp.int64)): ...
 
 
 @wp.func
@@ -46,6 +36,7 @@ def find_keys(
     cull: wp.int32,
     passed: wp.array(dtype=wp.int64),
     keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     ends: wp.array(dtype=wp.int32),
@@ -68,10 +59,9 @@ def find_keys(
             buckets[0, i] = 0
             buckets[1, i] = 0
     large = sort_front_to_back(ends, packed, records, buckets, spare, order)
-    clear(keys)
     cover_rows(
         0, 0, images.shape[0] * height, pos, screen, tri, images, width, height, packed, records, order,
-        large, passed, keys, tiles,
+        large, passed, keys, spans, tiles,
     )  # fmt: skip
 
 
@@ -85,6 +75,7 @@ def outline(
     edges: wp.array2d(dtype=wp.int32),
     rast: wp.array(dtype=wp.vec4),
     keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
     pixels: wp.array(dtype=wp.vec4i),
@@ -115,7 +106,7 @@ def outline(
     rows = pos.shape[0] * height
     link_range(0, rows, 0, count, width, pieces, heads)
     settle_range(
-        0, rows, 0, count, 1, 0, screen, tri, edges, rast, keys, width, height, pieces, heads, scratch,
+        0, rows, 0, count, 1, 0, screen, tri, edges, rast, keys, spans, width, height, pieces, heads, scratch,
         numbers, pixels, amount_a, amount_b,
     )  # fmt: skip
     if image.shape[0] > 0:

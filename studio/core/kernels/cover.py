@@ -9,6 +9,7 @@ whatever its size. Keys are the least of all that are offered: neither order nor
 import warp as wp
 
 from studio.core.kernels.draw import Canvas, Shape, draw_crossing, draw_rows, shape_of
+from studio.core.kernels.rows import native
 from studio.core.kernels.survey import image_of, item_of, packed_begin, packed_end
 from studio.core.kernels.visibility import depth_bits, least, most
 
@@ -53,15 +54,12 @@ def look_again(canvas: Canvas, tile_row: wp.int32, tile_column: wp.int32):
     """Find the greatest depth of a tile."""
     y = canvas.begin + tile_row * _TILE
     x = tile_column * _TILE
+    x_end = wp.min(x + _TILE, canvas.width)
     tile = tile_row * canvas.tiles + tile_column
-    canvas.far[tile] = greatest_depth(
-        canvas.keys,
-        canvas.width,
-        y,
-        wp.min(y + _TILE, canvas.end),
-        x,
-        wp.min(x + _TILE, canvas.width),
-    )
+    far = _UNKNOWN
+    if canvas.spans.shape[0] == 0 or (canvas.spans[y, 0] <= x and x_end <= canvas.spans[y, 1]):
+        far = greatest_depth(canvas.keys, canvas.width, y, wp.min(y + _TILE, canvas.end), x, x_end)
+    canvas.far[tile] = far
     canvas.debt[tile] = _AREA
 
 
@@ -237,6 +235,73 @@ def draw_side(
                 draw_record(canvas, pos, screen, tri, image, n, record, False)
 
 
+# Rows of a tile have one span: that of the boxes of all triangles in them, and a pixel on either side
+# for the rounding of edges.
+@native(
+    """
+    int* S = (int*)spans.data;
+    const bool spanned = spans.shape[0] > 0;
+    const int* all = (const int*)records.data;
+    const int* parts = (const int*)packed.data;
+    const int* large_ones = (const int*)order.data;
+    const int* image = (const int*)images.data;
+    const int rows = row_end - row_begin;
+    if (spanned) {
+        for (int y = row_begin; y < row_end; ++y) S[2 * (size_t)y] = width, S[2 * (size_t)y + 1] = 0;
+        int n = 0;
+        auto add = [&](const int* record) {
+            const int item = record[3] < 0 ? -1 - record[3] : record[3];
+            while (item >= image[3 * n + 2] + image[3 * n + 1]) ++n;
+            while (item < image[3 * n + 2]) --n;
+            const int low = (record[0] & 0xffff) + n * height - row_begin;
+            const int high = ((record[0] >> 16) & 0xffff) + n * height - row_begin;
+            const int first = (low > 0 ? low : 0) / TILE;
+            const int last = ((high < rows ? high : rows) + TILE - 1) / TILE;
+            const int left = record[1] & 0xffff, right = (record[1] >> 16) & 0xffff;
+            for (int t = first; t < last; ++t) {
+                int* span = S + 2 * ((size_t)row_begin + TILE * t);
+                span[0] = left < span[0] ? left : span[0];
+                span[1] = right > span[1] ? right : span[1];
+            }
+        };
+        for (int i = 0; i < large; ++i) add(all + 4 * (size_t)large_ones[2 * (size_t)i + 1]);
+        for (int part = 0; part < packed.shape[0]; ++part)
+            for (int i = 0; i < parts[4 * part]; ++i) add(all + 4 * ((size_t)parts[4 * part + 3] + i));
+    }
+    int low = 0, high = width;
+    for (int y = 0; y < rows; ++y) {
+        if (spanned) {
+            int* span = S + 2 * ((size_t)row_begin + y);
+            if (y % TILE == 0) {
+                low = span[0] > 0 ? span[0] - 1 : 0;
+                high = span[1] < width ? span[1] + 1 : width;
+                if (span[0] >= span[1]) low = high = 0;
+            }
+            span[0] = low, span[1] = high;
+        }
+        long long* key = (long long*)keys.data + ((size_t)row_begin + y) * width;
+        for (int x = low; x < high; ++x) key[x] = NOTHING;
+    }
+""",
+    TILE=TILE,
+)
+def clear(
+    row_begin: wp.int32,
+    row_end: wp.int32,
+    images: wp.array(dtype=wp.vec3i),
+    width: wp.int32,
+    height: wp.int32,
+    packed: wp.array(dtype=wp.vec4i),
+    records: wp.array(dtype=wp.vec4i),
+    order: wp.array(dtype=wp.vec2i),
+    large: wp.int32,
+    keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
+):
+    """Empty the keys of rows, if `spans` has rows only where triangles may be, which it then says."""
+    ...
+
+
 @wp.func
 def cover_rows(
     band: wp.int32,
@@ -254,11 +319,14 @@ def cover_rows(
     large: wp.int32,
     passed: wp.array(dtype=wp.int64),
     keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
     tiles: wp.array3d(dtype=wp.int32),
 ):
     """See `cover`; `order` has `large` triangles."""
+    clear(row_begin, row_end, images, width, height, packed, records, order, large, keys, spans)
     canvas = Canvas()
     canvas.keys = keys
+    canvas.spans = spans
     canvas.passed = passed
     canvas.far = tiles[band][0]
     canvas.debt = tiles[band][1]
@@ -308,14 +376,16 @@ def cover(
     order: wp.array(dtype=wp.vec2i),
     passed: wp.array(dtype=wp.int64),
     keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
     tiles: wp.array3d(dtype=wp.int32),
 ):
     """Draw the rows [row_begin, row_end) of all images laid end to end, by one thread.
 
     The records are those of the survey's bands; `order` has the large ones from front to back.
-    `tiles` is what the bands remember of their tiles.
+    `spans`, if it has rows, gets the columns of each that have keys, the others being empty; whole
+    tiles of rows from the first on have the same. `tiles` is what the bands remember of their tiles.
     """
     cover_rows(
         band, row_begin, row_end, pos, screen, tri, images, width, height, packed, records, order,
-        order.shape[0], passed, keys, tiles,
+        order.shape[0], passed, keys, spans, tiles,
     )  # fmt: skip

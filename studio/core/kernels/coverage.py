@@ -279,6 +279,7 @@ def settle_range(
     edges: wp.array2d(dtype=wp.int32),
     rast: wp.array(dtype=wp.vec4),
     keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
     width: int,
     height: int,
     pieces: wp.array2d(dtype=wp.int32),
@@ -348,6 +349,7 @@ def settle(
     edges: wp.array2d(dtype=wp.int32),
     rast: wp.array(dtype=wp.vec4),
     keys: wp.array(dtype=wp.int64),
+    spans: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
     counts: wp.array2d(dtype=wp.int32),
@@ -374,6 +376,6 @@ def settle(
         begin = slot * capacity
         settle_range(
             row_begin, row_end, begin + first, begin + last, band, room,
-            screen, tri, edges, rast, keys, width, height, pieces, heads, scratch, used,
+            screen, tri, edges, rast, keys, spans, width, height, pieces, heads, scratch, used,
             pixels, amount_a, amount_b,
         )  # fmt: skip

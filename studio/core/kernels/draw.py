@@ -23,6 +23,7 @@ class Canvas:
 
     keys: wp.array(dtype=wp.int64)
     passed: wp.array(dtype=wp.int64)
+    spans: wp.array2d(dtype=wp.int32)  # per row, the columns that have keys; all have if it is empty
     far: wp.array(dtype=wp.int32)  # per tile, at least the greatest depth in it, as depth_bits
     debt: wp.array(dtype=wp.int32)  # per tile, pixels to draw until it is worth looking again
     begin: wp.int32

@@ -44,10 +44,10 @@ def _make(module, vec) -> dict:
 # are within the triangle, so is what lies between; a run of which that is not true keeps the values
 # of its first pixel, clamped.
 _STEADY = """
-        const float length = (wp::float32)(end - 1 - k) * step_x;
+        const float reach = (wp::float32)(end - 1 - k) * step_x;
         const bool sound = fabsf(e) + fabsf(f) + fabsf(g) <= 1.01f * fabsf(total)
-            && fabsf(e + length * ax) + fabsf(f + length * bx) + fabsf(g + length * cx)
-                <= 1.01f * fabsf(total + length * total_x);
+            && fabsf(e + reach * ax) + fabsf(f + reach * bx) + fabsf(g + reach * cx)
+                <= 1.01f * fabsf(total + reach * total_x);
         if (!sound) {
             const float u = e / total, v = f / total;
             e = u < 1.0f ? u : 1.0f;
@@ -72,11 +72,15 @@ _FORWARD = (
     float* O = (float*)out.data + (size_t)first * C;
     const bool with_rast = rast.shape[0] > 0;
     float* R = (float*)rast.data + (with_rast ? (size_t)first * 4 : 0);
+    const int low = spans.shape[0] > 0 ? ((const int*)spans.data)[2 * (size_t)(first / length)] : 0;
+    const int run = spans.shape[0] > 0 ? ((const int*)spans.data)[2 * (size_t)(first / length) + 1] : length;
     int k = 0;
-    while (k < run) {
-        const long long key = K[k];
+    while (k < length) {
+        const bool outside = k < low || k >= run;
+        const long long key = outside ? NOTHING : K[k];
         int end = k + 1;
         if (key == NOTHING) {
+            if (outside) end = k < low ? low : length;
 """
     + SKIP_EMPTY
     + """
@@ -145,7 +149,7 @@ def _make_forward(module, vec):
         n: int,
         m: int,
         first: int,
-        run: int,
+        length: int,
         x: int,
         fy: float,
         step_x: float,
@@ -153,6 +157,7 @@ def _make_forward(module, vec):
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         keys: wp.array(dtype=wp.int64),
+        spans: wp.array2d(dtype=wp.int32),
         background: wp.array(dtype=vec),
         out: wp.array(dtype=vec),
         rast: wp.array(dtype=wp.vec4),
@@ -166,20 +171,24 @@ def _make_forward(module, vec):
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         keys: wp.array(dtype=wp.int64),
+        spans: wp.array2d(dtype=wp.int32),
         width: wp.int32,
         height: wp.int32,
         background: wp.array(dtype=vec),
         out: wp.array(dtype=vec),
         rast: wp.array(dtype=wp.vec4),
     ):
-        """Keys to interpolated attributes and rast in one pass; background where empty."""
+        """Keys to interpolated attributes and rast in one pass; background where empty.
+
+        `spans`: see `cover`; with them a run is a row.
+        """
         first = (begin + wp.tid()) * run
         n = first // (width * height)
         m = wp.min(n, attr.shape[0] - 1)
         y = (first // width) % height
         fy = (wp.float32(y) + 0.5) * (2.0 / wp.float32(height)) - 1.0
         step_x = 2.0 / wp.float32(width)
-        row(n, m, first, run, first % width, fy, step_x, pos, tri, attr, keys, background, out, rast)
+        row(n, m, first, run, first % width, fy, step_x, pos, tri, attr, keys, spans, background, out, rast)
 
     return fused
 
@@ -204,6 +213,7 @@ def _make_backward(module, vec):
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         keys: wp.array(dtype=wp.int64),
+        spans: wp.array2d(dtype=wp.int32),
         width: wp.int32,
         height: wp.int32,
         with_pos: wp.int32,
@@ -233,13 +243,13 @@ def _make_backward(module, vec):
                 own_last = wp.min(last, (n + 1) * image_pixels)
                 add_triangles(
                     n, m, own_first, own_last, width, height, step_x, step_y, pos, tri, attr, keys,
-                    with_pos, with_attr, grad_out, grad_pos, grad_attr,
+                    spans, with_pos, with_attr, grad_out, grad_pos, grad_attr,
                 )  # fmt: skip
             last = first
         record = wp.tid() * records
         add_runs(
             begin * run, end * run, first, last, record, wp.min(record + records, pixels.shape[0]),
-            pixels, amount_a, amount_b, difference, pos, tri, attr, keys, width, height,
+            pixels, amount_a, amount_b, difference, pos, tri, attr, keys, spans, width, height,
             with_pos, with_attr, grad_out, grad_pos, grad_attr,
         )  # fmt: skip
 

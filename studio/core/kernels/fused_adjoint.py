@@ -154,8 +154,11 @@ _BACKWARD = (
     for (int row = 0; row < rows; ++row) {
         const int row_begin = first - first % width + row * width;
         const int y = (row_begin / width) % height;
-        int k = row_begin > first ? row_begin : first;
-        const int run = row_begin + width < last ? row_begin + width : last;
+        const int* S = (const int*)spans.data + 2 * (size_t)(row_begin / width);
+        const bool spanned = spans.shape[0] > 0;
+        const int low = row_begin + (spanned ? S[0] : 0), high = row_begin + (spanned ? S[1] : width);
+        int k = low > first ? low : first;
+        const int run = high < last ? high : last;
         while (k < run) {
             const long long key = K[k];
             int end = k + 1;
@@ -245,6 +248,7 @@ def triangle_adder(vec):
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         keys: wp.array(dtype=wp.int64),
+        spans: wp.array2d(dtype=wp.int32),
         with_pos: int,
         with_attr: int,
         grad_out: wp.array(dtype=vec),

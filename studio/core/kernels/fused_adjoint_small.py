@@ -169,6 +169,10 @@ _BACKWARD = (
     const float* G = (const float*)grad_out.data;
     const float step_x = 2.0f / (wp::float32)width, step_y = 2.0f / (wp::float32)height;
     const int image_pixels = width * height;
+    const int whole_row[2] = {0, width};
+    auto span_of = [&](const int row) -> const int* {
+        return spans.shape[0] > 0 ? (const int*)spans.data + 2 * (size_t)row : whole_row;
+    };
     Runs runs;
     for (int lane = 0; lane < PACK; ++lane) runs.share[lane] = 1.0f;
 """
@@ -192,8 +196,12 @@ _BACKWARD = (
     int begins[SEGMENT + 1];
     int waiting = 0;
     for (int from = first; from < last;) {
-        const int x = from % width, row = from / width;
-        int to = from + (width - x < SEGMENT ? width - x : SEGMENT);
+        const int x = from % width, row = from / width, low = span_of(row)[0], high = span_of(row)[1];
+        if (x < low || x >= high) {
+            from += (x < low && low < high ? low : width) - x;
+            continue;
+        }
+        int to = from + (high - x < SEGMENT ? high - x : SEGMENT);
         to = to < last ? to : last;
         const int count = find_begins(K, from, to, begins);
         for (int i = 0; i < count; ++i) {
@@ -220,6 +228,8 @@ _BACKWARD = (
         for (int part = 0; part < 3; ++part) {
             const int pixel = part_pixel[part];
             if (part_share[part] == 0.0f || pixel < begin || pixel >= end) continue;
+            const int* span = span_of(pixel / width);
+            if (pixel % width < span[0] || pixel % width >= span[1]) continue;
             const int id = (int)K[pixel];
             if (id < 0) continue;
             runs.pixel[waiting] = t, runs.length[waiting] = 1, runs.id[waiting] = id;
@@ -266,6 +276,7 @@ def run_adder(vec):
         tri: wp.array(dtype=wp.vec3i),
         attr: wp.array2d(dtype=vec),
         keys: wp.array(dtype=wp.int64),
+        spans: wp.array2d(dtype=wp.int32),
         width: int,
         height: int,
         with_pos: int,

@@ -1,7 +1,7 @@
 """C++: on which side of a silhouette's piece a pixel is, from what the rasterizer saw there.
 
 `coverage` puts these fragments at the head of its function, whose arrays they name: `screen`, `tri`,
-`edges`, `rast`, `keys`, `width` and `height`, one of `rast` and `keys` empty.
+`edges`, `rast`, `keys`, `spans` of the keys, `width` and `height`, one of `rast` and `keys` empty.
 """
 
 # A piece as `silhouette.put_piece` writes it, a line of cache each; `next` links those of a pixel,
@@ -64,7 +64,12 @@ RELATION = """
     auto doubled_area = [](const float* a, const float* b, float x, float y) -> double {
         return ((double)b[0] - a[0]) * ((double)y - a[1]) - ((double)b[1] - a[1]) * ((double)x - a[0]);
     };
+    const int* spanned = spans.shape[0] > 0 ? (const int*)spans.data : nullptr;
     auto seen_at = [=](int pixel) -> int {
+        if (spanned) {
+            const int row = pixel / width, column = pixel - row * width;
+            if (column < spanned[2 * row] || column >= spanned[2 * row + 1]) return -1;
+        }
         return with_keys ? (int)K[pixel] : (int)R[4 * (size_t)pixel + 3] - 1;
     };
     auto depth_at = [=](int pixel) -> float {

@@ -49,13 +49,13 @@ def blend(records: Records, color: Tensor, out: Tensor) -> Tensor:
 
 
 def find_and_blend(
-    keys: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor, image: Tensor
+    keys: Tensor, spans: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor, image: Tensor
 ) -> tuple[Records, Tensor]:
     """`find_records`, and their `blend` into `image` [P, C] itself."""
     if is_small(keys, pos, edges):
-        *found, difference = at_once.outline(keys, pos, screen, tri, edges, image)
+        *found, difference = at_once.outline(keys, spans, pos, screen, tri, edges, image)
         return Records(*found), difference
-    records = find_records(keys, pos, tri, edges, screen)
+    records = find_records(keys, pos, tri, edges, screen, spans)
     return records, blend(records, image, image)
 
 

@@ -49,7 +49,9 @@ def _room_for_keys(items: int, rows: int, width: int) -> list[Any]:
     return _ready(at_once.find_keys, tensors)
 
 
-def find_keys(scene: Sequence[Any], cull: bool, passed: Tensor, keys: Tensor, items: int) -> None:
+def find_keys(
+    scene: Sequence[Any], cull: bool, passed: Tensor, keys: Tensor, spans: Tensor, items: int
+) -> None:
     """Keys of the nearest triangles, and the vertices' projections, on CPU.
 
     Args:
@@ -58,7 +60,7 @@ def find_keys(scene: Sequence[Any], cull: bool, passed: Tensor, keys: Tensor, it
     width, height = scene[4:]
     rows = len(scene[3]) * height
     room = _keep(("keys", items, rows, width), lambda: _room_for_keys(items, rows, width))
-    inputs = launcher.arguments(at_once.find_keys, [*scene, int(cull), passed, keys, *room], _CPU)
+    inputs = launcher.arguments(at_once.find_keys, [*scene, int(cull), passed, keys, spans, *room], _CPU)
     launcher.launch_in_band(at_once.find_keys, 1, inputs, _CPU)
 
 
@@ -78,13 +80,20 @@ class _RoomForOutline:
 
 
 def outline(
-    seen: Tensor, pos: Tensor, screen: Tensor | None, tri: Tensor, edges: Tensor, image: Tensor | None
+    seen: Tensor,
+    spans: Tensor,
+    pos: Tensor,
+    screen: Tensor | None,
+    tri: Tensor,
+    edges: Tensor,
+    image: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The three columns of Records on CPU, and if they are to be blended into an image [P, C], what a
     unit of each amount changes.
 
     Args:
         seen: rast [N, H, W, 4] or keys [N, H, W].
+        spans: of keys, or empty; see `visible`.
         screen: [N, V, 4] of `project`, if at hand.
     """
     n, height, width = seen.shape[:3]
@@ -106,7 +115,7 @@ def outline(
             torch.empty(most, 4),
             torch.empty(0 if image is None else most, target.shape[1]),
         ]
-        inputs = [most, projects, pos, screen, tri, edges, rast, keys, width, height]
+        inputs = [most, projects, pos, screen, tri, edges, rast, keys, spans, width, height]
         inputs += [*columns[:3], target, columns[3], *room.ready]
         launcher.launch_in_band(at_once.outline, 1, launcher.arguments(at_once.outline, inputs, _CPU), _CPU)
         (pieces, *_), (count, *_) = room.numbers.tolist()

@@ -34,8 +34,9 @@ def _forward(
     cull: bool,
     screen: Tensor | None = None,
     with_rast: bool = False,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Image, keys and rast (empty unless asked for).
+    all_keys: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Image, keys, their spans (see `visible`; none if all keys are asked for) and rast (likewise).
 
     `background` is [1, C] or [N * H * W, C], or None for zero.
     """
@@ -49,6 +50,8 @@ def _forward(
     parts = groups(channels)
     whole = len(parts) == 1
     keys = torch.empty(n, height, width, dtype=torch.int64, device=device)
+    spanned = device.type == "cpu" and not all_keys
+    spans = torch.empty(n * height if spanned else 0, 2, dtype=torch.int32, device=device)
     pieces, ready = [], []
     for first, count in parts:
         span = slice(first, first + count)
@@ -56,7 +59,19 @@ def _forward(
         values = attr if whole else attr[..., span].contiguous()
         back = behind if whole else behind[:, span].contiguous()
         kernel = kernels(count).forward
-        inputs = [0, run, pos, tri, values, keys.view(-1), width, height, back, pieces[-1].view(-1, count)]
+        inputs = [
+            0,
+            run,
+            pos,
+            tri,
+            values,
+            keys.view(-1),
+            spans,
+            width,
+            height,
+            back,
+            pieces[-1].view(-1, count),
+        ]
         ready.append((kernel, launcher.arguments(kernel, [*inputs, rast.view(-1, 4)], device)))
 
     def resolve(band: launcher.Band) -> None:
@@ -65,10 +80,10 @@ def _forward(
             launcher.launch_in_band(kernel, end - begin, [begin, *inputs[1:]], device)
 
     # While a band's keys are still near.
-    visible(pos, tri, height, width, cull, screen=screen, keys=keys.view(-1), then=resolve)
+    visible(pos, tri, height, width, cull, screen=screen, keys=keys.view(-1), spans=spans, then=resolve)
     if not whole:
         torch.cat(pieces, dim=3, out=out)
-    return out, keys, rast
+    return out, keys, spans, rast
 
 
 @functools.lru_cache
@@ -88,6 +103,7 @@ def _backward(
     tri: Tensor,
     attr: Tensor,
     keys: Tensor,
+    spans: Tensor,
     grad_out: Tensor,
     found: tuple[Records, Tensor] | None,
     wants: tuple[bool, bool],
@@ -121,7 +137,7 @@ def _backward(
         threads = n * rows if on_cpu else max(n * rows, len(change))
         each = [n * rows, len(change)] if on_cpu else [1, 1]
         inputs = [launcher.BEGIN, launcher.END, run, *each, int(large), *records, change, pos, tri, values]
-        inputs += [keys.view(-1), width, height, *wanted, to_pos, to_attr]
+        inputs += [keys.view(-1), spans, width, height, *wanted, to_pos, to_attr]
         launcher.launch(kernels(count).backward, threads, inputs, pos.device, limit=limit, walks=on_cpu)
         if with_attr and not whole:
             grad_attr[..., span] = target
@@ -133,8 +149,8 @@ class _RasterizeInterpolate(torch.autograd.Function):
     def forward(
         ctx: Any, pos: Tensor, tri: Tensor, attr: Tensor, size: tuple[int, int], cull: bool
     ) -> tuple[Tensor, Tensor]:
-        out, keys, rast = _forward(pos, tri, attr, None, size, cull, with_rast=True)
-        ctx.save_for_backward(pos, tri, attr, keys)
+        out, keys, spans, rast = _forward(pos, tri, attr, None, size, cull, with_rast=True)
+        ctx.save_for_backward(pos, tri, attr, keys, spans)
         ctx.mark_non_differentiable(rast)
         ctx.set_materialize_grads(False)
         return out, rast
@@ -144,8 +160,8 @@ class _RasterizeInterpolate(torch.autograd.Function):
         if grads[0] is None:
             return (None,) * 5
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        pos, tri, attr, keys = ctx.saved_tensors
-        to_pos, to_attr = _backward(pos, tri, attr, keys, grads[0].contiguous(), None, wants)
+        pos, tri, attr, keys, spans = ctx.saved_tensors
+        to_pos, to_attr = _backward(pos, tri, attr, keys, spans, grads[0].contiguous(), None, wants)
         return to_pos, None, to_attr, None, None
 
 
@@ -164,9 +180,10 @@ class _Draw(torch.autograd.Function):
         channels = attr.shape[-1]
         behind = None if background is None else background.reshape(-1, channels)
         screen = torch.empty_like(pos)
-        out, keys, _ = _forward(pos, tri, attr, behind, size, cull, screen)
-        records, difference = find_and_blend(keys, pos, tri, edges, screen, out.view(-1, channels))
-        ctx.save_for_backward(pos, tri, attr, keys, difference, *records)
+        all_keys = ctx.needs_input_grad[3]
+        out, keys, spans, _ = _forward(pos, tri, attr, behind, size, cull, screen, all_keys=all_keys)
+        records, difference = find_and_blend(keys, spans, pos, tri, edges, screen, out.view(-1, channels))
+        ctx.save_for_backward(pos, tri, attr, keys, spans, difference, *records)
         ctx.background = None if background is None else background.shape
         ctx.set_materialize_grads(False)
         return out
@@ -175,11 +192,11 @@ class _Draw(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         if grads[0] is None:
             return (None,) * 7
-        pos, tri, attr, keys, difference, *found = ctx.saved_tensors
+        pos, tri, attr, keys, spans, difference, *found = ctx.saved_tensors
         records = Records(*found)
         grad_out = grads[0].contiguous()
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        to_pos, to_attr = _backward(pos, tri, attr, keys, grad_out, (records, difference), wants)
+        to_pos, to_attr = _backward(pos, tri, attr, keys, spans, grad_out, (records, difference), wants)
         to_background = None
         if ctx.needs_input_grad[3]:
             to_background = _pull_background(keys, grad_out, records, ctx.background)

@@ -113,6 +113,7 @@ def _cut(
 
 def _settle(
     seen: Tensor,
+    spans: Tensor,
     screen: Tensor,
     tri: Tensor,
     edges: Tensor,
@@ -139,7 +140,22 @@ def _settle(
     )
     scratch = torch.empty(bands * most, relation.PART_WORDS // 2, dtype=torch.int64, device=device)
     used = torch.zeros(bands, _APART, dtype=torch.int32, device=device)
-    shared = [screen, tri, edges, rast, keys, width, height, counts, pieces, heads, scratch, used, *records]
+    shared = [
+        screen,
+        tri,
+        edges,
+        rast,
+        keys,
+        spans,
+        width,
+        height,
+        counts,
+        pieces,
+        heads,
+        scratch,
+        used,
+        *records,
+    ]
     threads = -(-capacity // chunk)
     if threads > 1:
         links = [0, n * height, chunk, capacity, width, counts, pieces, heads]
@@ -160,7 +176,12 @@ def _settle(
 
 
 def find_records(
-    seen: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor | None = None
+    seen: Tensor,
+    pos: Tensor,
+    tri: Tensor,
+    edges: Tensor,
+    screen: Tensor | None = None,
+    spans: Tensor | None = None,
 ) -> Records:
     """What antialias blends along the silhouettes of a batch of images.
 
@@ -170,9 +191,11 @@ def find_records(
         tri: [T, 3] int32.
         edges: `edges` of the mesh's Topology, on the same device.
         screen: [N, V, 4] from `visibility.project` of the same pos and size, if at hand.
+        spans: of keys, if only these have been written; see `visible`.
     """
+    spans = tri.new_empty(0, 2) if spans is None else spans
     if is_small(seen, pos, edges):
-        return Records(*at_once.outline(seen, pos, screen, tri, edges, None)[:3])
+        return Records(*at_once.outline(seen, spans, pos, screen, tri, edges, None)[:3])
     n, height, width = seen.shape[:3]
     device = seen.device
     if screen is None:
@@ -193,7 +216,7 @@ def find_records(
         # than outlines that can be told apart take; what is not used stays zero, and does nothing.
         most = n * height * width // 4 + _LEAST_ROOM
         counts, pieces = _cut(pos, screen, edges, size, most)
-    records = _settle(seen, screen, tri, edges, scratch.heads, counts, pieces, most)
+    records = _settle(seen, spans, screen, tri, edges, scratch.heads, counts, pieces, most)
     _return_scratch(device, scratch)
     return records
 

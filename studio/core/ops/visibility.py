@@ -73,6 +73,7 @@ class _Job:
     records: Tensor
     passed: Tensor
     keys: Tensor
+    spans: Tensor
 
     @property
     def scene(self) -> list:
@@ -107,6 +108,7 @@ def visible(
     in_pieces: bool | None = None,
     screen: Tensor | None = None,
     keys: Tensor | None = None,
+    spans: Tensor | None = None,
     then: Callable[[launcher.Band], None] | None = None,
 ) -> Tensor:
     """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below.
@@ -119,6 +121,8 @@ def visible(
         in_pieces: the form made for CUDA, which any device can run; by default there only.
         screen: where to write what `project` gives.
         keys: where to write them, [N * H * W] int64.
+        spans: [N * H, 2] int32 gets on CPU the columns of each row that have keys, and the others are
+            not written; keys are written everywhere without.
         then: called with a band of the rows of all images as soon as its keys are there, on
             the band's thread.
     """
@@ -128,16 +132,19 @@ def visible(
         keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
     if n == 0 or len(tri) == 0 or pos.shape[1] == 0:
         keys.fill_(visibility.EMPTY_KEY)
+        if spans is not None:
+            spans.zero_()
         if then is not None:
             launcher.run(device, n * height, then)
         return keys
     images, items, most = _images(n, tri, ranges)
     passed = keys[:0] if passed is None else passed
     screen = torch.empty_like(pos) if screen is None else screen
+    spans = tri.new_empty(0, 2) if spans is None else spans
     in_bands = not in_pieces and device.type == "cpu"
     if in_bands and _is_small(n * height, width, items):
         scene = [pos, screen, tri, images, width, height]
-        at_once.find_keys(scene, cull, passed, keys, items)
+        at_once.find_keys(scene, cull, passed, keys, spans, items)
         if then is not None:
             then(launcher.Band(0, 1, 0, n * height))
         return keys
@@ -153,6 +160,7 @@ def visible(
         records=torch.empty(items, 4, dtype=torch.int32, device=device),
         passed=passed,
         keys=keys,
+        spans=spans,
     )
     if in_bands:
         _cover_in_bands(job, cull, then)
@@ -220,14 +228,13 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
     tiles = torch.empty(bands, 2, tiles_each, dtype=torch.int32)
     found = [packed, job.records, order]
     drawing = launcher.arguments(
-        cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, tiles], device
+        cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, job.spans, tiles], device
     )
     begins = iter(range(0, rows, strip))
 
     def draw(band: launcher.Band) -> None:
         for begin in begins:  # of all bands together: who is done takes the next
             part = launcher.Band(band.index, band.count, begin, min(begin + strip, rows))
-            job.keys[part.begin * width : part.end * width].fill_(visibility.EMPTY_KEY)
             inputs = [band.index, part.begin, part.end, *drawing[3:]]
             launcher.launch_in_band(cover.cover, 1, inputs, device)
             if then is not None:
