@@ -20,6 +20,7 @@ from studio.core.ops.nmr import nmr
 from studio.core.ops.peel import DepthPeeler
 from studio.core.ops.rasterize import rasterize
 from studio.core.ops.softras import softras
+from studio.core.ops.splat import Splats, pinholes, project_gaussians, splat
 from studio.core.ops.texture import texture
 from studio.core.ops.texture_mip import texture_construct_mip
 from studio.core.ops.topology import Topology
@@ -30,6 +31,7 @@ __all__ = [
     "Occupancy",
     "RasterizeCudaContext",
     "RasterizeGLContext",
+    "Splats",
     "Topology",
     "antialias",
     "antialias_construct_topology_hash",
@@ -39,10 +41,13 @@ __all__ = [
     "interpolate",
     "march",
     "nmr",
+    "pinholes",
+    "project_gaussians",
     "rasterize",
     "rasterize_interpolate",
     "set_log_level",
     "softras",
+    "splat",
     "texture",
     "texture_construct_mip",
 ]
