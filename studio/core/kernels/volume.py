@@ -81,7 +81,7 @@ _BACKWARD = (
             }
             behind -= w * seen;
             rest *= stay;
-            const float to_value = (rest * seen - behind) * depth_scale * sigmoid(value);
+            const float to_value = (rest * seen - behind) * depth_scale * (1.0f - 1.0f / odds);
             if (with_grid)
                 for (int corner = 0; corner < 8; ++corner) {
                     wp::atomic_add(GD + at[corner], w8[corner] * to_value);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -61,15 +62,35 @@ def evaluate_photos(
         moves: [len(photos), 6] refined poses; see optim.views.
         pictures: how many of the first photos keep their pictures.
     """
-    views, kept = [], []
-    for number, photo in enumerate(photos):
-        targets = Targets.build([photo], resolution, stops.device)
+
+    def rendered(number: int, targets: Targets) -> np.ndarray:
         black = torch.zeros(3, device=stops.device)
         background = black if targets.mask is not None else renderer.variables.background
         own = slice(number, number + 1)
         cameras = moved_cameras(targets.cameras, moves[own], renderer.variables.views.center)
-        rgba = renderer.exposed(cameras, background, stops[own])
-        image = rgba[0].cpu().numpy()
+        return np.asarray(renderer.exposed(cameras, background, stops[own])[0].cpu().numpy())
+
+    return evaluate_renders(rendered, photos, resolution, stops.device, pictures)
+
+
+def evaluate_renders(
+    rendered: Callable[[int, Targets], np.ndarray],
+    photos: list[Photo],
+    resolution: int,
+    device: torch.device | str = "cpu",
+    pictures: int = 0,
+) -> Evaluation:
+    """Compare each photo with what a function renders for it.
+
+    Args:
+        rendered: called with the photo's number and the photo as a target of `resolution`; gives
+            [H, W, 4] linear colour, over black where the photo has a mask, and coverage.
+        pictures: how many of the first photos keep their pictures.
+    """
+    views, kept = [], []
+    for number, photo in enumerate(photos):
+        targets = Targets.build([photo], resolution, device)
+        image = rendered(number, targets)
         picture = Picture(
             photo.name,
             render=display(image[..., :3]),

@@ -101,6 +101,10 @@ class Fit:
         cancel: Cancel | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
+        if settings["representation"] != "mesh":
+            raise InputError(
+                f"representation: this fit moves a mesh, expected mesh, got {settings['representation']}"
+            )
         self.problem = problem
         self.settings = settings.copy()
         self.device = pick_device(device)

@@ -120,6 +120,30 @@ def visual_hull(
         InputError: a mask is missing, or the masks have no space in common.
         Cancelled: `cancel` said so.
     """
+    field, low, spacing = hull_field(photos, center, radius, resolution, misses, progress, cancel)
+    vertices, faces = _surface(field, low, spacing)
+    vertices = smooth_vertices(vertices, faces, smooth)
+    if progress is not None:
+        progress(1.0, "Visual hull")
+    return Mesh(vertices, faces, name="hull")
+
+
+def hull_field(
+    photos: list[Photo],
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    radius: float = 1.0,
+    resolution: int = 56,
+    misses: int = 0,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The visual hull as distances on a grid around it; arguments and errors as of `visual_hull`.
+
+    Returns:
+        field: [X, Y, Z] float32 distance inside the hull, world units, at most 3 voxels either way.
+        low: [3] float64, the first grid point; the hull keeps away from the grid's sides.
+        spacing: of the grid points.
+    """
     if not photos:
         raise InputError("visual hull: there are no photos, expected at least 2 with masks")
     missing = [photo.name for photo in photos if photo.mask is None]
@@ -138,11 +162,7 @@ def visual_hull(
     field, spacing = carver.carve(low, high, resolution, 0.4, 0.95)
     if not (field > 0).any():
         raise InputError(carver.why_nothing(0.5 * (low + high), 0.5 * float((high - low).max())))
-    vertices, faces = _surface(field, low, spacing)
-    vertices = smooth_vertices(vertices, faces, smooth)
-    if progress is not None:
-        progress(1.0, "Visual hull")
-    return Mesh(vertices, faces, name="hull")
+    return field, low, spacing
 
 
 def hull_distance(

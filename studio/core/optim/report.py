@@ -55,7 +55,7 @@ def save_sheets(folder: Path, start: Evaluation, end: Evaluation) -> None:
 
 def side_by_side(picture: Picture) -> np.ndarray:
     """[H, 3 W, 3] sRGB: photo, render, difference times AMPLIFY."""
-    return _stack([picture.target, picture.render, _difference(picture)], axis=1)
+    return _stack([picture.target, picture.render, amplified(picture)], axis=1)
 
 
 def _stack(images: list[np.ndarray], axis: int) -> np.ndarray:
@@ -123,7 +123,7 @@ def save_sheet(path: Path, end: Evaluation, scene: Scene, photos: list[Photo], d
         shaded(scene, cameras, device), base_colors(scene, cameras, device), relit(scene, cameras, device)
     )
     shown = [
-        [picture.target, picture.render, _difference(picture), *extra]
+        [picture.target, picture.render, amplified(picture), *extra]
         for picture, extra in zip(end.pictures, extras)
     ]
     rows = [[tile[window] for tile in row] for row, window in zip(shown, _windows(end.pictures))]
@@ -147,7 +147,8 @@ def _windows(pictures: list[Picture]) -> list[tuple[slice, slice]]:
     ]
 
 
-def _difference(picture: Picture) -> np.ndarray:
+def amplified(picture: Picture) -> np.ndarray:
+    """[H, W, 3] the difference times AMPLIFY, as grey."""
     return np.repeat(np.clip(AMPLIFY * picture.difference, 0, 1)[..., None], 3, axis=-1)
 
 

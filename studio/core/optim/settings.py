@@ -176,6 +176,29 @@ _GROUPS = tuple(
     )
 )  # fmt: skip
 
+_VOLUME = (
+    Param(
+        "representation",
+        "mesh",
+        "choice",
+        choices=("mesh", "volume"),
+        help="What is fitted: a mesh with materials under light, or density and colour in space",
+    ),
+    Param("volume_resolution", 160, "int", 16, 512, 8, "points", "Grid along the object's box at the end"),
+    Param(
+        "volume_degree", 1, "int", 0, 2, 1, help="How colour varies with direction: 0 not, 1 or 2 harmonics"
+    ),
+    Param("volume_steps", 4000, "int", 1, 1_000_000, 100, help="Steps of a volume, each a batch of rays"),
+    Param("volume_rays", 4096, "int", 16, 1 << 20, 1024, help="Rays in a batch, as squares of 4 by 4 pixels"),
+    Param("volume_density_rate", 0.5, low=0.0, high=10.0, log=True, help="Learning rate of densities"),
+    Param("volume_color_rate", 0.2, low=0.0, high=10.0, log=True, help="Learning rate of colours"),
+    Param("volume_density_smoothness", 6e-6, low=0.0, high=10.0, log=True, help="Evens out densities"),
+    Param("volume_color_smoothness", 6e-6, low=0.0, high=10.0, log=True, help="Evens out colours"),
+    Param(
+        "volume_smooth_every", 4, "int", 0, 1000, 1, "steps", "Even out at every so many steps; 0 is never"
+    ),
+)
+
 SECTIONS: dict[str, tuple[Param, ...]] = {
     "Run": _RUN,
     "Start": _START,
@@ -185,6 +208,7 @@ SECTIONS: dict[str, tuple[Param, ...]] = {
     "Shading": _SHADING,
     "Losses": _LOSSES,
     "Groups": _GROUPS,
+    "Volume": _VOLUME,
 }
 """Every setting under the heading a panel shows it below."""
 

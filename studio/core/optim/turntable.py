@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.io.files import atomic_path
 from studio.core.pipeline import default_effects, render
 from studio.core.plan import Effects
-from studio.core.scene import Camera, Scene
+from studio.core.scene import Camera, Scene, Volume
 from studio.core.scene.camera import framing_camera
 from studio.core.tensors import SceneTensors
 
@@ -32,8 +32,10 @@ _COLORS = 255
 """Of the one palette of a GIF."""
 
 
-def orbit(scene: Scene, frames: int, width: int, height: int, elevation: float = 20.0) -> list[Camera]:
-    """Cameras on a circle around the scene's box, which fits into all of them."""
+def orbit(
+    scene: Scene | Volume, frames: int, width: int, height: int, elevation: float = 20.0
+) -> list[Camera]:
+    """Cameras on a circle around the box of what is shown, which fits into all of them."""
     views = [
         framing_camera(scene.bounds(), width, height, 360 * i / frames, elevation, fov=_FOV)
         for i in range(frames)
@@ -90,6 +92,38 @@ def save_turntable(
         InputError: another suffix, no ffmpeg, nothing to show, or a place that cannot be written.
         WorkError: the disk filled up.
     """
+    path = _checked(path, size)
+    if seconds <= 0:
+        raise InputError(f"{path}: a film of {seconds:g} seconds, expected more than 0")
+    count = max(2, math.ceil(seconds * _RATE))
+    cameras = orbit(scene, count, *size)
+    save_film(path, pictures(scene, cameras, effects, device), count, progress)
+
+
+def save_film(
+    path: Path | str,
+    images: Iterable[np.ndarray],
+    count: int,
+    progress: Callable[[float, str], None] | None = None,
+) -> None:
+    """Write `count` pictures, [H, W, 3] uint8 sRGB with row 0 at the top, as a film; see save_turntable."""
+    path = Path(path)
+
+    def told() -> Iterator[np.ndarray]:
+        for number, image in enumerate(images):
+            if progress is not None:
+                progress(number / count, "Turning")
+            yield image
+
+    with atomic_path(path) as temporary:
+        if path.suffix.lower() == ".gif":
+            _write_gif(temporary, list(told()))
+        else:
+            _write_video(temporary, told())
+
+
+def _checked(path: Path | str, size: tuple[int, int]) -> Path:
+    """The path, once a film of that size can be written there."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -98,22 +132,7 @@ def save_turntable(
         raise InputError(f"{path}: writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or write a .gif")
     if suffix == ".mp4" and (size[0] % 2 or size[1] % 2):
         raise InputError(f"{path}: a video of {size[0]}x{size[1]}, expected even numbers")
-    if seconds <= 0:
-        raise InputError(f"{path}: a film of {seconds:g} seconds, expected more than 0")
-    count = max(2, math.ceil(seconds * _RATE))
-    cameras = orbit(scene, count, *size)
-
-    def told() -> Iterator[np.ndarray]:
-        for number, image in enumerate(pictures(scene, cameras, effects, device)):
-            if progress is not None:
-                progress(number / count, "Turning")
-            yield image
-
-    with atomic_path(path) as temporary:
-        if suffix == ".gif":
-            _write_gif(temporary, list(told()))
-        else:
-            _write_video(temporary, told())
+    return path
 
 
 def _write_gif(path: Path, images: list[np.ndarray]) -> None:

@@ -1,0 +1,407 @@
+"""One step of fitting a volume to photos: march, compare, walk back; then TV and Adam where it was touched.
+
+`train` follows a ray through a pixel once and keeps the samples that count on a line of scratch memory,
+one line per thread, so that memory does not grow with the rays. It adds into dense grids, one per
+band, and marks which runs of CHUNK grid points it touched; `adam` adds the grids up, clears them and
+moves only what was touched (Sun et al. 2022, "Direct Voxel Grid Optimization", section 5).
+"""
+
+import warp as wp
+
+from studio.core.kernels.volume_ray import (
+    BASIS,
+    CLIP,
+    COLOR,
+    CORNERS,
+    GRID,
+    SAMPLE,
+    by_degree,
+    every_module,
+    native,
+)
+
+CHUNK = 16
+"""Grid points that are marked, moved and cleared together."""
+
+MOST = 400
+"""Samples that a line holds; a ray with more ends there."""
+
+ENTRY = 10
+"""Floats of a sample: grid point, shares (3), weight, rest behind it, slope of its depth, roots (3)."""
+
+CAMERA = 16
+"""Floats of a camera: view_to_world's rotation by rows, position, fx, fy, cx, cy; from the lower left."""
+
+# A view ray through the middle of the pixel.
+_PIXEL = """
+        const int pixel = ((const int*)pixels.data)[ray];
+        const int view = pixel / (width * height), row = pixel / width % height, column = pixel % width;
+        const float* T = (const float*)targets.data + 4 * (size_t)pixel;
+        float* E = (float*)errors.data + ray;
+        *E = -1.0f;
+        if (T[3] < 0.0f) continue;
+        const float* M = (const float*)cameras.data + 16 * view;
+        const float view_x = (column + 0.5f - M[14]) / M[12], view_y = (row + 0.5f - M[15]) / M[13];
+        const float short_by = 1.0f / sqrtf(view_x * view_x + view_y * view_y + 1.0f);
+        const float dx = (M[0] * view_x + M[1] * view_y - M[2]) * short_by;
+        const float dy = (M[3] * view_x + M[4] * view_y - M[5]) * short_by;
+        const float dz = (M[6] * view_x + M[7] * view_y - M[8]) * short_by;
+        const float px = M[9], py = M[10], pz = M[11];
+        const float jitter = ((const float*)jitters.data)[ray], shade = ((const float*)shades.data)[ray];
+"""
+
+_MARCH = """
+        float rest = 1.0f, seen[3] = {0.0f, 0.0f, 0.0f};
+        int count = 0;
+        for (; i <= last && count < MOST; ++i) {
+""" + (
+    SAMPLE
+    + CORNERS
+    + COLOR
+    + """
+            const float w = rest * alpha;
+            rest *= stay;
+            const int place = (int)node;
+            float* entry = line + ENTRY * count++;
+            memcpy(entry, &place, 4);
+            entry[1] = x, entry[2] = y, entry[3] = z, entry[4] = w, entry[5] = rest;
+            entry[6] = depth_scale * (1.0f - 1.0f / odds);
+            for (int c = 0; c < 3; ++c) {
+                entry[7 + c] = root[c];
+                seen[c] += w * root[c] * root[c];
+            }
+            if (rest < least_rest) break;
+        }
+"""
+)
+
+# The squared difference of sRGB values over a grey of the ray's own; U is its slope to the ray's colour.
+_COMPARE = """
+        float U[3], error = 0.0f;
+        for (int c = 0; c < 3; ++c) {
+            const float shown = seen[c] + rest * shade;
+            const float wanted = encode(T[c] + (1.0f - T[3]) * shade);
+            const float slope = shown <= 0.0031308f ? 12.92f : 0.43958333f * powf(shown, -0.58333333f);
+            const float off = encode(shown) - wanted;
+            error += off * off;
+            U[c] = scale * off * slope;
+        }
+        *E = error;
+"""
+
+_WALK_BACK = (
+    """
+        float behind = 0.0f;
+        for (int n = count - 1; n >= 0; --n) {
+            const float* entry = line + ENTRY * n;
+            int place;
+            memcpy(&place, entry, 4);
+            const size_t node = (size_t)place;
+            const float x = entry[1], y = entry[2], z = entry[3], w = entry[4];
+            float own = 0.0f, to[C];
+            for (int c = 0; c < 3; ++c) {
+                const float root = entry[7 + c], color = root * root;
+                own += U[c] * (color - shade);
+                const float slope = 2.0f * U[c] * w * color * (1.0f - root);
+                for (int k = 0; k < K; ++k) to[3 * k + c] = Y[k] * slope;
+            }
+            const float to_value = (entry[5] * own - behind) * entry[6];
+            behind += w * own;
+"""
+    + CORNERS
+    + """
+            for (int corner = 0; corner < 8; ++corner) {
+                touched[at[corner] / CHUNK] = 1;
+                wp::atomic_add(GD + at[corner], w8[corner] * to_value);
+                float* target = GA + C * at[corner];
+                for (int j = 0; j < C; ++j) wp::atomic_add(target + j, w8[corner] * to[j]);
+            }
+        }
+"""
+)
+
+_TRAIN = (
+    GRID
+    + """
+    auto encode = [](float v) {
+        return v <= 0.0031308f ? 12.92f * v : 1.055f * powf(v, 0.41666667f) - 0.055f;
+    };
+    float* GD = (float*)grad_density.data;
+    float* GA = (float*)grad_colors.data;
+    unsigned char* touched = (unsigned char*)marks.data;
+    float* line = (float*)lines.data + (size_t)first * MOST * ENTRY;
+    for (int ray = begin + first; ray < end; ray += lines.shape[0]) {
+"""
+    + _PIXEL
+    + BASIS
+    + CLIP
+    + _MARCH
+    + _COMPARE
+    + _WALK_BACK
+    + """
+    }
+"""
+)
+
+# Numbers of a run of grid points, eight at a time on CPU.
+_WIDE = """
+    constexpr int C = 3 * COUNT;
+#if defined(__CUDA_ARCH__)
+    constexpr int WIDE = 1;
+    typedef float F;
+    auto root = [](F a) { return sqrtf(a); };
+    auto any = [](auto a) { return (bool)a; };
+#else
+    constexpr int WIDE = 8;
+    typedef float F __attribute__((ext_vector_type(8)));
+    auto root = [](F a) { return __builtin_elementwise_sqrt(a); };
+    auto any = [](auto a) { return __builtin_reduce_or(a) != 0; };
+#endif
+    struct Memory {
+        static F read(const float* from) {
+            F a;
+            memcpy(&a, from, sizeof(F));
+            return a;
+        }
+        static void write(float* to, F a) { memcpy(to, &a, sizeof(F)); }
+    };
+    const size_t chunks = marks.shape[1], nodes = chunks * CHUNK;
+    unsigned char* touched = (unsigned char*)marks.data;
+"""
+
+# Differences count up to 1, so that surfaces stay. Rows of grid points go on in the next one, where the
+# box's sides are, which are empty.
+_SMOOTH = (
+    _WIDE
+    + """
+    const int sx = size_y * size_z;
+    bool wanted = false;
+    for (int band = 0; band < marks.shape[0]; ++band) wanted |= touched[band * chunks + chunk] != 0;
+    const int first = chunk * CHUNK, away[6] = {-sx, sx, -size_z, size_z, -1, 1};
+    if (!wanted || first < sx || first + CHUNK + sx > size_x * sx) return;
+    auto add = [&](const float* values, float* to, int numbers, float weight) {
+        for (int j = 0; j < CHUNK * numbers; j += WIDE) {
+            const F own = Memory::read(values + j);
+            F total = F(0.0f);
+            for (int n = 0; n < 6; ++n) {
+                F off = own - Memory::read(values + j + (long long)away[n] * numbers);
+                off = off > F(1.0f) ? F(1.0f) : off;
+                total += off < F(-1.0f) ? F(-1.0f) : off;
+            }
+            Memory::write(to + j, Memory::read(to + j) + weight * total);
+        }
+    };
+    const size_t place = (size_t)first * C;
+    add((const float*)density.data + first, (float*)grad_density.data + first, 1, density_weight);
+    add((const float*)colors.data + place, (float*)grad_colors.data + place, C, color_weight);
+"""
+)
+
+_ADAM = (
+    _WIDE
+    + """
+    int used[65], count = 0;
+    for (int band = 0; band < marks.shape[0]; ++band) {
+        unsigned char* mark = touched + band * chunks + chunk;
+        if (*mark) used[count++] = band;
+        *mark = 0;
+    }
+    if (count == 0) return;
+    if (smoothed && used[0] != 0) {  // TV has written to the first band's
+        for (int n = count; n > 0; --n) used[n] = used[n - 1];
+        used[0] = 0, ++count;
+    }
+    auto move = [&](float* values, float* moments, float* gradients, int numbers, float rate) {
+        const size_t first = (size_t)chunk * CHUNK * numbers, all = nodes * numbers;
+        for (size_t j = first; j < first + CHUNK * numbers; j += WIDE) {
+            F g = F(0.0f);
+            for (int n = 0; n < count; ++n) {
+                float* from = gradients + used[n] * all + j;
+                g += Memory::read(from);
+                Memory::write(from, F(0.0f));
+            }
+            const auto moved = g != F(0.0f);
+            if (!any(moved)) continue;
+            const F mean = Memory::read(moments + j), square = Memory::read(moments + all + j);
+            const F now = 0.9f * mean + 0.1f * g, size = 0.99f * square + 0.01f * g * g;
+            const F value = Memory::read(values + j);
+            Memory::write(moments + j, moved ? now : mean);
+            Memory::write(moments + all + j, moved ? size : square);
+            Memory::write(values + j, moved ? value - rate * now / (root(size) + 1.0e-12f) : value);
+        }
+    };
+    move((float*)density.data, (float*)density_moments.data, (float*)grad_density.data, 1, density_rate);
+    move((float*)colors.data, (float*)color_moments.data, (float*)grad_colors.data, C, color_rate);
+"""
+)
+
+
+def _numbers(source: str) -> str:
+    for name, value in (("MOST", MOST), ("ENTRY", ENTRY), ("CHUNK", CHUNK)):
+        source = source.replace(name, str(value))
+    return source
+
+
+def _make(module, count) -> dict:
+    return {
+        "train": _make_train(module, count),
+        "smooth": _make_smooth(module, count),
+        "adam": _make_adam(module, count),
+    }
+
+
+def _make_train(module, count):
+    @native(_numbers(_TRAIN), count)
+    def train_rays(
+        first: int,
+        begin: int,
+        end: int,
+        size_x: int,
+        size_y: int,
+        size_z: int,
+        density: wp.array(dtype=float),
+        colors: wp.array(dtype=float),
+        free: wp.array(dtype=wp.uint8),
+        frame: wp.array(dtype=float),
+        pixels: wp.array(dtype=wp.int32),
+        cameras: wp.array2d(dtype=float),
+        width: int,
+        height: int,
+        targets: wp.array(dtype=wp.vec4),
+        jitters: wp.array(dtype=float),
+        shades: wp.array(dtype=float),
+        scale: float,
+        lines: wp.array2d(dtype=float),
+        grad_density: wp.array(dtype=float),
+        grad_colors: wp.array(dtype=float),
+        marks: wp.array(dtype=wp.uint8),
+        errors: wp.array(dtype=float),
+    ): ...
+
+    @wp.kernel(enable_backward=False, module=module)
+    def train(
+        begin: wp.int32,
+        end: wp.int32,
+        size_x: wp.int32,
+        size_y: wp.int32,
+        size_z: wp.int32,
+        density: wp.array(dtype=wp.float32),
+        colors: wp.array(dtype=wp.float32),
+        free: wp.array(dtype=wp.uint8),
+        frame: wp.array(dtype=wp.float32),
+        pixels: wp.array(dtype=wp.int32),
+        cameras: wp.array2d(dtype=wp.float32),
+        width: wp.int32,
+        height: wp.int32,
+        targets: wp.array(dtype=wp.vec4),
+        jitters: wp.array(dtype=wp.float32),
+        shades: wp.array(dtype=wp.float32),
+        scale: wp.float32,
+        lines: wp.array2d(dtype=wp.float32),
+        grad_density: wp.array(dtype=wp.float32),
+        grad_colors: wp.array(dtype=wp.float32),
+        marks: wp.array(dtype=wp.uint8),
+        errors: wp.array(dtype=wp.float32),
+    ):
+        """Rays begin to end, of which each line's thread takes every `len(lines)`-th.
+
+        Args:
+            targets: linear colour times coverage, coverage; a negative one says nothing.
+            shades: linear grey behind volume and photo.
+            scale: of the loss, the sum of squared differences of sRGB values, times 2.
+            errors: that sum per ray, -1 where the photo says nothing.
+        """
+        train_rays(
+            wp.tid(), begin, end, size_x, size_y, size_z, density, colors, free, frame,
+            pixels, cameras, width, height, targets, jitters, shades, scale,
+            lines, grad_density, grad_colors, marks, errors,
+        )  # fmt: skip
+
+    return train
+
+
+def _make_smooth(module, count):
+    @native(_numbers(_SMOOTH), count)
+    def smooth_chunk(
+        chunk: int,
+        size_x: int,
+        size_y: int,
+        size_z: int,
+        density: wp.array(dtype=float),
+        colors: wp.array(dtype=float),
+        marks: wp.array2d(dtype=wp.uint8),
+        density_weight: float,
+        color_weight: float,
+        grad_density: wp.array2d(dtype=float),
+        grad_colors: wp.array2d(dtype=float),
+    ): ...
+
+    @wp.kernel(enable_backward=False, module=module)
+    def smooth(
+        begin: wp.int32,
+        size_x: wp.int32,
+        size_y: wp.int32,
+        size_z: wp.int32,
+        density: wp.array(dtype=wp.float32),
+        colors: wp.array(dtype=wp.float32),
+        marks: wp.array2d(dtype=wp.uint8),
+        density_weight: wp.float32,
+        color_weight: wp.float32,
+        grad_density: wp.array2d(dtype=wp.float32),
+        grad_colors: wp.array2d(dtype=wp.float32),
+    ):
+        """Total variation of touched chunks, added to the first band's gradients."""
+        smooth_chunk(
+            begin + wp.tid(), size_x, size_y, size_z, density, colors, marks,
+            density_weight, color_weight, grad_density, grad_colors,
+        )  # fmt: skip
+
+    return smooth
+
+
+def _make_adam(module, count):
+    @native(_numbers(_ADAM), count)
+    def adam_chunk(
+        chunk: int,
+        density: wp.array(dtype=float),
+        colors: wp.array(dtype=float),
+        marks: wp.array2d(dtype=wp.uint8),
+        smoothed: int,
+        density_rate: float,
+        color_rate: float,
+        grad_density: wp.array2d(dtype=float),
+        grad_colors: wp.array2d(dtype=float),
+        density_moments: wp.array(dtype=float),
+        color_moments: wp.array(dtype=float),
+    ): ...
+
+    @wp.kernel(enable_backward=False, module=module)
+    def adam(
+        begin: wp.int32,
+        density: wp.array(dtype=wp.float32),
+        colors: wp.array(dtype=wp.float32),
+        marks: wp.array2d(dtype=wp.uint8),
+        smoothed: wp.int32,
+        density_rate: wp.float32,
+        color_rate: wp.float32,
+        grad_density: wp.array2d(dtype=wp.float32),
+        grad_colors: wp.array2d(dtype=wp.float32),
+        density_moments: wp.array(dtype=wp.float32),
+        color_moments: wp.array(dtype=wp.float32),
+    ):
+        """Adam (0.9, 0.99) of touched chunks; gradients and marks are nothing afterwards."""
+        adam_chunk(
+            begin + wp.tid(), density, colors, marks, smoothed, density_rate, color_rate,
+            grad_density, grad_colors, density_moments, color_moments,
+        )  # fmt: skip
+
+    return adam
+
+
+kernels = by_degree(__name__, _make)
+"""`train`, `smooth` and `adam` for a degree of spherical harmonics, 0 to 2."""
+
+
+def warp_modules() -> list:
+    """The Warp modules of all degrees."""
+    return every_module(kernels)

@@ -1,0 +1,301 @@
+"""A volume fitted to photos with masks: coarse to fine, from the visual hull on, ray by ray."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn.functional import max_pool2d
+
+from studio.core.color import mse_to_psnr, srgb_to_linear
+from studio.core.device import configure_threads, pick_device
+from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.kernels import launcher, volume, volume_train
+from studio.core.ops import Grid, camera_rays, march
+from studio.core.optim.hull import Cancel, Progress, hull_field
+from studio.core.optim.settings import FitSettings
+from studio.core.optim.targets import Targets, check_formats, split_holdout
+from studio.core.optim.volume_model import Batch, RayTargets, VolumeModel
+from studio.core.scene import Camera, Photo, PhotoSet, Volume
+
+TILE = 4
+"""Rays are drawn as squares of so many pixels: neighbours share what they read and write."""
+
+_STAGES = ((0.3, 0.05), (0.6, 0.17), (1.0, 1.0))
+"""Grid of each stage, of the last one's, and the share of the steps after which it ends."""
+
+_PRUNE_EVERY = 250
+_PRUNE_ALPHA = 1e-3
+"""Opacity of a step below which a grid point's surroundings are given up, after the first stage."""
+
+_DECAY = 0.1
+"""Rates fall to this fraction by the last step."""
+
+_RAYS_AT_ONCE = 1 << 16
+"""Of a picture that is rendered."""
+
+
+class VolumeFit:
+    """Moves a volume until what rays see of it are the pixels of photos.
+
+    `prepare` once, then `step` until `steps_done` reaches `steps`. Everything lives in the photos'
+    normalised world. One thread at a time.
+
+    Args:
+        photos: with masks.
+        settings: those called volume_*, and resolution, holdout, seed, hull_resolution, hull_misses.
+        device: auto, cpu or cuda.
+        progress: called with (0..1, note) while preparing.
+        cancel: asked while preparing; true makes it raise Cancelled.
+    Attributes:
+        steps_done, steps: where the run is, and its length.
+        training, holdout: the photos.
+        model: the values as they are now; there after `prepare`.
+    """
+
+    model: VolumeModel
+
+    def __init__(
+        self,
+        photos: PhotoSet,
+        settings: FitSettings,
+        device: str = "auto",
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self.photos = photos
+        self.settings = settings.copy()
+        self.device = pick_device(device)
+        self.steps = int(settings["volume_steps"])
+        self.steps_done = 0
+        self.training, self.holdout = split_holdout(photos.photos, settings["holdout"])
+        self._progress, self._cancel = progress, cancel
+        self._errors: Tensor | None = None
+        self._queue = np.empty(0, np.int64)
+
+    # Preparing
+
+    def prepare(self) -> None:
+        """Carve the hull, which is where the volume may be at first, and load the photos.
+
+        Raises:
+            InputError: photos lack masks or differ in format, or no hull can be carved.
+            Cancelled: `cancel` said so.
+        """
+        configure_threads()
+        self._report(0.0, "Compiling kernels")
+        modules = [m.kernels(int(self.settings["volume_degree"])).module for m in (volume, volume_train)]
+        launcher.preload(modules, device=self.device)
+        check_formats(self.training + self.holdout)
+        field, low, spacing = hull_field(
+            self.training,
+            self.photos.object_center,
+            self.photos.object_radius,
+            self.settings["hull_resolution"],
+            self.settings["hull_misses"],
+            lambda share, note: self._report(0.1 + 0.7 * share, note),
+            self._cancel,
+        )
+        self._report(0.8, "Loading photos")
+        self.targets = _ray_targets(self.training, int(self.settings["resolution"]), self.device)
+        self._random = np.random.default_rng(int(self.settings["seed"]))
+        self._generator = torch.Generator(self.device).manual_seed(int(self.settings["seed"]))
+        self._stage = 0
+        self.model = self._first_model(field, low, spacing)
+        self._enter_stage(0)
+        self._report(1.0, "Ready")
+
+    def _report(self, fraction: float, note: str) -> None:
+        if self._cancel is not None and self._cancel():
+            raise Cancelled("stopped while preparing")
+        if self._progress is not None:
+            self._progress(fraction, note)
+
+    def _first_model(self, field: np.ndarray, low: np.ndarray, spacing: float) -> VolumeModel:
+        """Thin grey fog in the hull and one voxel around it."""
+        extent = spacing * (np.array(field.shape) - 1)
+        self._extent = float(extent.max())
+        voxel = self._voxel(0)
+        shape = [math.ceil(e / voxel - 1e-4) + 1 for e in extent]
+        reach = math.ceil(voxel / spacing)
+        near = ndimage.maximum_filter(field, 2 * reach + 1)
+        index = [np.minimum(np.rint(np.arange(n) * voxel / spacing), m - 1).astype(int)
+                 for n, m in zip(shape, field.shape)]  # fmt: skip
+        alive = torch.from_numpy(near[np.ix_(*index)] > 0).to(self.device)
+        x, y, z = (float(v) for v in low)
+        model = VolumeModel(alive, int(self.settings["volume_degree"]), (x, y, z), voxel, voxel)
+        model.grid.density[alive] = 0.0
+        return model
+
+    def _voxel(self, stage: int) -> float:
+        points = max(8, round(_STAGES[stage][0] * int(self.settings["volume_resolution"])))
+        return self._extent / (points - 1)
+
+    # Stepping
+
+    def step(self) -> None:
+        """Compare a batch of rays with their pixels and move what they touched.
+
+        Raises:
+            WorkError: the loss is no longer finite.
+        """
+        stage = next(n for n, (_, end) in enumerate(_STAGES) if self.steps_done < end * self.steps or n == 2)
+        if stage > self._stage:
+            self._enter_stage(stage)
+        elif stage > 0 and self.steps_done % _PRUNE_EVERY == 0:
+            self.model.prune(_PRUNE_ALPHA)
+            self._find_tiles()
+        decay = _DECAY ** (self.steps_done / max(1, self.steps))
+        batch = self._draw()
+        self._errors = self.model.gradients(batch, self.targets)
+        every, rays = int(self.settings["volume_smooth_every"]), len(batch.pixels)
+        if every > 0 and self.steps_done % every == 0:
+            self.model.smooth(
+                every * self.settings["volume_density_smoothness"] / rays,
+                every * self.settings["volume_color_smoothness"] / rays,
+            )
+        self.model.move(
+            self.settings["volume_density_rate"] * decay, self.settings["volume_color_rate"] * decay
+        )
+        self.steps_done += 1
+
+    def psnr(self) -> float:
+        """dB of the last batch, sRGB; NaN before the first step.
+
+        Raises:
+            WorkError: it is not finite.
+        """
+        if self._errors is None:
+            return float("nan")
+        said = self._errors[self._errors >= 0]
+        error = float(said.mean() / 3) if len(said) else float("nan")
+        if not math.isfinite(error):
+            raise WorkError(
+                f"fit: the loss is not finite at step {self.steps_done}; lower the volume's rates"
+            )
+        return mse_to_psnr(error)
+
+    def _enter_stage(self, stage: int) -> None:
+        if stage > self._stage:
+            if self._stage > 0:
+                self.model.prune(_PRUNE_ALPHA)
+            self.model = self.model.resampled(self._voxel(stage))
+        self._stage = stage
+        self._find_tiles()
+
+    def _find_tiles(self) -> None:
+        """Those squares of the photos whose rays may meet something, or whose neighbours' may."""
+        targets, grid, occupancy = self.targets, self.model.grid, self.model.occupancy
+        rows, columns = -(-targets.height // TILE), -(-targets.width // TILE)
+        solid = Grid(
+            torch.full_like(grid.density, 50.0),
+            grid.colors[:, :, :, :1],
+            grid.low,
+            grid.voxel,
+            grid.base_voxel,
+        )
+        found = []
+        for photo in self.training:
+            origins, directions = camera_rays(photo.camera.resized(columns, rows))
+            start, along = (t.reshape(-1, 3).contiguous().to(self.device) for t in (origins, directions))
+            _, alpha, _ = march(solid, start, along, grid.voxel, occupancy=occupancy, least_transmittance=0.5)
+            found.append(max_pool2d((alpha > 0).float().view(1, 1, rows, columns), 3, 1, 1)[0, 0] > 0)
+        self._tiles = torch.stack(found).nonzero().cpu().numpy()
+        if len(self._tiles) == 0:
+            raise WorkError("fit: the volume has vanished; lower volume_density_rate")
+        self._queue = np.empty(0, np.int64)
+
+    def _draw(self) -> Batch:
+        """Squares of pixels: all of them once in random order, then again; shifted at random."""
+        count = max(1, int(self.settings["volume_rays"]) // TILE**2)
+        while len(self._queue) < count:
+            self._queue = np.concatenate([self._queue, self._random.permutation(len(self._tiles))])
+        chosen, self._queue = self._tiles[self._queue[:count]], self._queue[count:]
+        height, width = self.targets.height, self.targets.width
+        shift = self._random.integers(-TILE // 2, TILE // 2 + 1, (count, 2))
+        corner = np.clip(chosen[:, 1:] * TILE + shift, 0, (max(0, height - TILE), max(0, width - TILE)))
+        side = np.arange(TILE)
+        row = np.minimum(corner[:, 0, None, None] + side[:, None], height - 1)
+        column = np.minimum(corner[:, 1, None, None] + side, width - 1)
+        pixels = ((chosen[:, 0, None, None] * height + row) * width + column).astype(np.int32).ravel()
+        rays = len(pixels)
+        random = torch.rand(2, rays, generator=self._generator, device=self.device)
+        return Batch(torch.from_numpy(pixels).to(self.device), random[0], srgb_to_linear(random[1]))
+
+    # Results
+
+    def volume(self) -> Volume:
+        """The volume as it is now, in the normalised world; a copy."""
+        out = self.model.grid.volume("volume")
+        return replace(out, world_to_input=self.photos.input_to_world.inverse())
+
+    @torch.no_grad()
+    def render(self, camera: Camera) -> np.ndarray:
+        """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
+        origins, directions = (t.reshape(-1, 3).to(self.device) for t in camera_rays(camera))
+        parts = []
+        for begin in range(0, len(origins), _RAYS_AT_ONCE):
+            start, along = (t[begin : begin + _RAYS_AT_ONCE].contiguous() for t in (origins, directions))
+            color, alpha, _ = march(
+                self.model.grid, start, along, self.model.step_length, occupancy=self.model.occupancy
+            )
+            parts.append(torch.cat([color, alpha[:, None]], dim=1))
+        return torch.cat(parts).view(camera.height, camera.width, 4).cpu().numpy()
+
+
+def fit_volume(
+    photos: PhotoSet,
+    settings: FitSettings,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+    device: str = "auto",
+) -> Volume:
+    """A volume of the photos' object, in their normalised world.
+
+    Args:
+        photos: with masks.
+        settings: see VolumeFit; held-out photos take no part.
+        progress: called with (0..1, note).
+        cancel: asked now and then; true makes it raise Cancelled.
+        device: auto, cpu or cuda.
+    Raises:
+        InputError: photos lack masks or differ in format, or no hull can be carved.
+        WorkError: the fit diverged.
+        Cancelled: `cancel` said so.
+    """
+    report = progress or (lambda fraction, note: None)
+    fit = VolumeFit(photos, settings, device, lambda share, note: report(0.05 * share, note), cancel)
+    fit.prepare()
+    while fit.steps_done < fit.steps:
+        fit.step()
+        if fit.steps_done % 20 == 0 or fit.steps_done == fit.steps:
+            if cancel is not None and cancel():
+                raise Cancelled("stopped while fitting the volume")
+            share = fit.steps_done / fit.steps
+            report(
+                0.05 + 0.95 * share, f"Fitting the volume: {fit.steps_done}/{fit.steps}, {fit.psnr():.1f} dB"
+            )
+    return fit.volume()
+
+
+def _ray_targets(photos: list[Photo], resolution: int, device: torch.device) -> RayTargets:
+    targets = Targets.build(photos, resolution, device)
+    if targets.mask is None:
+        raise InputError("fit: a volume needs photos with masks; see --masks")
+    height, width = targets.size
+    coverage = targets.mask[..., None]
+    colors = torch.cat([srgb_to_linear(targets.color) * coverage, coverage], dim=-1)
+    if targets.weight is not None:
+        colors[..., 3] = torch.where(targets.weight > 0, colors[..., 3], -1.0)
+    rows = []
+    for photo in photos:
+        camera = photo.camera.resized(width, height)
+        pose = camera.view_to_world
+        lens = [camera.fx, camera.fy, camera.cx, camera.height - camera.cy]
+        rows.append(np.concatenate([pose[:3, :3].ravel(), pose[:3, 3], lens]))
+    cameras = torch.tensor(np.stack(rows), dtype=torch.float32, device=device)
+    return RayTargets(cameras, colors.view(-1, 4).contiguous(), height, width)

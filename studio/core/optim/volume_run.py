@@ -1,0 +1,210 @@
+"""A volume's fit from start to files, without a window: what the command line runs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from studio.core.color import display, psnr, srgb_to_linear
+from studio.core.device import describe_device
+from studio.core.errors import WorkError
+from studio.core.io.files import write_error
+from studio.core.io.images import save_png
+from studio.core.io.volumes import save_volume
+from studio.core.optim import report
+from studio.core.optim.evaluate import Evaluation, evaluate_renders
+from studio.core.optim.fitrun import LOG, write_json
+from studio.core.optim.messages import HistoryRow
+from studio.core.optim.metrics import peak_memory_mb
+from studio.core.optim.page import save_page
+from studio.core.optim.settings import FitSettings
+from studio.core.optim.sheet import sheet
+from studio.core.optim.targets import Targets
+from studio.core.optim.turntable import orbit, save_film
+from studio.core.optim.volume_fit import VolumeFit
+from studio.core.scene import Photo, PhotoSet
+
+Report = Callable[[float, str], None]
+
+FILE = "volume.safetensors"
+
+_LOG_EVERY = 20
+"""Steps of one line of the log."""
+
+_PICTURES = 6
+_TRAIN_VIEWS = 16
+"""Views shown side by side, and training photos measured; as for meshes."""
+
+_FRAMES = 48
+_SIZE = (320, 320)
+_DARK = 0.009
+"""Frames of a turn, their size, and what is behind."""
+
+
+def run_volume(
+    photos: PhotoSet,
+    settings: FitSettings,
+    out_dir: Path | str,
+    device: str = "auto",
+    progress: Report | None = None,
+) -> dict[str, Any]:
+    """Fit a volume and leave everything in a folder: the volume, metrics, pictures, log.
+
+    Ctrl-C ends the run early: what was reached so far is evaluated and written, and
+    metrics["interrupted"] says so. The same holds when the work fails midway; then the error is
+    raised after the files were written.
+
+    Args:
+        photos: as loaded, with masks.
+        settings: of the fit; see VolumeFit.
+        out_dir: made if missing; gets volume.safetensors, metrics.json, report.html with its
+            pictures, turntable.gif, log.jsonl and renders/.
+        device: auto, cpu or cuda.
+        progress: called with (0..1, note); a note is "phase: details".
+    Returns:
+        The contents of metrics.json.
+    Raises:
+        InputError: photos or settings do not allow a fit.
+        WorkError: the fit failed, or the folder cannot be written.
+    """
+    tell = progress or (lambda fraction, note: None)
+    out = Path(out_dir)
+    began = time.perf_counter()
+    fit = VolumeFit(photos, settings, device, tell)
+    fit.prepare()
+    prepared = time.perf_counter()
+    rows: list[HistoryRow] = []
+    failure: WorkError | None = None
+    interrupted = False
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with open(out / LOG, "w", encoding="utf-8") as log:
+            try:
+                _optimize(fit, rows, log, tell)
+            except KeyboardInterrupt:
+                interrupted = True
+            except WorkError as error:
+                failure = error
+        save_volume(fit.volume(), out / FILE)
+        metrics = _metrics(fit, rows) | {
+            "seconds": round(time.perf_counter() - began, 3),
+            "seconds_preparing": round(prepared - began, 3),
+            "interrupted": interrupted,
+        }
+        write_json(out / "metrics.json", metrics)
+        _save_pictures(fit, out, rows, tell)
+        save_page(out, Path(photos.source).name or "volume", metrics)
+    except OSError as error:
+        raise write_error(out, error) from error
+    if failure is not None:
+        raise failure
+    tell(1.0, "Writing: done")
+    return metrics
+
+
+def _optimize(fit: VolumeFit, rows: list[HistoryRow], log: TextIO, tell: Report) -> None:
+    """All steps, every few of them a line of the log."""
+    began = time.perf_counter()
+    while fit.steps_done < fit.steps:
+        fit.step()
+        if fit.steps_done % _LOG_EVERY and fit.steps_done < fit.steps:
+            continue
+        seconds, reached = time.perf_counter() - began, fit.psnr()
+        rows.append(HistoryRow(fit.steps_done, {"total": 10 ** (-reached / 10)}, reached, seconds))
+        row = {"step": fit.steps_done, "seconds": round(seconds, 4), "psnr": round(reached, 3)}
+        log.write(json.dumps(row) + "\n")
+        log.flush()
+        rate = fit.steps_done / seconds
+        tell(
+            fit.steps_done / fit.steps,
+            f"Optimizing: {fit.steps_done}/{fit.steps}, {reached:.1f} dB, {rate:.0f} it/s",
+        )
+
+
+def evaluated(fit: VolumeFit, photos: list[Photo], pictures: int = 0) -> Evaluation:
+    """Metrics of photos at the fit's resolution, as a mesh's fit has them."""
+
+    def rendered(number: int, targets: Targets) -> np.ndarray:
+        return fit.render(photos[number].camera.resized(targets.size[1], targets.size[0]))
+
+    return evaluate_renders(rendered, photos, int(fit.settings["resolution"]), "cpu", pictures)
+
+
+def psnr_on_white(fit: VolumeFit, photos: list[Photo]) -> float:
+    """Mean dB of whole pictures over white, which is how radiance fields are compared."""
+    found = []
+    for photo in photos:
+        targets = Targets.build([photo], int(fit.settings["resolution"]))
+        if targets.mask is None:
+            return float("nan")
+        coverage = targets.mask[0, ..., None].numpy()
+        wanted = srgb_to_linear(targets.color[0].numpy()) * coverage + 1 - coverage
+        height, width = targets.size
+        image = fit.render(photo.camera.resized(width, height))
+        found.append(psnr(image[..., :3] + 1 - image[..., 3:], wanted))
+    return float(np.mean(found)) if found else float("nan")
+
+
+def _metrics(fit: VolumeFit, rows: list[HistoryRow]) -> dict[str, Any]:
+    stride = max(1, len(fit.training) // _TRAIN_VIEWS)
+    chosen = {"train": fit.training[::stride][:_TRAIN_VIEWS], "holdout": fit.holdout}
+    metrics: dict[str, Any] = {}
+    for which, photos in chosen.items():
+        result = evaluated(fit, photos)
+        for name in ("psnr", "ssim", "iou"):
+            value = result.mean(name)
+            metrics[f"{name}_{which}"] = None if value is None else round(value, 5)
+        metrics[f"psnr_white_{which}"] = round(psnr_on_white(fit, photos), 5)
+    stepping = rows[-1].seconds if rows else 0.0
+    return metrics | {
+        "iterations": fit.steps_done,
+        "seconds_stepping": round(stepping, 3),
+        "iterations_per_second": round(fit.steps_done / stepping, 3) if stepping > 0 else 0.0,
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "device": describe_device(fit.device),
+        "grid": list(fit.model.grid.density.shape),
+        "degree": fit.model.grid.degree,
+        "photos": len(fit.training),
+        "photos_holdout": len(fit.holdout),
+        "seed": fit.settings["seed"],
+        "resolution": fit.settings["resolution"],
+        "notes": [],
+        "settings": fit.settings.as_dict(),
+    }
+
+
+def _save_pictures(fit: VolumeFit, out: Path, rows: list[HistoryRow], tell: Report) -> None:
+    tell(0.4, "Writing: pictures")
+    photos = fit.holdout or fit.training
+    shown = photos[:: max(1, len(photos) // _PICTURES)][:_PICTURES]
+    end = evaluated(fit, shown, pictures=len(shown))
+    folder = out / "renders"
+    folder.mkdir(exist_ok=True)
+    report.save_sheets(folder, Evaluation([]), end)
+    report.save_loss_curve(out / "loss.png", rows)
+    tiles = [
+        [picture.target, picture.render, report.amplified(picture), _grey(picture.coverage)]
+        for picture in end.pictures
+    ]
+    titles = ["photo", "render", f"difference x{report.AMPLIFY:g}", "opacity"]
+    names = [f"{view.name}\n{view.psnr:.1f} dB" for view in end.views]
+    save_png(out / "sheet.png", sheet(tiles, titles, names), color=False)
+    tell(0.7, "Writing: turntable")
+    save_film(out / "turntable.gif", _turn(fit), _FRAMES)
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values[..., None], 3, axis=-1)
+
+
+def _turn(fit: VolumeFit) -> Iterator[np.ndarray]:
+    """[H, W, 3] uint8 sRGB, row 0 at the top, of a turn around the volume."""
+    for camera in orbit(fit.volume(), _FRAMES, *_SIZE):
+        image = fit.render(camera)
+        shown = display(image[..., :3] + (1 - image[..., 3:]) * _DARK)
+        yield np.ascontiguousarray((shown[::-1] * 255 + 0.5).astype(np.uint8))
