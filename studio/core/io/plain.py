@@ -12,6 +12,7 @@ from skimage.draw import polygon
 from studio.core.io.consensus import fill_false_holes
 from studio.core.io.frames import FrameSet
 from studio.core.io.masks import extract, find_background
+from studio.core.io.matting import unmix
 from studio.core.io.normalize import object_sphere
 from studio.core.io.resample import resized_mask
 from studio.core.scene.camera import Camera
@@ -61,6 +62,12 @@ def mask_plain_background(
     if fill_false_holes(found, cameras, *object_sphere(photos)):
         for photo, mask in zip(photos, found, strict=True):
             photo.mask = resized_mask(mask, *photo.image.shape[:2])
+
+    def mix(photo: Photo) -> None:
+        assert photo.mask is not None
+        photo.image, photo.mask = unmix(photo.image, photo.mask, background)
+
+    run(mix, photos)
     shown = ", ".join(f"{v:.2f}" for v in background.color)
     notes = [f"masks from the plain background, sRGB ({shown}), threshold {background.threshold:.2f}"]
     if corners is not None:
