@@ -166,8 +166,9 @@ def test_keys_beyond_the_spans_are_never_read(threads: int, monkeypatch: pytest.
     expected, _ = _with_threads(threads, lambda: work(all_keys=True))
     monkeypatch.setattr(torch, "empty", torch.zeros)
     found, _ = _with_threads(threads, lambda: work(all_keys=False))
-    for one, other in zip(found, expected, strict=True):
-        assert torch.equal(one, other)
+    assert torch.equal(found[0], expected[0])
+    for one, other in zip(found[1:], expected[1:], strict=True):  # bands, and so sums, may be others
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5 * float(other.abs().max()))
     keys, spans = torch.zeros(2 * 150 * 170, dtype=torch.int64), torch.zeros(300, 2, dtype=torch.int32)
     _with_threads(threads, lambda: visible(pos, tri, *size, False, keys=keys, spans=spans))
     all_keys, columns = visible(pos, tri, *size, False).view(300, 170), torch.arange(170)

@@ -37,6 +37,11 @@ def count_into(begin: wp.int32, out: wp.array(dtype=wp.float32)):
 
 
 @wp.kernel
+def count_begins(begin: wp.int32, out: wp.array2d(dtype=wp.float32), begins: wp.array(dtype=wp.int32)):
+    begins[begin + wp.tid()] = begin
+
+
+@wp.kernel
 def square(
     values: wp.array(dtype=wp.float32), shared: wp.array(dtype=wp.float32), out: wp.array(dtype=wp.float32)
 ):
@@ -76,6 +81,28 @@ def test_scatter_adds_up(threads) -> None:
     for _ in range(20):
         launcher.launch(count_into, 300, [launcher.BEGIN, launcher.Scatter(out)], CPU)
     assert out.tolist() == [2001.0] * 3
+
+
+@pytest.mark.parametrize("busy", [slice(0, 300), slice(0, 30), slice(290, 300), slice(7, 8), slice(0, 0)])
+def test_bands_share_the_columns_that_are_work(threads, busy: slice) -> None:
+    spans = torch.zeros(300, 2, dtype=torch.int32)
+    spans[busy] = torch.tensor([1000, 4000], dtype=torch.int32)
+    out, begins = torch.ones(3), torch.empty(300, dtype=torch.int32)
+    inputs = [launcher.BEGIN, launcher.Scatter(out)]
+    launcher.launch(count_into, 300, inputs, CPU, spans=spans)
+    assert out.tolist() == [101.0] * 3
+    parts = launcher._balanced(launcher.bands(CPU, 300), spans)
+    assert [band.begin for band in parts] == [0, *(band.end for band in parts[:-1])]
+    work = (spans[:, 1] - spans[:, 0] + 1).tolist()
+    shares = [sum(work[band.begin : band.end]) for band in parts]
+    assert max(shares) - min(shares) <= 2 * max(work)
+    # What needs no copies in equal bands stays in them: each band writes into its own row.
+    rows = torch.zeros(len(parts), 3)
+    unit = 300 // len(parts)
+    launcher.launch(
+        count_begins, 300, [launcher.BEGIN, launcher.Scatter(rows, unit), begins], CPU, spans=spans
+    )
+    assert len(begins.unique()) == threads
 
 
 def test_generated_adjoint_in_bands(threads) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import warp as wp
 from torch import Tensor
@@ -281,13 +282,27 @@ def _of_all(inputs: Sequence[Any], length: int) -> list[Any]:
     return out
 
 
+def _needs_copies(value: Any, parts: Sequence[Band]) -> bool:
+    """Whether several of the bands may write into the same part of it."""
+    if not isinstance(value, Scatter) or len(parts) == 1:
+        return False
+    return not value.unit or any(band.end % value.unit for band in parts)
+
+
+def _balanced(parts: Sequence[Band], spans: Tensor) -> Sequence[Band]:
+    """As many bands, with about the same number of columns each."""
+    columns = spans.numpy()
+    done = np.cumsum(columns[:, 1] - columns[:, 0] + 1, dtype=np.int64)
+    shares = done[-1] * np.arange(1, len(parts)) // len(parts)
+    ends = [0, *np.searchsorted(done, shares).tolist(), len(columns)]
+    return [Band(i, len(parts), ends[i], ends[i + 1]) for i in range(len(parts))]
+
+
 def _private(values: Sequence[Any], parts: Sequence[Band]) -> list[dict[int, Tensor]]:
     """Per band, the copies of what is scattered into (empty for the first)."""
     copies: list[dict[int, Tensor]] = [{} for _ in parts]
     for value in values:
-        if not isinstance(value, Scatter) or len(parts) == 1:
-            continue
-        if value.unit and all(band.end % value.unit == 0 for band in parts):
+        if not _needs_copies(value, parts):
             continue
         for band in parts[1:]:
             if id(value) not in copies[band.index]:
@@ -303,6 +318,7 @@ def launch(
     adjoint: Sequence[Any] | None = None,
     limit: int | None = None,
     walks: bool = False,
+    spans: Tensor | None = None,
 ) -> None:
     """Run a kernel over `dim`, its leading dimension split into bands on CPU.
 
@@ -318,6 +334,8 @@ def launch(
             (None, a tensor, Sliced, or Scatter), outputs' gradients included.
         limit: at most this many bands.
         walks: the kernel walks from BEGIN to END itself: one thread a band.
+        spans: [length, 2] int32, first column and the one after the last of each item: the work there
+            is, to be shared evenly. Ignored if empty, or if equal bands are free of copies.
     """
     shape = (dim,) if isinstance(dim, int) else tuple(dim)
     if any(size == 0 for size in shape):
@@ -327,9 +345,11 @@ def launch(
         dims = (1, *shape[1:]) if walks else shape
         launch_in_band(kernel, dims, arguments(kernel, _of_all(inputs, shape[0]), device), device)
         return
+    every = [*inputs, *(adjoint or ())]
+    if spans is not None and len(spans) == shape[0] and any(_needs_copies(value, parts) for value in every):
+        parts = _balanced(parts, spans)
     job = _Job(kernel, inputs, device, adjoint is not None)
     pull = None if adjoint is None else _Job(kernel, adjoint, device, True)
-    every = [*inputs, *(adjoint or ())]
     copies = _private(every, parts)
 
     def body(band: Band) -> None:

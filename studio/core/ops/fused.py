@@ -138,7 +138,9 @@ def _backward(
         each = [n * rows, len(change)] if on_cpu else [1, 1]
         inputs = [launcher.BEGIN, launcher.END, run, *each, int(large), *records, change, pos, tri, values]
         inputs += [keys.view(-1), spans, width, height, *wanted, to_pos, to_attr]
-        launcher.launch(kernels(count).backward, threads, inputs, pos.device, limit=limit, walks=on_cpu)
+        launcher.launch(
+            kernels(count).backward, threads, inputs, pos.device, limit=limit, walks=on_cpu, spans=spans
+        )
         if with_attr and not whole:
             grad_attr[..., span] = target
     return grad_pos if with_pos else None, grad_attr if with_attr else None

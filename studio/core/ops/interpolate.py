@@ -79,7 +79,9 @@ class _Interpolate(torch.autograd.Function):
             upstream = [spans, height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
             scatter = launcher.Scatter(target, unit=unit) if with_attr else target
             outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
-            launcher.launch(kernel.backward, n * rows, [*inputs, *upstream, *outputs], rast.device)
+            launcher.launch(
+                kernel.backward, n * rows, [*inputs, *upstream, *outputs], rast.device, spans=spans
+            )
         return (
             grad_attr if with_attr else None,
             grad_rast if with_rast else None,

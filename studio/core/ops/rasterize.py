@@ -76,6 +76,7 @@ class _Resolve(torch.autograd.Function):
                 launcher.Scatter(grad_pos, unit=rows if len(pos) == n else n * rows),
             ],
             pos.device,
+            spans=spans,
         )
         return (grad_pos, *none)
 
