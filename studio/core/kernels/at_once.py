@@ -40,7 +40,7 @@ def find_keys(
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     ends: wp.array(dtype=wp.int32),
-    buckets: wp.array2d(dtype=wp.int32),
+    buckets: wp.array(dtype=wp.int32),
     spare: wp.array(dtype=wp.vec2i),
     order: wp.array(dtype=wp.vec2i),
     tiles: wp.array3d(dtype=wp.int32),
@@ -54,10 +54,6 @@ def find_keys(
     packed[0] = wp.vec4i(0, 0, 0, 0)
     for n in range(images.shape[0]):
         survey_part(n, 0, 0, 0, items, items, pos, screen, tri, images, width, height, cull, packed, records)
-    if packed[0][1] > 0:
-        for i in range(buckets.shape[1]):
-            buckets[0, i] = 0
-            buckets[1, i] = 0
     large = sort_front_to_back(ends, packed, records, buckets, spare, order)
     cover_rows(
         0, 0, images.shape[0] * height, pos, screen, tri, images, width, height, packed, records, order,

@@ -18,11 +18,8 @@ wp.set_module_options({"enable_backward": False})
 LARGE = 1024
 """Pixels of the bounding box from which on a triangle is worth sorting by depth."""
 
-DIGITS = 11
-"""Bits per pass of the sort by depth: its counters fit a core's first cache."""
-
-_DIGITS = wp.constant(DIGITS)
-_BUCKETS = wp.constant(1 << DIGITS)
+BUCKETS = 4096
+"""Steps of depth that the sort knows: their counters fit a core's first cache."""
 
 
 @wp.func
@@ -190,56 +187,64 @@ def survey(
     )
 
 
-@wp.func
+# Equal steps of depth, not of its bits, most of which are for depths near 0: one pass does.
+_SORT = """
+    const int* all = (const int*)records.data;
+    const int* parts = (const int*)packed.data;
+    const int* stop = (const int*)ends.data;
+    int* bucket = (int*)buckets.data;
+    int* unsorted = (int*)spare.data;
+    int* sorted = (int*)order.data;
+    int total = 0;
+    float low = 1.0e30f, high = -1.0e30f;
+    for (int band = 0; band < ends.shape[0]; ++band)
+        for (int i = 0; i < parts[4 * band + 1]; ++i) {
+            const int place = stop[band] - 1 - i;
+            int bits = all[4 * (size_t)place + 2];  // see visibility.depth_bits
+            bits ^= (bits >> 31) & 0x7fffffff;
+            float near;
+            memcpy(&near, &bits, 4);
+            near = near > -1.0f ? near : -1.0f;
+            low = near < low ? near : low;
+            high = near > high ? near : high;
+            memcpy(unsorted + 2 * (size_t)total, &near, 4);
+            unsorted[2 * (size_t)total++ + 1] = place;
+        }
+    if (total == 0) return 0;
+    memset(bucket, 0, sizeof(int) * buckets.shape[0]);
+    const float scale = high > low ? (BUCKETS - 1) / (high - low) : 0.0f;
+    for (int i = 0; i < total; ++i) {
+        float near;
+        memcpy(&near, unsorted + 2 * (size_t)i, 4);
+        const int step = (int)((near - low) * scale);
+        unsorted[2 * (size_t)i] = step;
+        ++bucket[step];
+    }
+    for (int i = 0, sum = 0; i < BUCKETS; ++i) {
+        const int count = bucket[i];
+        bucket[i] = sum;
+        sum += count;
+    }
+    for (int i = 0; i < total; ++i) {
+        const int to = bucket[unsorted[2 * (size_t)i]]++;
+        sorted[2 * (size_t)to] = unsorted[2 * (size_t)i];
+        sorted[2 * (size_t)to + 1] = unsorted[2 * (size_t)i + 1];
+    }
+    return total;
+    """
+
+
+@wp.func_native(_SORT.replace("BUCKETS", f"{BUCKETS}"))
 def sort_front_to_back(
     ends: wp.array(dtype=wp.int32),
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
-    buckets: wp.array2d(dtype=wp.int32),
+    buckets: wp.array(dtype=wp.int32),
     spare: wp.array(dtype=wp.vec2i),
     order: wp.array(dtype=wp.vec2i),
 ) -> wp.int32:
     """See `front_to_back`; returns their number."""
-    total = wp.int32(0)
-    low = wp.int32(0x7FFFFFFF)
-    high = wp.int32(-0x7FFFFFFF)
-    for band in range(ends.shape[0]):
-        for i in range(packed[band][1]):
-            place = ends[band] - 1 - i
-            near = records[place][2]
-            low = wp.min(low, near)
-            high = wp.max(high, near)
-            order[total] = wp.vec2i(near, place)
-            total += 1
-    if total == 0:
-        return 0
-    # Depths in [-1, 1] differ in 31 bits; as many of the last are left out as must.
-    shift = wp.int64(0)
-    while ((wp.int64(high) - wp.int64(low)) >> shift) >= wp.int64(_BUCKETS * _BUCKETS):
-        shift += wp.int64(1)
-    for i in range(total):
-        pair = order[i]
-        digits = wp.int32((wp.int64(pair[0]) - wp.int64(low)) >> shift)
-        buckets[0, digits & (_BUCKETS - 1)] += 1
-        buckets[1, digits >> _DIGITS] += 1
-        order[i] = wp.vec2i(digits, pair[1])
-    for p in range(2):
-        sum = wp.int32(0)
-        for bucket in range(_BUCKETS):
-            count = buckets[p, bucket]
-            buckets[p, bucket] = sum
-            sum += count
-    for i in range(total):
-        pair = order[i]
-        digit = pair[0] & (_BUCKETS - 1)
-        spare[buckets[0, digit]] = pair
-        buckets[0, digit] += 1
-    for i in range(total):
-        pair = spare[i]
-        digit = pair[0] >> _DIGITS
-        order[buckets[1, digit]] = pair
-        buckets[1, digit] += 1
-    return total
+    ...
 
 
 @wp.kernel(enable_backward=False)
@@ -247,14 +252,14 @@ def front_to_back(
     ends: wp.array(dtype=wp.int32),
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
-    buckets: wp.array2d(dtype=wp.int32),
+    buckets: wp.array(dtype=wp.int32),
     spare: wp.array(dtype=wp.vec2i),
     order: wp.array(dtype=wp.vec2i),
 ):
     """Sort the large records, at the ends of the bands' parts, by their least depth.
 
-    `order` gets pairs of which the second is the place of a record. A counting sort of 22 bits of
-    the depth, in two passes, by one thread. `buckets` are zero.
+    `order` gets pairs of which the second is the place of a record. A counting sort of BUCKETS steps of
+    depth, by one thread.
     """
     sort_front_to_back(ends, packed, records, buckets, spare, order)
 

@@ -43,7 +43,7 @@ def _ready(kernel: Any, tensors: Sequence[Tensor]) -> list[Any]:
 
 def _room_for_keys(items: int, rows: int, width: int) -> list[Any]:
     tiles = ((rows - 1) // cover.TILE + 1) * ((width - 1) // cover.TILE + 1)
-    shapes = [(1, 4), (items, 4), (1,), (2, 1 << survey.DIGITS), (items, 2), (items, 2), (1, 2, tiles)]
+    shapes = [(1, 4), (items, 4), (1,), (survey.BUCKETS,), (items, 2), (items, 2), (1, 2, tiles)]
     tensors = [torch.empty(shape, dtype=torch.int32) for shape in shapes]
     tensors[2].fill_(items)
     return _ready(at_once.find_keys, tensors)

@@ -216,7 +216,7 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
     order = torch.empty(sum(numbers[1] for numbers in kinds), 2, dtype=torch.int32)
     if len(order):
         ends = torch.tensor([band.end for band in parts], dtype=torch.int32)
-        buckets = torch.zeros(2, 1 << survey.DIGITS, dtype=torch.int32)
+        buckets = torch.empty(survey.BUCKETS, dtype=torch.int32)
         sorting = [ends, packed, job.records, buckets, torch.empty_like(order), order]
         launcher.launch(survey.front_to_back, 1, sorting, device)
 
