@@ -60,7 +60,9 @@ class FrameSettings:
         aov: name of the channel that is shown; color is the picture.
         scenery: an effect may draw the background.
         draft: effects run as drafts.
-        low, high: what a depth or a position is shown between.
+        normals: length of the vertex normals that are drawn, 0 for none.
+        low, high: what a single number (in the first component) or a position is shown between.
+        colormap: of single numbers; "" is their own look.
     """
 
     aov: str
@@ -71,6 +73,8 @@ class FrameSettings:
     cull: bool = False
     scenery: bool = False
     draft: bool = False
+    normals: float = 0.0
+    colormap: str = ""
     low: Color = (0.0, 0.0, 0.0)
     high: Color = (1.0, 1.0, 1.0)
 
@@ -168,6 +172,8 @@ class FrameRenderer:
             color = self._show_channel(targets, settings)
         if settings.wireframe:
             self._draw_wires(targets, color, view)
+        if settings.normals:
+            self._draw_normals(targets, color, view, settings.normals)
         return color
 
     def _show_channel(self, targets: Targets, settings: FrameSettings) -> moderngl.Texture:
@@ -192,7 +198,8 @@ class FrameRenderer:
         program.set("u_low", settings.low)
         program.set("u_high", settings.high)
         program.set("u_background", settings.background)
-        program.set_array("u_colormap", COLORMAPS[DEPTH_MAP])
+        program.set("u_mapped", int(bool(settings.colormap) or channel.show == "depth"))
+        program.set_array("u_colormap", COLORMAPS[settings.colormap or DEPTH_MAP])
         self._programs.draw_fullscreen(program)
         return targets.color[0]
 
@@ -205,6 +212,16 @@ class FrameRenderer:
         self._ctx.wireframe = True
         self._meshes.draw_plain(program)
         self._ctx.wireframe = False
+        self._ctx.enable_only(moderngl.NOTHING)
+
+    def _draw_normals(self, targets: Targets, color: moderngl.Texture, view: View, length: float) -> None:
+        program = self._programs.get("normals.vert", "normals.frag")
+        program.set_matrix("u_world_to_clip", view.world_to_clip)
+        program.set("u_length", length)
+        targets.fbo_of(color).use()
+        self._ctx.enable_only(moderngl.DEPTH_TEST | moderngl.BLEND)
+        self._ctx.blend_func = ALPHA_BLENDING
+        self._meshes.draw_normals(program)
         self._ctx.enable_only(moderngl.NOTHING)
 
     def channels(
@@ -280,8 +297,8 @@ class FrameRenderer:
         exposure: float,
         chain: EffectChain | None = None,
     ) -> moderngl.Texture:
-        """Exposure and the "post" effects (others in `chain`); data channels stay as they are."""
-        if settings.aov != "color":
+        """Exposure, of light, and the "post" effects (others in `chain`), of the picture."""
+        if CHANNELS[settings.aov].show != "light":
             return source
         if exposure != 0.0:
             target = 1 if source is targets.color[0] else 0
@@ -292,6 +309,8 @@ class FrameRenderer:
             program.set("u_gain", float(2.0**exposure))
             self._programs.draw_fullscreen(program)
             source = targets.color[target]
+        if settings.aov != "color":
+            return source
         return (chain or self._chain).post(self._shot(targets, view, settings), source)
 
     def finished(

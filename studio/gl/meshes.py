@@ -185,6 +185,14 @@ class GpuMesh:
             self._arrays[key] = self._resources.vertex_array(program.glo, content, self._index)
         self._arrays[key].render(moderngl.TRIANGLES)
 
+    def draw_normals(self, program: Program) -> None:
+        """A line for every vertex."""
+        key = -program.glo.glo
+        if key not in self._arrays:
+            content = [(self._buffers[name], "3f/i", name) for name in ("in_position", "in_normal")]
+            self._arrays[key] = self._resources.vertex_array(program.glo, content)
+        self._arrays[key].render(moderngl.LINES, vertices=2, instances=len(self.mesh.vertices))
+
     def release(self) -> None:
         self._resources.release(*self._arrays.values(), *self._buffers.values(), self._index)
         self._arrays.clear()
@@ -251,6 +259,11 @@ class SceneMeshes:
         """All parts with one program that takes positions only."""
         for part in self.parts:
             part.draw(program)
+
+    def draw_normals(self, program: Program) -> None:
+        """The vertex normals of all parts with one program that takes positions and normals."""
+        for part in self.parts:
+            part.draw_normals(program)
 
     def release(self) -> None:
         for part in self.parts:

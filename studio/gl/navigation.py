@@ -162,6 +162,12 @@ class OrbitCamera:
         elevation = float(np.clip(pose.elevation + dy * ORBIT_RATE, -MAX_ELEVATION, MAX_ELEVATION))
         self._pose = replace(pose, azimuth=pose.azimuth - dx * ORBIT_RATE, elevation=elevation)
 
+    def turn(self, right: float, up: float, smooth: bool = True) -> None:
+        """Go round the pivot by degrees, to the right and upwards."""
+        pose = self._free()
+        elevation = float(np.clip(pose.elevation + math.radians(up), -MAX_ELEVATION, MAX_ELEVATION))
+        self._go(replace(pose, azimuth=pose.azimuth + math.radians(right), elevation=elevation), smooth)
+
     def pan(self, dx: float, dy: float, height: int) -> None:
         """Shift the pivot in the picture plane, so that it follows the mouse."""
         pose = self._free()

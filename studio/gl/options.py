@@ -49,7 +49,10 @@ class ViewOptions:
         grid, axes: ground grid with a soft contact shadow; its coloured axis lines.
         frusta: cameras of the photos as thin pyramids; the one of `photo` in the accent colour.
         thumbnails: the frusta carry their photos.
+        aov_map: colour map of channels of one number (see studio.gl.colormap); "" is their own look.
+        aov_range: what those are shown between; None is 0 to 1, or for depth what the scene has.
         wireframe: edges over the surface.
+        normals: vertex normals as lines.
         outline: contour around the selected part.
         normal_maps: bend normals by the material's normal texture.
         exposure: stops, applied to the linear colour before the tone map.
@@ -77,7 +80,10 @@ class ViewOptions:
     axes: bool = True
     frusta: bool = True
     thumbnails: bool = True
+    aov_map: str = ""
+    aov_range: tuple[float, float] | None = None
     wireframe: bool = False
+    normals: bool = False
     outline: bool = True
     normal_maps: bool = True
     exposure: float = 0.0

@@ -11,7 +11,7 @@ from typing import Any
 import moderngl
 import numpy as np
 
-from studio.core.channels import channel
+from studio.core.channels import CHANNELS, channel
 from studio.core.errors import InputError
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Lighting, Mesh, Scene
@@ -30,6 +30,9 @@ from studio.gl.view_math import tiles, widened
 TILE = 2048
 """Offline pictures larger than this each way are drawn in tiles: the targets of one take about
 150 bytes a pixel, which a poster would not leave free."""
+
+NORMAL_SHARE = 0.05
+"""Length of a drawn normal as a share of the scene's radius."""
 
 MARGIN = 64
 """Pixels that effects which look around them see beyond a tile. Longer reflections and wider
@@ -128,8 +131,10 @@ class SceneRenderer:
         """What a frame depends on; `own` if the scene's background is behind it."""
         low, high = (_color(corner) for corner in self._bounds)
         aov = channel(options.aov).name
-        if aov == "depth":
-            near, far = depth_range(camera, *self._bounds)
+        show = CHANNELS[aov].show
+        if show in ("depth", "unit"):
+            near, far = depth_range(camera, *self._bounds) if show == "depth" else (0.0, 1.0)
+            near, far = options.aov_range or (near, far)
             low, high = (near, 0.0, 0.0), (far, 0.0, 0.0)
         return FrameSettings(
             aov=aov,
@@ -138,6 +143,10 @@ class SceneRenderer:
             normal_maps=options.normal_maps,
             cull=True,
             wireframe=options.wireframe,
+            normals=0.5 * NORMAL_SHARE * float(np.linalg.norm(self._bounds[1] - self._bounds[0]))
+            if options.normals
+            else 0.0,
+            colormap=options.aov_map,
             draft=options.draft,
             low=low,
             high=high,

@@ -101,6 +101,15 @@ def shown_sides(options: ViewOptions, stills: Stills) -> tuple[Source, Source | 
     return left, options.right if there(options.right) else None
 
 
+def unshifted(mode: str, u: float, v: float) -> tuple[float, float]:
+    """Where in its picture a point of the view lies: "split" and "side" show parts beside each other."""
+    if mode == "split":
+        return u + (0.25 if u < 0.5 else -0.25), v
+    if mode == "side":
+        return 2 * u - (u >= 0.5), 2 * v - 0.5
+    return u, v
+
+
 def set_sides(program: Program, left: Side, right: Side | None, camera: Camera, exposure: float) -> None:
     """Textures and placements of both pictures into a program with common/sides.glsl."""
     for name, unit, side in (("left", LEFT_UNIT, left), ("right", RIGHT_UNIT, right)):

@@ -10,6 +10,7 @@ A still picture is refined: each call of `render` adds one jittered frame to the
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ from studio.gl.probe import read_pixel
 from studio.gl.program import SHADERS
 from studio.gl.renderer import SceneRenderer
 from studio.gl.shading import EffectChain
-from studio.gl.sides import Pair, PairReader, Side, Stills, shown_sides
+from studio.gl.sides import Pair, PairReader, Side, Stills, shown_sides, unshifted
 from studio.gl.targets import Targets
 from studio.gl.uniforms import View
 
@@ -68,6 +69,7 @@ class Viewport(SceneRenderer):
         self._color: Layer | None = None
         self._other_color: Layer | None = None
         self._linear: moderngl.Texture | None = None
+        self._other_linear: moderngl.Texture | None = None
         self._sides: tuple[Side | None, Side | None] = (None, None)
         self._camera: Camera | None = None
         self._options = ViewOptions()
@@ -174,7 +176,8 @@ class Viewport(SceneRenderer):
         frame = (
             self._version,
             _camera_key(camera),
-            (options.aov, options.normal_maps, options.wireframe, options.samples, background == "scene"),
+            (options.aov, options.aov_map, options.aov_range, options.normal_maps),
+            (options.wireframe, options.normals, options.samples, background == "scene"),
             options.draft,
             self._shows_other(options),
         )
@@ -219,6 +222,7 @@ class Viewport(SceneRenderer):
             linear = self._other_color[0]
             other = self.frame.post(targets.other, linear, view, settings, options.exposure, self.other)
             live["effects"] = Side(other, camera)
+        self._other_linear = live["effects"].texture if "effects" in live else None
         left, right = (
             None if name is None else live.get(name) or self.stills.side(name, options.photo)
             for name in shown_sides(options, self.stills)
@@ -241,7 +245,8 @@ class Viewport(SceneRenderer):
         )
         self._compositor.draw(targets, picture)
         self._linear, self._sides = color, (picture.left, right)
-        if options.frusta and effective_mode(options, right is not None) in ("render", "wipe"):
+        mode = effective_mode(options, right is not None)
+        if options.frusta and mode in ("render", "wipe") and picture.live(mode):
             self._overlay.draw(targets, camera, options)
 
     def _targets_for(self, camera: Camera) -> Targets:
@@ -263,20 +268,61 @@ class Viewport(SceneRenderer):
                 is that of the camera given to `render`, whatever the resolution scale.
             triangle: also find the face; draws the geometry once more, for one pixel.
         """
+        place = self.locate(x, y)
+        if self._camera is None or place is None:
+            return None
+        column, row = place
+        if triangle:
+            top = self._camera.height - 1 - row
+            cx, cy = self._camera.cx - column, self._camera.cy - top
+            return self._pixel_through(replace(self._camera, width=1, height=1, cx=cx, cy=cy))
+        return read_pixel(self._targets_for(self._camera), column, row)
+
+    def locate(self, x: float, y: float) -> tuple[int, int] | None:
+        """(column, row from below) of the drawn picture under a point of the view (see `pixel`);
+        None outside of it."""
         if self._camera is None:
             return None
         u = (x + 0.5) * self._options.resolution_scale / self._camera.width
         v = (y + 0.5) * self._options.resolution_scale / self._camera.height
         if self.compares(self._options):
             u, v = unshifted(self._options.mode, u, v)
-        column, row = int(u * self._camera.width), int((1 - v) * self._camera.height)
-        if not (0 <= column < self._camera.width and 0 <= row < self._camera.height):
+        column, row = math.floor(u * self._camera.width), math.floor((1 - v) * self._camera.height)
+        inside = 0 <= column < self._camera.width and 0 <= row < self._camera.height
+        return (column, row) if inside else None
+
+    def live_color(self, source: Source, column: int, row: int) -> np.ndarray | None:
+        """[3] float32 linear of a render of the last picture, after all effects; None if not drawn."""
+        sides = {"render": self._linear, "effects": self._other_linear}
+        texture = sides.get(source)
+        if self._camera is None or texture is None:
             return None
-        if triangle:
-            top = self._camera.height - 1 - row
-            cx, cy = self._camera.cx - column, self._camera.cy - top
-            return self._pixel_through(replace(self._camera, width=1, height=1, cx=cx, cy=cy))
-        return read_pixel(self._targets_for(self._camera), column, row)
+        targets = self._targets_for(self._camera)
+        targets = targets if source == "render" else targets.other
+        data = targets.fbo_of(texture).read((column, row, 1, 1), components=4, dtype="f4")
+        return np.frombuffer(data, np.float32)[:3].copy()
+
+    @property
+    def options(self) -> ViewOptions:
+        """Of the last picture."""
+        return self._options
+
+    @property
+    def camera(self) -> Camera | None:
+        """Of the last picture, in its pixels."""
+        return self._camera
+
+    @property
+    def display(self) -> moderngl.Framebuffer | None:
+        """The last picture as displayed, or None before there is one."""
+        return None if self._camera is None else self._targets_for(self._camera).display_fbo
+
+    def channel_range(self) -> tuple[float, float]:
+        """What a channel of single numbers is shown between."""
+        if self._camera is None:
+            return 0.0, 1.0
+        settings = self._settings(self._camera, self._options)
+        return settings.low[0], settings.high[0]
 
     def _pixel_through(self, camera: Camera) -> PixelInfo | None:
         """What a camera of a single pixel sees, its triangle included."""
@@ -342,12 +388,3 @@ class Viewport(SceneRenderer):
         rgb = image[..., :3]
         image[..., :3] = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         return image
-
-
-def unshifted(mode: str, u: float, v: float) -> tuple[float, float]:
-    """Where in its picture a point of the view lies: "split" and "side" show parts beside each other."""
-    if mode == "split":
-        return u + (0.25 if u < 0.5 else -0.25), v
-    if mode == "side":
-        return 2 * u - (u >= 0.5), 2 * v - 0.5
-    return u, v

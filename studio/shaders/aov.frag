@@ -9,8 +9,9 @@ uniform int u_show;        // index in studio.core.channels.SHOWS
 uniform int u_first;       // component of the image that the channel begins with
 uniform int u_count;       // components of which a single number is the mean
 uniform int u_where_empty; // the channel is of the pixels where nothing is
-uniform vec3 u_low;        // what maps to 0: a corner of the scene's box, or the nearest depth in x
+uniform vec3 u_low;        // what maps to 0: a corner of the scene's box, or of a single number in x
 uniform vec3 u_high;       // what maps to 1
+uniform int u_mapped;      // a single number is shown in the colour map
 uniform vec3 u_background;
 
 const int LIGHT = 0, COLOR = 1, UNIT = 2, DIRECTION = 3, POSITION = 4, DEPTH = 5, UV = 6, NUMBER = 7;
@@ -29,10 +30,11 @@ void main() {
     float number = 0.0;
     for (int i = 0; i < u_count; i++) number += value[u_first + i];
     number /= float(u_count);
-    vec3 shown = vec3(number);
+    if (u_show == UNIT || u_show == DEPTH) number = (number - u_low.x) / max(u_high.x - u_low.x, 1e-6);
+    if (u_show == DEPTH) number = 1.0 - number;  // near is light
+    vec3 shown = u_mapped != 0 ? colormap(number) : vec3(number);
     if (u_show == DIRECTION) shown = value.xyz * 0.5 + 0.5;
     if (u_show == POSITION) shown = (value.xyz - u_low) / max(u_high - u_low, vec3(1e-6));
-    if (u_show == DEPTH) shown = colormap(1.0 - (number - u_low.x) / max(u_high.x - u_low.x, 1e-6));
     if (u_show == UV) shown = vec3(value.xy, 0.0);
     if (u_show == NUMBER) shown = part_color(number);
     bool linear = u_show == LIGHT || u_show == COLOR;

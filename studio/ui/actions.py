@@ -82,6 +82,10 @@ def _mode(value: str) -> Callable[[AppState], bool]:
     return lambda state: state.view.mode == value
 
 
+def _tool(name: str) -> Callable[[AppState], bool]:
+    return lambda state: state.view.tool == name
+
+
 def _error(name: str) -> Callable[[AppState], bool]:
     return lambda state: state.view.mode == "difference" and state.view.error == name
 
@@ -156,6 +160,15 @@ VIEW = (
     Action("look", "Front", "", "Num 1", (_key(_K.keypad1),), args=("front",)),
     Action("look", "Right", "", "Num 3", (_key(_K.keypad3),), args=("right",)),
     Action("look", "Top", "", "Num 7", (_key(_K.keypad7),), args=("top",)),
+    Action("look", "Back", "", "Ctrl+Num 1", (_key(_K.keypad1, CTRL),), args=("back",)),
+    Action("look", "Left", "", "Ctrl+Num 3", (_key(_K.keypad3, CTRL),), args=("left",)),
+    Action("look", "Bottom", "", "Ctrl+Num 7", (_key(_K.keypad7, CTRL),), args=("bottom",)),
+    Action("turn_view", "Turn left", "", "Num 4", (_key(_K.keypad4),), (-15.0, 0.0), repeat=True),
+    Action("turn_view", "Turn right", "", "Num 6", (_key(_K.keypad6),), (15.0, 0.0), repeat=True),
+    Action("turn_view", "Turn up", "", "Num 8", (_key(_K.keypad8),), (0.0, 15.0), repeat=True),
+    Action("turn_view", "Turn down", "", "Num 2", (_key(_K.keypad2),), (0.0, -15.0), repeat=True),
+    Action("turn_view", "Opposite side", "", "Num 9", (_key(_K.keypad9),), (180.0, 0.0)),
+    Action("toggle", "Turntable", Icon.rotate, args=("turning",), checked=_flag("turning")),
     Action(
         "look_photo", "Through the photo", Icon.camera, "Num 0", (_key(_K.keypad0),), possible=_has_photos
     ),
@@ -164,6 +177,19 @@ VIEW_TOGGLES = (
     Action("toggle", "Ground grid", Icon.grid, args=("grid",), checked=_flag("grid")),
     Action("toggle", "Photo cameras", Icon.camera, args=("cameras",), checked=_flag("cameras")),
     Action("toggle", "Axes", Icon.sliders, args=("gizmo",), checked=_flag("gizmo")),
+    Action("toggle", "Lights", Icon.bulb, args=("lights",), checked=_flag("lights")),
+    Action("toggle", "Wireframe", Icon.wire, "Z", (_key(_K.z),), ("wireframe",), checked=_flag("wireframe")),
+    Action("toggle", "Normals", Icon.normals, "N", (_key(_K.n),), ("normals",), checked=_flag("normals")),
+    Action("toggle", "Clipping", Icon.clipping, "C", (_key(_K.c),), ("clipping",), checked=_flag("clipping")),
+    Action(
+        "toggle", "Inspector", Icon.inspect, "I", (_key(_K.i),), ("inspector",), checked=_flag("inspector")
+    ),
+    Action(
+        "pin", "Keep the pixel", Icon.pin, "P", (_key(_K.p),), checked=lambda s: s.view.pinned is not None
+    ),
+    Action(
+        "toggle", "Histogram", Icon.histogram, "H", (_key(_K.h),), ("histogram",), checked=_flag("histogram")
+    ),
     Action("exposure", "Exposure…", Icon.sun, "E", (_key(_K.e),)),
     Action(
         "toggle",
@@ -177,6 +203,14 @@ VIEW_TOGGLES = (
     Action("toggle_theme", "Light theme", Icon.bulb, checked=_light),
 )
 SCENE = (
+    Action("tool", "Select", Icon.pointer, "V", (_key(_K.v),), ("select",), checked=_tool("select")),
+    Action("tool", "Move", Icon.move, "M", (_key(_K.m),), ("move",), _has_mesh, _tool("move")),
+    Action(
+        "tool", "Turn", Icon.rotate, "Shift+R", (_key(_K.r, SHIFT),), ("rotate",), _has_mesh, _tool("rotate")
+    ),
+    Action(
+        "tool", "Scale", Icon.scale, "Shift+S", (_key(_K.s, SHIFT),), ("scale",), _has_mesh, _tool("scale")
+    ),
     Action("add_light", "Add directional light", Icon.sun, args=("directional",)),
     Action("add_light", "Add point light", Icon.bulb, args=("point",)),
 )

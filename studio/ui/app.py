@@ -45,7 +45,7 @@ from studio.ui.userdata import user_folder
 
 SIZE = (1280, 800)
 PREFERENCE = "view"
-REMEMBERED = ("grid", "cameras", "gizmo")
+REMEMBERED = ("grid", "cameras", "gizmo", "lights")
 """Settings of the view that the next session takes up."""
 
 
@@ -237,7 +237,7 @@ class App:
             self.first_frame_seconds = time.perf_counter() - self._began
         theme.keep_style()
         state = self.state
-        if not imgui.is_any_item_active():
+        if not imgui.is_any_item_active() and not state.holding:
             state.gesture += 1
         actions.trigger_shortcuts(state)
         self.control.dialogs.poll()

@@ -12,6 +12,7 @@ import numpy as np
 from studio.core.optim.messages import Status
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Scene
+from studio.gl.colormap import COLORMAPS
 from studio.gl.options import MODES, SOURCES
 from studio.ui.commands import Set
 from studio.ui.state import AppState, EffectSet, RunView, View
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 VIEW = (
     *("mode", "left", "right", "error", "error_range", "editing", "aov", "wipe", "photo", "selected"),
-    *("truth", "overlay", "grid", "cameras", "gizmo", "exposure", "worst_first"),
+    *("truth", "overlay", "grid", "cameras", "gizmo", "lights", "exposure", "worst_first"),
+    *("wireframe", "normals", "clipping", "aov_map"),
 )
 """What a project keeps of the View; the rest is of the moment."""
 
@@ -33,6 +35,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "right": SOURCES,
     "error": ("absolute", "squared", "relative", "flip", "ssim"),
     "editing": ("a", "b"),
+    "aov_map": ("", *COLORMAPS),
 }
 
 PICTURE_WIDTH = 320

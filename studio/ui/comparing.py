@@ -13,6 +13,7 @@ from studio.core.errors import InputError
 from studio.core.scene import Camera, Photo, Scene
 from studio.gl.options import STILLS, Mode, Source, ViewOptions
 from studio.gl.sides import Pair
+from studio.ui.capture import frozen
 from studio.ui.commands import Edits, Set
 from studio.ui.jobs import Job
 from studio.ui.reference import Reference, still
@@ -155,7 +156,7 @@ class Comparing:
         if self.viewport is None:
             return
         self._state.stills[name] = self.viewport.still(name)
-        self._state.kept[name] = Kept(_copied_scene(self._shown_scene()), _copied(self._state.document.own))
+        self._state.kept[name] = Kept(frozen(self._shown_scene()), _copied(self._state.document.own))
         self._state.notify(f"Kept this picture as {name.upper()}", "good", "Choose it in the bar to compare.")
 
     def act_drop_kept(self, name: Source) -> None:
@@ -172,7 +173,7 @@ class Comparing:
             raise InputError("compare: a run is under way; stop it first")
         own = _copied(kept.own)
         sets = (
-            Set(("scene",), _copied_scene(kept.scene), ""),
+            Set(("scene",), frozen(kept.scene), ""),
             Set(("effects",), own.effects, ""),
             Set(("enabled",), own.enabled, ""),
         )
@@ -261,7 +262,7 @@ class Comparing:
         if key == self._diff_key or panel.moving or not self._free("diff"):
             return
         self._diff_key = key
-        own, scene, device = _copied(state.document.own), _copied_scene(self._shown_scene()), state.device
+        own, scene, device = _copied(state.document.own), frozen(self._shown_scene()), state.device
 
         def take(photo: Photo) -> None:
             state.stills["diff"] = photo
@@ -309,13 +310,6 @@ class Comparing:
 
 def _copied(effects: EffectSet) -> EffectSet:
     return EffectSet({name: values.copy() for name, values in effects.effects.items()}, dict(effects.enabled))
-
-
-def _copied_scene(scene: Scene) -> Scene:
-    """A copy that edits of the scene do not reach; arrays are shared, which nobody writes to."""
-    meshes = [replace(mesh, material=replace(mesh.material)) for mesh in scene.meshes]
-    lights = [replace(light) for light in scene.lighting.lights]
-    return replace(scene, meshes=meshes, lighting=replace(scene.lighting, lights=lights))
 
 
 def _differentiable(scene: Scene, camera: Camera, own: EffectSet, device: str) -> Photo:

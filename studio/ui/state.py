@@ -99,6 +99,14 @@ class View:
         photo: index of the photo looked through, or None for the free camera.
         selected: what the scene tree has selected, e.g. "mesh:0", "light:0", "sky".
         truth: the photo is laid over the render, as opaque as `overlay`.
+        aov_map, aov_range: see studio.gl.options.ViewOptions.
+        tool: what the mouse does to the selected object or light: "select" nothing, "move",
+            "rotate" or "scale".
+        wireframe, normals, clipping: drawn over the picture.
+        lights: icons of the lights.
+        inspector, histogram: their plates are open.
+        pinned: pixel of the view that the inspector keeps to, or None to follow the mouse.
+        turning: the camera goes round by itself.
         exposure: stops.
         worst_first: the strip is sorted by error.
     """
@@ -118,6 +126,17 @@ class View:
     grid: bool = True
     cameras: bool = True
     gizmo: bool = True
+    lights: bool = True
+    tool: str = "select"
+    wireframe: bool = False
+    normals: bool = False
+    clipping: bool = False
+    inspector: bool = False
+    histogram: bool = False
+    pinned: tuple[int, int] | None = None
+    turning: bool = False
+    aov_map: str = ""
+    aov_range: tuple[float, float] | None = None
     exposure: float = 0.0
     worst_first: bool = False
     picture_only: bool = False
@@ -240,6 +259,7 @@ class AppState:
         skipped: set ("a", "b") -> effect -> why it cannot run, e.g. "needs irradiance, which pbr makes".
         channels: names of those that can be shown: the surface's, and what the effects that run make.
         gesture: grows between drags; edits of one gesture are undone together.
+        holding: something that is no item of ImGui's is dragged, so that the gesture goes on.
         question: the dialog that waits for an answer, or None.
         recent: projects opened and saved last, newest first.
         recoveries: work that an earlier session lost, newest first; `recovery_put_off`: not now.
@@ -260,6 +280,7 @@ class AppState:
         self.renderer = ""
         self.software = False
         self.gesture = 1
+        self.holding = False
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
         self.notices: list[Notice] = []
         self.commands: list[Command] = []

@@ -375,4 +375,14 @@ class Icon:
     copy = icons_fontawesome_6.ICON_FA_COPY
     optimize = icons_fontawesome_6.ICON_FA_BOLT
     sliders = icons_fontawesome_6.ICON_FA_SLIDERS
+    pointer = icons_fontawesome_6.ICON_FA_ARROW_POINTER
+    move = icons_fontawesome_6.ICON_FA_UP_DOWN_LEFT_RIGHT
+    rotate = icons_fontawesome_6.ICON_FA_ROTATE
+    scale = icons_fontawesome_6.ICON_FA_UP_RIGHT_AND_DOWN_LEFT_FROM_CENTER
+    wire = icons_fontawesome_6.ICON_FA_DRAW_POLYGON
+    normals = icons_fontawesome_6.ICON_FA_ARROWS_UP_TO_LINE
+    clipping = icons_fontawesome_6.ICON_FA_CIRCLE_EXCLAMATION
+    inspect = icons_fontawesome_6.ICON_FA_EYE_DROPPER
+    histogram = icons_fontawesome_6.ICON_FA_CHART_COLUMN
+    pin = icons_fontawesome_6.ICON_FA_THUMBTACK
     restart = icons_fontawesome_6.ICON_FA_DELETE_LEFT

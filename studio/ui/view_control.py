@@ -26,7 +26,7 @@ class ViewActions:
     viewport: ViewportPanel | None
 
     def _act_aov(self, aov: str) -> None:
-        self.state.view.aov = aov
+        self.state.view.aov, self.state.view.aov_range = aov, None
 
     def _act_toggle(self, name: str) -> None:
         view = self.state.view
@@ -63,7 +63,7 @@ class ViewActions:
 
     def _act_reset_view(self) -> None:
         self.comparing.act_leave_photo()
-        self.state.view.exposure = 0.0
+        self.state.view.exposure, self.state.view.aov_range = 0.0, None
         if self.viewport is not None:
             self.viewport.reset_camera()
 
@@ -71,6 +71,25 @@ class ViewActions:
         self.comparing.act_leave_photo()
         if self.viewport is not None:
             self.viewport.look_from(side)
+
+    def _act_turn_view(self, right: float, up: float) -> None:
+        self.comparing.act_leave_photo()
+        if self.viewport is not None:
+            self.viewport.camera.turn(right, up)
+
+    def _act_tool(self, name: str) -> None:
+        """Take a tool; the same again puts it down."""
+        view = self.state.view
+        view.tool = "select" if view.tool == name else name
+        if view.tool != "select" and not view.selected.startswith(("mesh:", "light:")):
+            view.selected = "mesh:0"
+
+    def _act_pin(self) -> None:
+        """The inspector keeps to the pixel under the mouse, or follows it again."""
+        view = self.state.view
+        hover = None if self.viewport is None else self.viewport.hands.hover
+        view.pinned = None if view.pinned is not None or hover is None else hover[0]
+        view.inspector = True
 
     def _act_exposure(self) -> None:
         if self.viewport is not None:

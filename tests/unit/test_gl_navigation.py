@@ -210,3 +210,14 @@ def test_slerp_between_nearly_equal_rotations_has_no_axis_to_divide_by():
     turned = slerp(np.eye(3), turn, 0.5)
     assert np.isfinite(turned).all()
     np.testing.assert_allclose(turned, np.eye(3), atol=1e-9)
+
+
+def test_turning_by_degrees_goes_round_the_pivot():
+    orbit = OrbitCamera(azimuth=0.0, elevation=0.0)
+    orbit.turn(90.0, 0.0, smooth=False)
+    assert np.allclose(orbit.camera(10, 10).view_to_world[:3, 2], (1, 0, 0), atol=1e-9)
+    orbit.turn(0.0, 45.0, smooth=False)
+    assert np.allclose(orbit.camera(10, 10).view_to_world[:3, 2], (0.5**0.5, 0.5**0.5, 0), atol=1e-9)
+    orbit.turn(0.0, 400.0, smooth=False)
+    assert orbit.camera(10, 10).view_to_world[1, 2] <= 1.0
+    assert orbit.distance == pytest.approx(3.0)

@@ -110,7 +110,8 @@ def numbers(state: AppState) -> str:
 
 
 def draw_legend(panel: ViewportPanel, at: ImVec2) -> float:
-    """The colours of the error, from none to what saturates; its height."""
+    """The colours of the error, from none to what saturates, above `at`; the height taken."""
+    at = ImVec2(at.x, at.y - px(26))
     state = panel.state
     kind = state.view.error
     ready = kind not in MAPS or (panel.comparing is not None and panel.comparing.has_map)
@@ -134,7 +135,7 @@ def draw_legend(panel: ViewportPanel, at: ImVec2) -> float:
         state.view.error_range = value
     if imgui.is_item_clicked(imgui.MouseButton_.right):
         state.view.error_range = ERROR_RANGES[kind]
-    return px(26)
+    return px(32)
 
 
 def gradient(low: ImVec2, high: ImVec2, name: str) -> None:
@@ -149,12 +150,11 @@ def gradient(low: ImVec2, high: ImVec2, name: str) -> None:
         draw.add_rect_filled_multi_color(start, end, first, second, second, first)
 
 
-def chip(string: str, at: ImVec2, right: bool = False) -> float:
-    """Text on a translucent plate; its height."""
+def chip(string: str, at: ImVec2, right: bool = False) -> None:
+    """Text on a translucent plate."""
     size = imgui.calc_text_size(string)
     x = at.x - size.x - px(16) if right else at.x
     draw = imgui.get_window_draw_list()
     low, high = ImVec2(x, at.y), ImVec2(x + size.x + px(16), at.y + size.y + px(8))
     draw.add_rect_filled(low, high, u32(roles().window, 0.8), px(4))
     draw.add_text(ImVec2(x + px(8), at.y + px(4)), u32(mix(roles().muted, roles().text, 0.4)), string)
-    return high.y - low.y

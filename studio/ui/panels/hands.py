@@ -36,6 +36,7 @@ class Hands:
 
     Attributes:
         hover: ((x, y), PixelInfo or None) of the pixel under the cursor, or None away from it.
+        color: [3] linear colour of the render there, or None.
         dragging_wipe: the divider has the mouse.
     """
 
@@ -43,13 +44,18 @@ class Hands:
         self._panel = panel
         self._state = panel.state
         self.hover: Any = None
+        self.color: np.ndarray | None = None
         self.dragging_wipe = False
         self._hover_time = 0.0
         self._corners_of: PhotoSet | None = None
         self._corners = np.zeros((0, 4, 3))
 
-    def take_input(self) -> None:
-        """The picture as one button that takes all mouse input."""
+    def take_input(self, busy: bool = False) -> None:
+        """The picture as one button that takes all mouse input; `busy` if a handle has it."""
+        self._aov_keys()
+        if busy:
+            self.hover = None
+            return
         imgui.set_next_item_allow_overlap()
         buttons = (
             imgui.ButtonFlags_.mouse_button_left
@@ -72,10 +78,9 @@ class Hands:
         elif active:
             self._drag(io)
         if hovered:
-            self._frusta()
+            self._things()
         if hovered and not active:
             self._read_hover()
-            self._aov_keys()
         elif not hovered:
             self.hover = None
 
@@ -144,22 +149,43 @@ class Hands:
         if now - self._hover_time >= HOVER_SECONDS and self._panel.gl.meshes.parts:
             self._hover_time = now
             self.hover = (self._pixel(), self._panel.gl.pixel(*self._pixel()))
+            place = self._panel.gl.locate(*self._pixel())
+            self.color = None if place is None else self._panel.gl.live_color("render", *place)
 
     def _aov_keys(self) -> None:
         for key, aov in zip(AOV_KEYS, AOVS):
             if imgui.shortcut(int(key), imgui.InputFlags_.route_global):
                 self._state.act("aov", aov)
 
-    def _frusta(self) -> None:
-        """A camera under the cursor says its name; a click looks through it."""
-        index = self._frustum_under_cursor()
-        if index is None or self._state.photos is None:
+    def _things(self) -> None:
+        """A click selects a light or an object, or looks through a camera; those say their names."""
+        camera = self._panel.camera.camera(*self._panel.pixels)
+        light = self._panel.lamps.under_mouse(camera)
+        frustum = self._frustum_under_cursor() if light is None else None
+        if light is not None:
+            lamp = self._state.lighting().lights[light]
+            w.tooltip(lamp.name or lamp.kind)
+        elif frustum is not None and self._state.photos is not None:
+            w.tooltip(self._state.photos.photos[frustum].name)
+        if light is not None or frustum is not None:
+            imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
+        if not self._clicked():
             return
-        w.tooltip(self._state.photos.photos[index].name)
-        imgui.set_mouse_cursor(imgui.MouseCursor_.hand)
+        if light is not None:
+            self._state.act("select", f"light:{light}")
+        elif frustum is not None:
+            self._state.act("look_through", frustum)
+        else:
+            part = self._panel.gl.pick(*self._pixel())
+            self._state.act("select", "" if part is None else f"mesh:{part}")
+
+    def _clicked(self) -> bool:
+        """The left button went up where it had gone down, over the picture."""
+        if not imgui.is_mouse_released(0) or not imgui.is_item_deactivated():
+            return False
         drag = imgui.get_mouse_drag_delta(0, 0.0)
-        if imgui.is_mouse_released(0) and abs(drag.x) + abs(drag.y) < px(4):
-            self._state.act("look_through", index)
+        far = imgui.get_io().mouse_drag_max_distance_sqr[0]
+        return abs(drag.x) + abs(drag.y) < px(4) and far < px(4) ** 2
 
     def _frustum_under_cursor(self) -> int | None:
         """Index of the nearest photo camera whose image plane is under the cursor."""

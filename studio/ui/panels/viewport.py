@@ -16,7 +16,9 @@ from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ERRORS, ViewOptions
 from studio.gl.viewport import Viewport
 from studio.ui.commands import Path
+from studio.ui.panels.handles import TOOLS, Handles
 from studio.ui.panels.hands import Hands
+from studio.ui.panels.lamps import Lamps
 from studio.ui.panels.scene_tree import selected_mesh
 from studio.ui.panels.viewport_tools import Tools
 from studio.ui.state import AppState
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from studio.ui.comparing import Comparing
 
 FLICKER_HZ = 1.5
+TURNTABLE_RATE = 24.0
+"""Degrees a second."""
+
 HOLD_SECONDS = 0.15
 """A camera that pauses for less, between two turns of the wheel, is still moving."""
 
@@ -58,8 +63,11 @@ class ViewportPanel:
         self._pose: tuple[bytes, float] | None = None
         self._moved = -HOLD_SECONDS
         self.comparing: Comparing | None = None
+        self._ball: tuple[np.ndarray, float] | None = None
         self.governor = Governor(level=LEVELS[3] if state.software else LEVELS[0])
         self.hands = Hands(self)
+        self.handles = Handles(self)
+        self.lamps = Lamps(self)
         self.tools = Tools(self)
 
     # Keeping up with the document
@@ -103,7 +111,12 @@ class ViewportPanel:
         if all(path[:2] == ("scene", "background") for path in changes if path[0] == "scene"):
             self.gl.set_background(self.state.scene.background)
             return
-        self.gl.set_scene(self.state.scene)
+        moved = {path[2] for path in changes if path[:2] == ("scene", "meshes") and len(path) == 3}
+        if moved and all(path[:2] == ("scene", "meshes") and len(path) == 3 for path in changes):
+            for index in moved:
+                self.gl.update_mesh(int(index), self.state.scene.meshes[int(index)])
+        else:
+            self.gl.set_scene(self.state.scene)
         self.camera.set_bounds(*self.gl.bounds())
 
     def _sync_snapshot(self) -> None:
@@ -116,6 +129,14 @@ class ViewportPanel:
         self.gl.update_mesh(0, snapshot.mesh)
         self.gl.set_lighting(self.state.lighting())
         self.camera.set_bounds(*self.gl.bounds())
+
+    def scene_ball(self) -> tuple[np.ndarray, float]:
+        """Middle and radius of the scene's box; while a handle is held, as they were before."""
+        if not self.state.holding or self._ball is None:
+            low, high = self.gl.bounds()
+            radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
+            self._ball = (np.asarray(low, np.float64) + high) / 2, radius
+        return self._ball
 
     # Camera
 
@@ -169,6 +190,8 @@ class ViewportPanel:
         scale = imgui.get_io().display_framebuffer_scale
         self.pixels = max(1, round(self.size.x * scale.x)), max(1, round(self.size.y * scale.y))
         self._follow_photo()
+        if self.state.view.turning and self.state.view.photo is None and not self.camera.moving:
+            self.camera.turn(TURNTABLE_RATE * imgui.get_io().delta_time, 0.0, smooth=False)
         self.camera.update(imgui.get_io().delta_time)
         camera = self.camera.camera(*self.pixels)
         moving = self._watch(camera)
@@ -189,7 +212,9 @@ class ViewportPanel:
             self.state.wake()
         if self.comparing is not None:
             self.comparing.follow(self, options)
-        self.hands.take_input()
+        self.handles.draw(camera)
+        self.lamps.draw(camera)
+        self.hands.take_input(self.handles.busy)
         self.tools.draw(camera)
 
     def _watch(self, camera: Camera) -> bool:
@@ -232,6 +257,11 @@ class ViewportPanel:
             photo=view.photo,
             wipe=view.wipe,
             flicker=(imgui.get_time() * FLICKER_HZ) % 1.0 if view.mode == "flicker" else 0.0,
+            aov_map=view.aov_map,
+            aov_range=view.aov_range,
+            wireframe=view.wireframe,
+            normals=view.normals,
+            clipping=view.clipping,
             overlay=view.overlay if view.truth and right == "photo" and view.photo is not None else 0.0,
             error=view.error if view.error in ERRORS else "map" if mapped else "absolute",
             error_range=view.error_range,
@@ -248,7 +278,8 @@ class ViewportPanel:
 
     def _selection(self) -> int | None:
         kind = self.state.view.selected.partition(":")[0]
-        alone = len(self.state.scene.meshes) < 2  # an outline around the only object says nothing
+        # An outline around the only object says nothing, unless a tool is about it.
+        alone = len(self.state.scene.meshes) < 2 and self.state.view.tool not in TOOLS
         return None if kind != "mesh" or alone else selected_mesh(self.state)
 
     def rectangle(self) -> tuple[ImVec2, ImVec2]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from imgui_bundle import ImVec2, imgui
 
 from studio.core.channels import CHANNELS
+from studio.core.color import linear_to_srgb
 from studio.core.scene import Camera
 from studio.gl.photos import same_pose
 from studio.ui import widgets as w
-from studio.ui.panels import compare_bar, gizmo
+from studio.ui.panels import compare_bar, gizmo, toolbar
+from studio.ui.panels.inspector import Inspector
 from studio.ui.theme import Icon, px, roles, u32, vec
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ class Tools:
         self._panel = panel
         self._state = panel.state
         self.exposure_open = False
+        self.inspector = Inspector(panel)
 
     def draw(self, camera: Camera) -> None:
         """Everything over the picture; inside the viewport's window."""
@@ -41,6 +45,10 @@ class Tools:
         if view.picture_only:
             return
         self._tool_bar()
+        top = panel.low.y + px(14) + 2 * (imgui.get_frame_height() + px(5))
+        room = panel.low.y + panel.size.y - px(110) - top
+        toolbar.draw(self._state, ImVec2(panel.low.x + px(10), top), room)
+        self.inspector.draw(panel.low.y + px(96 if view.gizmo else 10))
         if view.gizmo:
             center = ImVec2(panel.low.x + panel.size.x - px(48), panel.low.y + px(46))
             side = gizmo.draw(camera, center)
@@ -114,24 +122,37 @@ class Tools:
         compare_bar.chip(right, ImVec2(x + px(12), y))
 
     def _foot(self) -> None:
-        """From the lower left upwards: the pixel under the cursor, numbers, the legend."""
+        """From the lower left upwards: numbers, legend, exposure, and the pixel under the cursor,
+        which comes and goes, and so moves nothing else."""
         view = self._state.view
-        at = ImVec2(self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(34))
+        at = ImVec2(self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(10))
         comparing = self._state.comparing() and view.mode != "render"
         if comparing:
-            at.y -= compare_bar.chip(compare_bar.numbers(self._state), at) + px(6)
-            if view.mode == "difference":
-                at.y -= compare_bar.draw_legend(self._panel, ImVec2(at.x, at.y - px(2))) + px(6)
-        elif self._panel.hands.hover is not None:
-            compare_bar.chip(self._hover_words(), at)
+            at.y -= self._chip_above(compare_bar.numbers(self._state), at)
+        if comparing and view.mode == "difference":
+            at.y -= compare_bar.draw_legend(self._panel, at)
+        else:
+            at.y -= toolbar.draw_channel_legend(self._panel, at)
+        if view.exposure:
+            at.y -= self._chip_above(f"{Icon.sun} {view.exposure:+.1f} EV", at)
+        if not comparing and self._panel.hands.hover is not None:
+            self._chip_above(self._hover_words(), at)
+
+    def _chip_above(self, words: str, at: ImVec2) -> float:
+        """A chip whose foot is at `at`; the height taken."""
+        height = imgui.get_font_size() + px(8)
+        compare_bar.chip(words, ImVec2(at.x, at.y - height))
+        return height + px(6)
 
     def _hover_words(self) -> str:
         (x, y), info = self._panel.hands.hover
-        words = f"x {x}  y {y}"
+        words, color = f"{x}, {y}", self._panel.hands.color
+        if color is not None and info is not None:
+            srgb = np.asarray(linear_to_srgb(np.clip(color, 0, None)))
+            words += "    linear " + " ".join(f"{float(v):.3f}" for v in color)
+            words += "    sRGB " + " ".join(str(round(255 * float(v))) for v in srgb)
         if info is not None:
-            r, g, b = (float(v) for v in info.albedo)
-            words += f"    albedo {r:.2f} {g:.2f} {b:.2f}"
-            words += f"    roughness {info.roughness:.2f}    depth {info.depth:.2f}"
+            words += f"    depth {info.depth:.2f}"
         return words
 
     def _caption(self) -> None:

@@ -1,0 +1,445 @@
+"""Seeing in the real window: any two pictures, handles, picking, the inspector, channels, views."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from imgui_bundle import imgui
+
+from studio.core.scene import Light, Lighting, Scene
+from studio.core.scene.shapes import cube, icosphere
+from studio.ui.commands import Edits, Set
+from studio.ui.panels.lamps import project
+from tests.needs import need
+from tests.ui.driving import drive, make_app, wait, wait_ready
+from tests.ui.test_compare import shown
+
+SHIFT = imgui.Key.mod_shift
+
+
+@pytest.fixture(scope="module", autouse=True)
+def window() -> None:
+    need("display")
+
+
+def still(ctx: Any, app: Any) -> None:
+    """The picture and everything that follows it have come to rest."""
+    ctx.yield_(4)
+    panel, jobs = app.viewport, app.state.jobs
+    wait(ctx, lambda: panel.gl.settled and not panel.moving and not jobs.quiet, "the picture stands still")
+    ctx.yield_(3)
+
+
+def at(app: Any, point: Any) -> tuple[float, float]:
+    """Where a world point is on the screen."""
+    panel = app.viewport
+    camera = panel.camera.camera(*panel.pixels)
+    x, y = project(np.array([point], np.float64), camera)[0]
+    return panel.low.x + x * panel.size.x, panel.low.y + y * panel.size.y
+
+
+def choose(ctx: Any, combo: str, title: str) -> None:
+    """Open a drop-down of the viewport and click an entry."""
+    ctx.item_click(f"//Viewport/##{combo}")
+    ctx.yield_(2)
+    ctx.item_click(f"//$FOCUSED/{title}")
+    ctx.yield_(2)
+
+
+def test_any_two_pictures() -> None:
+    app = make_app()
+    state, view = app.state, app.state.view
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        ctx.window_focus("//Viewport")
+        ctx.key_press(imgui.Key.y)
+        still(ctx, app)
+        assert (view.mode, state.left, state.right, view.photo) == ("side", "render", "photo", 0)
+        _against_the_other_renderer(ctx, app)
+        _kept_pictures(ctx, app)
+        _measures(ctx, app)
+
+    drive(app, script)
+
+
+def _against_the_other_renderer(ctx: Any, app: Any) -> None:
+    state = app.state
+    choose(ctx, "right", "Differentiable")
+    wait(ctx, lambda: "diff" in state.stills, "the other renderer has drawn")
+    still(ctx, app)
+    assert state.right == "diff"
+    wait(ctx, lambda: state.measured is not None and state.measured.more is not None, "the numbers are there")
+    more = state.measured.more
+    assert 40 < more.psnr < 100  # the same picture but for how outlines are antialiased
+    assert more.ssim > 0.99
+    assert more.flip < 0.01
+    first = state.stills["diff"]
+    ctx.key_press(imgui.Key.keypad6)  # leaves the photo, not the comparison
+    still(ctx, app)
+    wait(ctx, lambda: state.stills["diff"] is not first, "it draws the new view, too")
+    assert (state.view.mode, state.view.photo) == ("side", None)
+    ctx.item_click("//Viewport/###swap_sides")
+    still(ctx, app)
+    assert (state.left, state.right) == ("diff", "render")
+    ctx.item_click("//Viewport/###swap_sides")
+
+
+def _kept_pictures(ctx: Any, app: Any) -> None:
+    state = app.state
+    light = ("scene", "lighting", "lights", 0, "intensity")
+    ctx.key_press(imgui.Key.k)
+    ctx.yield_(3)
+    bright = state.scene.lighting.lights[0].intensity
+    state.set(light, 0.05, "Dim the sun")
+    still(ctx, app)
+    ctx.key_press(imgui.Key.k | SHIFT)
+    still(ctx, app)
+    state.act("side", "left", "a")
+    state.act("side", "right", "b")
+    state.act("mode", "wipe")
+    still(ctx, app)
+    both = shown(ctx, app)
+    state.act("mode", "render")
+    still(ctx, app)
+    only_a = shown(ctx, app)
+    state.act("mode", "target")
+    still(ctx, app)
+    only_b = shown(ctx, app)
+    middle = (both.shape[0] // 2, both.shape[1] // 2)
+    assert only_a[middle].max() > 1.3 * only_b[middle].max()
+    seam = both.shape[1] // 2
+    assert np.abs(both[:, : seam - 8] - only_a[:, : seam - 8]).max() < 0.02
+    assert np.abs(both[:, seam + 8 :] - only_b[:, seam + 8 :]).max() < 0.02
+    state.act("restore", "a")
+    still(ctx, app)
+    assert state.scene.lighting.lights[0].intensity == bright
+    assert state.history.undo_label == "Go back to A"
+    state.act("undo")
+    still(ctx, app)
+    assert state.scene.lighting.lights[0].intensity == 0.05
+    state.act("side", "left", "render")
+    state.act("mode", "wipe")
+    still(ctx, app)
+    wait(ctx, lambda: state.measured is not None and state.measured.more is not None, "the numbers are there")
+    assert state.measured.more.psnr > 80, "what is kept as B is the render now"
+
+
+def _measures(ctx: Any, app: Any) -> None:
+    state = app.state
+    state.act("side", "right", "a")
+    state.act("mode", "difference")
+    still(ctx, app)
+    pictures = {}
+    for kind in ("absolute", "relative", "flip", "ssim"):
+        state.act("error", kind)
+        still(ctx, app)
+        if kind in ("flip", "ssim"):
+            wait(ctx, lambda: app.control.comparing.has_map, "the map is there")
+        ctx.yield_(3)
+        pictures[kind] = shown(ctx, app)
+    middle = tuple(n // 2 for n in pictures["flip"].shape[:2])
+    assert state.view.error_range == 1.0
+    assert pictures["flip"][middle].max() > 0.05
+    assert np.abs(pictures["flip"] - pictures["absolute"]).max() > 0.1
+    assert np.abs(pictures["flip"] - pictures["ssim"]).max() > 0.02
+    state.act("drop_kept", "a")
+    ctx.yield_(3)
+    assert "a" not in state.stills
+    assert state.right != "a"
+
+
+def test_handles_move_turn_and_scale() -> None:
+    app = make_app()
+    state, view = app.state, app.state.view
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.set(("photos",), None, "No photos")
+        box = cube(0.8)
+        lamp = Light(kind="point", position=(0.0, 0.65, 0.0), name="lamp")
+        scene = Scene(meshes=[box, icosphere(2, 0.3)], lighting=Lighting(lights=[lamp]))
+        scene.meshes[1] = scene.meshes[1].with_vertices(scene.meshes[1].vertices + np.float32((1.2, 0, 0)))
+        state.send(Edits((Set(("scene",), scene, ""),), "Open"))
+        ctx.yield_(2)
+        state.act("reset_view")
+        still(ctx, app)
+        ctx.window_focus("//Viewport")
+        _pick(ctx, app)
+        _move_the_box(ctx, app)
+        _turn_and_scale_the_box(ctx, app)
+        _move_the_lamp(ctx, app)
+        view.tool = "select"
+
+    drive(app, script)
+
+
+def _pick(ctx: Any, app: Any) -> None:
+    view = app.state.view
+    for point, found in (((1.2, 0.0, 0.3), "mesh:1"), ((0.0, 0.0, 0.4), "mesh:0"), ((0, 0.65, 0), "light:0")):
+        ctx.mouse_move_to_pos(at(app, point))
+        ctx.yield_(2)
+        ctx.mouse_click()
+        ctx.yield_(3)
+        assert view.selected == found
+    before = app.viewport.camera.camera(64, 64).view_to_world.copy()
+    low, high = app.viewport.rectangle()
+    ctx.mouse_move_to_pos((low.x + 0.5 * (high.x - low.x), high.y - 60))
+    ctx.mouse_click()
+    ctx.yield_(3)
+    assert view.selected == ""
+    assert np.array_equal(before, app.viewport.camera.camera(64, 64).view_to_world)
+    app.state.act("select", "mesh:0")
+    ctx.yield_(2)
+
+
+def _handle(ctx: Any, app: Any, origin: np.ndarray, axis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Put the mouse on the handle of an axis; its screen position and direction."""
+    start, end = np.array(at(app, origin)), np.array(at(app, origin + 0.2 * axis))
+    direction = (end - start) / np.linalg.norm(end - start)
+    for away in range(16, 90, 5):
+        ctx.mouse_move_to_pos(tuple(start + away * direction))
+        ctx.yield_(2)
+        if app.viewport.handles.busy:
+            return start + away * direction, direction
+    raise AssertionError("no handle is found along the axis")
+
+
+def _move_the_box(ctx: Any, app: Any) -> None:
+    state = app.state
+    ctx.key_press(imgui.Key.m)
+    still(ctx, app)
+    before = state.scene.meshes[0].vertices.copy()
+    camera = app.viewport.camera.camera(64, 64).view_to_world.copy()
+    ground = shown(ctx, app)
+    _, direction = _handle(ctx, app, np.zeros(3), np.array([1.0, 0.0, 0.0]))
+    ctx.mouse_drag_with_delta(tuple(60 * direction))
+    still(ctx, app)
+    moved = state.scene.meshes[0].vertices - before
+    assert moved[:, 0].min() > 0.05
+    assert np.abs(moved - moved[0]).max() < 1e-5, "it is moved as a whole"
+    assert np.abs(moved[:, 1:]).max() < 1e-5, "along the axis"
+    assert np.array_equal(camera, app.viewport.camera.camera(64, 64).view_to_world)
+    assert np.abs(shown(ctx, app) - ground).max() > 0.1
+    assert state.history.undo_label == f"Move {state.scene.meshes[0].name}"
+    state.act("undo")
+    still(ctx, app)
+    assert np.array_equal(state.scene.meshes[0].vertices, before), "one drag is one edit"
+    assert np.abs(shown(ctx, app) - ground).max() < 0.05
+
+
+def _turn_and_scale_the_box(ctx: Any, app: Any) -> None:
+    state = app.state
+    before = state.scene.meshes[0].vertices.copy()
+    ctx.key_press(imgui.Key.s | SHIFT)
+    still(ctx, app)
+    assert state.view.tool == "scale"
+    _, direction = _handle(ctx, app, np.zeros(3), np.array([0.0, 1.0, 0.0]))
+    ctx.mouse_drag_with_delta(tuple(40 * direction))
+    still(ctx, app)
+    after = state.scene.meshes[0].vertices
+    factor = after[:, 1] / before[:, 1]
+    assert factor.min() > 1.1
+    assert np.ptp(factor) < 1e-4
+    np.testing.assert_allclose(after[:, ::2], before[:, ::2], atol=1e-5)
+    state.act("undo")
+    ctx.key_press(imgui.Key.r | SHIFT)
+    still(ctx, app)
+    assert state.view.tool == "rotate"
+    # The ring around y passes before the middle, below it on the screen.
+    x, y = at(app, (0.0, 0.0, 0.0))
+    for away in range(4, 80, 3):
+        ctx.mouse_move_to_pos((x, y + away))
+        ctx.yield_(2)
+        if app.viewport.handles.busy:
+            break
+    ctx.mouse_drag_with_delta((50, 0))
+    still(ctx, app)
+    turned = state.scene.meshes[0].vertices
+    assert np.abs(turned - before).max() > 0.05
+    np.testing.assert_allclose(np.linalg.norm(turned, axis=1), np.linalg.norm(before, axis=1), atol=1e-4)
+    assert state.history.undo_label.startswith("Turn")
+    state.act("undo")
+    still(ctx, app)
+
+
+def _move_the_lamp(ctx: Any, app: Any) -> None:
+    state = app.state
+    state.act("select", "light:0")
+    state.act("tool", "move")
+    ctx.yield_(2)
+    ctx.window_focus("//Viewport")
+    still(ctx, app)
+    start = np.array(state.scene.lighting.lights[0].position)
+    _, direction = _handle(ctx, app, start, np.array([1.0, 0.0, 0.0]))
+    ctx.mouse_drag_with_delta(tuple(50 * direction))
+    still(ctx, app)
+    moved = np.array(state.scene.lighting.lights[0].position) - start
+    assert moved[0] > 0.05
+    assert np.abs(moved[1:]).max() < 1e-4
+    assert state.history.undo_label == "Move lamp"
+    state.act("undo")
+    ctx.yield_(2)
+    assert state.scene.lighting.lights[0].position == pytest.approx(tuple(start))
+
+
+def test_pixels_tones_and_channels() -> None:
+    app = make_app()
+    state, view = app.state, app.state.view
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.act("reset_view")
+        still(ctx, app)
+        ctx.window_focus("//Viewport")
+        _inspect(ctx, app)
+        _histogram(ctx, app)
+        _lines(ctx, app)
+        _channels(ctx, app)
+        view.inspector = view.histogram = False
+
+    drive(app, script)
+
+
+def _inspect(ctx: Any, app: Any) -> None:
+    state, inspector = app.state, app.viewport.tools.inspector
+    ctx.mouse_move_to_pos(at(app, (0.0, 0.0, 0.0)))
+    ctx.key_press(imgui.Key.i)
+    wait(ctx, lambda: inspector.seen is not None and inspector.seen.info is not None, "the pixel is read")
+    still(ctx, app)
+    ctx.yield_(12)
+    seen, image = inspector.seen, shown(ctx, app)
+    row, column = image.shape[0] - 1 - seen.y, seen.x
+    assert np.abs(image[row, column] - np.clip(seen.colors["render"], 0, 1)).max() < 0.02
+    assert np.linalg.norm(seen.info.position) == pytest.approx(0.75, abs=0.01)
+    face = state.scene.meshes[0].faces[seen.info.triangle]
+    corners = state.scene.meshes[0].vertices[face]
+    assert np.linalg.norm(corners.mean(axis=0) - seen.info.position) < 0.2
+    words = dict(inspector.words())
+    assert words["object"].startswith("0")
+    assert {"linear", "sRGB", "triangle", "depth", "normal", "position"} <= words.keys()
+    ctx.key_press(imgui.Key.p)
+    ctx.yield_(2)
+    assert state.view.pinned == (seen.x, seen.y)
+    ctx.mouse_move_to_pos(at(app, (0.3, 0.3, 0.0)))
+    ctx.yield_(12)
+    assert (inspector.seen.x, inspector.seen.y) == (seen.x, seen.y), "a pinned pixel stays"
+    before = inspector.seen.colors["render"]
+    state.view.exposure = 1.0
+    still(ctx, app)
+    ctx.yield_(12)
+    np.testing.assert_allclose(inspector.seen.colors["render"], 2 * before, rtol=0.01)
+    state.view.exposure = 0.0
+    ctx.key_press(imgui.Key.p)
+    ctx.yield_(2)
+    assert state.view.pinned is None
+
+
+def _histogram(ctx: Any, app: Any) -> None:
+    inspector, view = app.viewport.tools.inspector, app.state.view
+    ctx.key_press(imgui.Key.h)
+    wait(ctx, lambda: inspector.tones is not None, "tones are counted")
+    still(ctx, app)
+    np.testing.assert_allclose(inspector.tones.counts.sum(axis=1), 1.0, rtol=1e-5)
+    assert inspector.tones.bright < 0.5
+    view.exposure = 6.0
+    still(ctx, app)
+    wait(ctx, lambda: inspector.tones.bright > 0.9, "all is clipped")
+    plain = shown(ctx, app)
+    ctx.key_press(imgui.Key.c)
+    still(ctx, app)
+    middle = shown(ctx, app)[plain.shape[0] // 2 - 8 : plain.shape[0] // 2 + 8, plain.shape[1] // 2 - 8 :][
+        :, :16
+    ]
+    red = (middle[..., 0] > 0.9) & (middle[..., 1] < 0.2)
+    assert 0.3 < red.mean() < 0.7
+    ctx.key_press(imgui.Key.c)
+    view.exposure = 0.0
+    still(ctx, app)
+
+
+def _lines(ctx: Any, app: Any) -> None:
+    view = app.state.view
+    plain = shown(ctx, app)
+    for key, name in ((imgui.Key.z, "wireframe"), (imgui.Key.n, "normals")):
+        ctx.key_press(key)
+        still(ctx, app)
+        assert getattr(view, name)
+        changed = np.abs(shown(ctx, app) - plain).max(axis=2) > 0.1
+        assert 0.002 < changed.mean() < 0.5, name
+        ctx.key_press(key)
+        still(ctx, app)
+        assert np.abs(shown(ctx, app) - plain).max() < 0.02
+
+
+def _channels(ctx: Any, app: Any) -> None:
+    view, gl = app.state.view, app.viewport.gl
+    ctx.key_press(imgui.Key._4)
+    still(ctx, app)
+    assert view.aov == "depth"
+    near, far = gl.channel_range()
+    depth = app.viewport.camera.distance
+    assert near < depth < far
+    plain = shown(ctx, app)
+    ctx.item_input_value("//Viewport/##aov_high", 2 * far)
+    still(ctx, app)
+    assert view.aov_range == pytest.approx((near, 2 * far), rel=1e-3)
+    middle = tuple(n // 2 for n in plain.shape[:2])
+    assert np.abs(shown(ctx, app) - plain)[middle].max() > 0.02
+    choose(ctx, "aov_map", "Gray")
+    still(ctx, app)
+    assert view.aov_map == "gray"
+    assert np.ptp(shown(ctx, app)[middle]) < 0.01
+    ctx.key_press(imgui.Key._1)
+    still(ctx, app)
+    assert view.aov_range is None
+
+
+def test_views_and_the_turntable() -> None:
+    app = make_app()
+    view = app.state.view
+
+    def axis() -> np.ndarray:
+        return np.asarray(app.viewport.camera.camera(64, 64).view_to_world[:3, 2])
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        ctx.window_focus("//Viewport")
+        ctrl = imgui.Key.mod_ctrl
+        for chord, expected in (
+            *((imgui.Key.keypad1, (0, 0, 1)), (imgui.Key.keypad1 | ctrl, (0, 0, -1))),
+            *((imgui.Key.keypad3, (1, 0, 0)), (imgui.Key.keypad9, (-1, 0, 0))),
+        ):
+            ctx.key_press(chord)
+            ctx.yield_(2)
+            wait(ctx, lambda: not app.viewport.camera.moving, "the camera has arrived")
+            np.testing.assert_allclose(axis(), expected, atol=0.02)
+        before = axis()
+        ctx.key_press(imgui.Key.keypad6)
+        ctx.yield_(2)
+        wait(ctx, lambda: not app.viewport.camera.moving, "the camera has arrived")
+        assert float(before @ axis()) == pytest.approx(np.cos(np.radians(15)), abs=1e-3)
+        app.state.act("toggle", "turning")
+        start = axis()
+        ctx.yield_(10)
+        assert view.turning
+        assert float(start @ axis()) < 0.9999
+        app.state.act("toggle", "turning")
+        ctx.yield_(2)
+        there = axis()
+        ctx.yield_(5)
+        np.testing.assert_array_equal(there, axis())
+        ctx.key_press(imgui.Key.g)
+        ctx.yield_(3)
+        assert (view.truth, view.photo) == (True, 0)
+        still(ctx, app)
+        pictures = []
+        for opacity in (0.0, 1.0):
+            view.overlay = opacity
+            still(ctx, app)
+            pictures.append(shown(ctx, app))
+        assert np.abs(pictures[0] - pictures[1]).max() > 0.2
+
+    drive(app, script)
