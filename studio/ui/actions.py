@@ -55,6 +55,10 @@ def _has_run(state: AppState) -> bool:
     return state.run.status.phase not in ("idle", "preparing")
 
 
+def _has_timeline(state: AppState) -> bool:
+    return len(state.run.timeline) > 1
+
+
 @dataclass(frozen=True)
 class Action:
     """One thing a person can do.
@@ -219,6 +223,15 @@ OPTIMIZE = (
     Action("step", "Single step", Icon.step, ".", (_key(_K.period),), possible=_can_start, repeat=True),
     Action("stop", "Stop", Icon.stop, possible=_under_way),
     Action("reset", "Reset", Icon.reset, possible=_has_run),
+    *(
+        Action("step_snapshot", title, "", shown, (_key(key),), (by,), _has_timeline, repeat=True)
+        for title, shown, key, by in (
+            ("Earlier snapshot", "Left", _K.left_arrow, -1),
+            ("Later snapshot", "Right", _K.right_arrow, 1),
+        )
+    ),
+    Action("save_checkpoint", "Save checkpoint…", Icon.export, possible=_has_run),
+    Action("resume", "Resume from checkpoint…", Icon.folder, possible=_can_start),
 )
 COMPARE = (
     Action("mode", "Left alone", "", args=("render",), checked=_mode("render")),

@@ -29,13 +29,14 @@ from studio.ui.recovery import EVERY, Autosave, Captured, Recovery, find_recover
 from studio.ui.run import Run
 from studio.ui.state import AppState, Choice, Question
 from studio.ui.view_control import ViewActions
+from studio.ui.watch_actions import WatchActions
 
 if TYPE_CHECKING:
     from studio.core.effects.effect import Effect
     from studio.ui.panels.viewport import ViewportPanel
 
 
-class Controller(ViewActions):
+class Controller(ViewActions, WatchActions):
     """The one place where commands take effect.
 
     Args:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.core.optim import messages as m
+from studio.core.optim.settings import FitSettings
 from studio.ui import capture
 from studio.ui.commands import Edits, Set
+from studio.ui.jobs import Job
 from studio.ui.state import AppState, RunView
+from studio.ui.timeline import keep, neighbour
 
 if TYPE_CHECKING:
     from studio.core.optim.fit import FitProblem
     from studio.core.optim.worker import Worker
     from studio.core.project import RunRecord
 
-TIMELINE = 24
-"""Snapshots kept for going back; of 20k triangles each holds about 1 MB."""
+EARLIER = 2
+"""Runs whose curves stay, for comparison: more hide each other."""
 
-TIMELINE_BYTES = 400_000_000
-"""Textures in the timeline, at most: those of 512 x 512 take 9 MB a snapshot."""
+PLATEAU_SECONDS = 1.0
+"""How often it is asked whether the run still gets better."""
 
 _HINTS = {
     "memory": "Lower the resolution or the views per step, then start again.",
@@ -48,6 +53,7 @@ class Run:
         self._number = 0
         self._committed: RunRecord | None = None
         self.began_at = 0
+        self._asked = 0.0
 
     # What the user does
 
@@ -61,8 +67,8 @@ class Run:
         else:
             self.start()
 
-    def start(self) -> None:
-        """Begin a new run on the document as it is."""
+    def start(self, checkpoint: Path | None = None) -> None:
+        """Begin a new run on the document as it is, or go on from a checkpoint of one."""
         state = self._state
         if not state.ready or state.photos is None:
             state.notify("Nothing to fit to yet", "warn", "Open photos with cameras first (Ctrl+Shift+O).")
@@ -71,15 +77,55 @@ class Run:
 
         if self.worker is None:
             self.worker = Worker(on_update=self._wake)
+        self._remember_curves()
         state.run = RunView(status=m.Status("preparing", note="Preparing"))
         self._phase = "idle"
         self._attached = True
         self._number += 1
         self.began_at = state.history.depth
         self._stale = self.worker.status
-        self.worker.start(self._problem(), state.document.settings, state.device)
+        self.worker.start(self._problem(), state.document.settings, state.device, checkpoint)
         preset = state.document.settings.preset or "own"
         state.say(f"Fit started: {len(state.photos.photos)} photos, preset {preset}")
+
+    def _remember_curves(self) -> None:
+        if len(self._state.run.history) > 1:
+            self._state.earlier = [*self._state.earlier, self._state.run.history][-EARLIER:]
+
+    def resume(self, checkpoint: Path) -> None:
+        """Go on from a checkpoint, with the settings of its run; a finished one gets more steps."""
+
+        def work(job: Job) -> tuple[FitSettings, int]:
+            from studio.core.optim.resume import saved_settings, saved_step
+
+            job.progress(-1, checkpoint.name)
+            return saved_settings(checkpoint), saved_step(checkpoint)
+
+        def then(found: tuple[FitSettings, int]) -> None:
+            settings, done = found
+            if done >= settings["steps"]:
+                settings.set("steps", done + more_steps(done))
+            self._apply(Set(("settings",), settings, f"Resume {checkpoint.name}"), 0)
+            self.start(checkpoint)
+
+        self._state.jobs.start("Reading checkpoint", work, then)
+
+    def save_checkpoint(self, path: Path) -> None:
+        self._post(m.SaveCheckpoint(path))
+
+    def extend(self, steps: int) -> None:
+        """More steps for a run that is done; one that was stopped early goes on first."""
+        state, status = self._state, self._state.run.status
+        if status.phase == "stopped" and status.step < status.steps:
+            self._post(m.Resume())
+        elif status.phase in ("done", "stopped", "paused"):
+            self._apply(Set(("settings", "steps"), status.steps + steps, "Extend the run"), 0)
+        state.run.plateau = None
+
+    def show_gradient(self, term: str) -> None:
+        """Let snapshots carry the gradient of a loss term, "" for none."""
+        self._state.view.gradients = term
+        self._post(m.SetGradient(term))
 
     def _problem(self) -> FitProblem:
         """The document as the optimizer wants it."""
@@ -124,6 +170,7 @@ class Run:
     def reset(self) -> None:
         self._state.run.timeline = []
         self._state.run.shown = None
+        self._state.run.plateau = None
         self._post(m.Reset())
 
     def show_step(self, step: int) -> None:
@@ -134,6 +181,15 @@ class Run:
         follow = newest is None or kept is None or abs(newest.step - step) <= abs(kept.step - step)
         run.shown = None if follow else kept
         self._fresh = True
+
+    def step_through(self, by: int) -> None:
+        """Look at the kept snapshot before or after the shown one; past the last, follow the run."""
+        run = self._state.run
+        if run.visible is None:
+            return
+        shown = run.visible.step
+        step = neighbour(run.timeline, shown, by)
+        self.show_step(run.status.step if by > 0 and step == shown else step)
 
     def post_setting(self, kind: str, target: str, value: float | str) -> None:
         """Pass a changed setting on to the run under way."""
@@ -177,6 +233,7 @@ class Run:
             snapshot = worker.slot.take()
             if snapshot is not None:
                 self._keep(snapshot)
+        self._look_for_plateau()
         if run.status.phase != self._phase:
             before, self._phase = self._phase, run.status.phase
             self._phase_changed(before, run.status)
@@ -190,14 +247,26 @@ class Run:
         run = self._state.run
         run.snapshot = snapshot
         self._fresh = self._fresh or run.shown is None
-        spacing = max(1, run.status.steps // TIMELINE)
-        if run.timeline and snapshot.step < run.timeline[-1].step:
-            run.timeline = []
-        if not run.timeline or snapshot.step - run.timeline[-1].step >= spacing:
-            run.timeline.append(snapshot)
-            del run.timeline[: -2 * TIMELINE]
-            if _texture_bytes(run.timeline) > TIMELINE_BYTES:
-                del run.timeline[1::2]  # those that stay still span the run
+        keep(run.timeline, snapshot)
+
+    def _look_for_plateau(self) -> None:
+        """In the last part of a run: a stage that is still to come begins with another loss."""
+        run, now = self._state.run, time.monotonic()
+        parts = run.status.parts
+        if run.status.phase != "running" or not parts or run.plateau is not None:
+            return
+        if now - self._asked < PLATEAU_SECONDS or run.status.step <= parts[-1].begin:
+            return
+        self._asked = now
+        from studio.core.optim.watching import plateau
+
+        run.plateau = plateau(run.history, parts[-1].begin, parts[-1].end - parts[-1].begin)
+        if run.plateau is not None:
+            self._state.notify(
+                f"Converged: the loss has not fallen since step {run.plateau}",
+                "good",
+                "Stop it and keep the result, or let it run.",
+            )
 
     def _phase_changed(self, before: m.Phase, status: m.Status) -> None:
         state = self._state
@@ -206,11 +275,17 @@ class Run:
         if status.phase == "done":
             psnr = state.run.snapshot.psnr if state.run.snapshot is not None else float("nan")
             state.notify(
-                f"Fit done after {status.step} steps, PSNR {psnr:.1f} dB", "good", "Export it with Ctrl+E."
+                f"Fit done after {status.step} steps, PSNR {psnr:.1f} dB",
+                "good",
+                "Export it with Ctrl+E, or let it go on in the panel Optimize.",
             )
         elif status.phase == "failed":
             hint = next((text for word, text in _HINTS.items() if word in status.note.lower()), "")
-            state.notify(f"Fit failed: {status.note}", "fail", hint or "The last good state is kept.")
+            at = f" at step {status.step}" if status.step else ""
+            kept = (
+                "" if state.run.snapshot is None else f"The state of step {state.run.snapshot.step} is kept."
+            )
+            state.notify(f"Fit failed{at}: {status.note}", "fail", f"{hint} {kept}".strip())
         elif status.phase in ("paused", "stopped"):
             state.say(f"Fit {status.phase} at step {status.step}")
 
@@ -245,9 +320,6 @@ class Run:
             self.worker.close()
 
 
-def _texture_bytes(snapshots: list[m.Snapshot]) -> int:
-    """Memory of the snapshots' textures; those that several share count once."""
-    materials = [snapshot.mesh.material for snapshot in snapshots]
-    names = ("base_color_texture", "orm_texture", "normal_texture")
-    images = [image for material in materials for n in names if (image := getattr(material, n)) is not None]
-    return sum({id(image): image.nbytes for image in images}.values())
+def more_steps(done: int) -> int:
+    """By how much a finished run is extended: a third of what it took, in round numbers."""
+    return max(10, round(done / 30) * 10)

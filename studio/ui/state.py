@@ -108,7 +108,9 @@ class View:
         pinned: pixel of the view that the inspector keeps to, or None to follow the mouse.
         turning: the camera goes round by itself.
         exposure: stops.
-        worst_first: the strip is sorted by error.
+        worst_first: the strip and the bars are sorted by error.
+        smoothing: 0..1, how much the past counts in the curves shown.
+        gradients: the loss term whose gradient the arrows show, "" for no arrows.
     """
 
     mode: Mode = "render"
@@ -139,6 +141,8 @@ class View:
     aov_range: tuple[float, float] | None = None
     exposure: float = 0.0
     worst_first: bool = False
+    smoothing: float = 0.7
+    gradients: str = ""
     picture_only: bool = False
     help_open: bool = False
     about_open: bool = False
@@ -217,8 +221,9 @@ class RunView:
 
     Attributes:
         snapshot: the newest one taken, or None before a run.
-        timeline: (step, snapshot) kept along the way, for going back to look.
+        timeline: snapshots kept along the way, for going back to look (see studio.ui.timeline).
         shown: the timeline entry being looked at instead of the newest, or None.
+        plateau: step since which the loss has not got better in the last part of the run, or None.
     """
 
     status: Status = field(default_factory=Status)
@@ -226,6 +231,7 @@ class RunView:
     snapshot: Snapshot | None = None
     timeline: list[Snapshot] = field(default_factory=list)
     shown: Snapshot | None = None
+    plateau: int | None = None
 
     @property
     def visible(self) -> Snapshot | None:
@@ -251,6 +257,7 @@ class AppState:
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         preferences: of the person, not of the document.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
+        earlier: curves of the runs before this one, newest last.
         stills: pictures that are compared with the render: the path-traced "reference" of a view,
             as far as it is, the one of the differentiable renderer, those that were kept.
         kept: what the kept ones show, "a" and "b".
@@ -271,6 +278,7 @@ class AppState:
         self.changes: list[Path] = []
         self.view = View()
         self.run = RunView()
+        self.earlier: list[list[HistoryRow]] = []
         self.preferences = preferences.defaults()
         self.jobs = jobs
         self.device = device

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from dataclasses import dataclass, field
@@ -10,20 +11,25 @@ import numpy as np
 import pytest
 
 from studio.core.errors import InputError, WorkError
-from studio.core.optim.messages import HistoryRow
+from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import FitSettings
 from studio.core.params import Param, ParamSet
-from studio.core.scene import Camera, Light, Lighting, Photo
+from studio.core.scene import Camera, Light, Lighting, Material, Photo
+from studio.core.scene.shapes import icosphere
+from studio.ui import timeline as timeline_module
 from studio.ui.autopanel import digits
 from studio.ui.commands import Edits, History, Set
 from studio.ui.jobs import Job, Jobs
+from studio.ui.panels.curves import linear_ticks, log_ticks, spread
 from studio.ui.panels.hands import in_convex
 from studio.ui.panels.light import angles, direction
 from studio.ui.panels.optimize import message_for
-from studio.ui.panels.progress import linear_ticks, log_ticks, thin
+from studio.ui.panels.progress import order_of
 from studio.ui.panels.scene_tree import count
 from studio.ui.panels.status import duration
+from studio.ui.run import more_steps
 from studio.ui.thumbnails import LONG_SIDE, thumbnail
+from studio.ui.timeline import KEPT, keep, memory, neighbour, smoothed, thin
 
 
 @dataclass
@@ -154,10 +160,10 @@ def test_ticks_are_round_and_inside() -> None:
 
 def test_curves_are_thinned_but_keep_the_last_row() -> None:
     rows = [HistoryRow(step, {"total": 1.0}, 10.0, 0.0) for step in range(5000)]
-    kept = thin(rows)
+    kept = thin(rows, 600)
     assert len(kept) < 700
     assert kept[-1].step == 4999
-    assert thin([]) == []
+    assert thin([], 600) == []
 
 
 def test_words_for_numbers() -> None:
@@ -204,24 +210,74 @@ def test_a_point_in_convex_polygons_of_both_orientations() -> None:
     assert in_convex(polygons, np.array([1.5, 0.5])).tolist() == [False, False, False]
 
 
-def test_the_timeline_bounds_its_textures(monkeypatch) -> None:
-    from types import SimpleNamespace
-
-    from studio.core.optim.messages import Snapshot, Status
-    from studio.core.scene import Lighting, Material
-    from studio.core.scene.shapes import icosphere
-    from studio.ui import run as module
-    from studio.ui.state import RunView
-
-    monkeypatch.setattr(module, "TIMELINE_BYTES", 10 * 64 * 64 * 12)
-    view = RunView(status=Status("running", steps=1000))
-    kept = module.Run(SimpleNamespace(run=view), lambda edit: None)
-    for step in range(0, 1000, 41):
+def _snapshots(steps: range, side: int = 0) -> list[Snapshot]:
+    timeline: list[Snapshot] = []
+    for step in steps:
         mesh = icosphere(0)
-        mesh.material = Material(base_color_texture=np.zeros((64, 64, 3), np.float32))
-        kept._keep(Snapshot(step, mesh, Lighting(), (0, 0, 0), {}))
-    assert module._texture_bytes(view.timeline) <= module.TIMELINE_BYTES
-    assert view.timeline[0].step == 0
-    assert view.timeline[-1].step > 800
-    shared = [view.timeline[0]] * 5
-    assert module._texture_bytes(shared) == 64 * 64 * 12
+        if side:
+            mesh.material = Material(base_color_texture=np.zeros((side, side, 3), np.float32))
+        keep(timeline, Snapshot(step, mesh, Lighting(), (0, 0, 0), {}))
+    return timeline
+
+
+def test_the_timeline_stays_few_and_even() -> None:
+    timeline = _snapshots(range(0, 5000, 7))
+    steps = [snapshot.step for snapshot in timeline]
+    assert len(steps) == KEPT
+    assert (steps[0], steps[-1]) == (0, 4998)
+    gaps = np.diff(steps)
+    assert gaps.max() <= 3 * np.median(gaps), "snapshots are spread over the whole run"
+    keep(timeline, Snapshot(3, icosphere(0), Lighting(), (0, 0, 0), {}))
+    assert [snapshot.step for snapshot in timeline] == [3], "a reset begins anew"
+
+
+def test_the_timeline_bounds_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_module, "KEPT_BYTES", 10 * 64 * 64 * 12)
+    timeline = _snapshots(range(0, 1000, 41), side=64)
+    assert memory(timeline) <= timeline_module.KEPT_BYTES
+    assert timeline[0].step == 0
+    assert timeline[-1].step == 984
+    assert len(timeline) > 5
+    assert memory([timeline[0]] * 5) == memory(timeline[:1]), "what is shared counts once"
+
+
+def test_arrows_walk_along_the_kept_snapshots() -> None:
+    timeline = _snapshots(range(0, 100, 20))
+    assert neighbour(timeline, 40, -1) == 20
+    assert neighbour(timeline, 45, -1) == 40
+    assert neighbour(timeline, 40, 1) == 60
+    assert neighbour(timeline, 80, 1) == 80
+    assert neighbour(timeline, 0, -1) == 0
+    assert neighbour([], 7, -1) == 7
+
+
+def test_smoothing_keeps_means_and_gaps() -> None:
+    values = np.array([4.0, np.nan, 4.0, 4.0, 4.0])
+    out = smoothed(values, 0.9)
+    np.testing.assert_allclose(out[[0, 2, 3, 4]], 4.0)
+    assert np.isnan(out[1])
+    step = np.concatenate([np.zeros(50), np.ones(50)])
+    assert smoothed(step, 0.0) is step
+    late = smoothed(step, 0.9)
+    assert late[49] == 0.0
+    assert 0.05 < late[50] < 0.15
+    assert late[-1] > 0.98
+    assert len(smoothed(np.zeros(0), 0.5)) == 0
+
+
+def test_labels_are_moved_apart_within_their_bounds() -> None:
+    assert spread([20.0, 50.0], 12, 0, 100) == [20.0, 50.0]
+    placed = spread([90.0, 91.0, 92.0], 12, 0, 100)
+    assert np.diff(placed).min() >= 12 - 1e-9
+    assert placed[-1] <= 94.0
+    assert spread([], 12, 0, 100) == []
+
+
+def test_bars_worst_first_with_unknown_ones_last() -> None:
+    errors = [0.1, math.nan, 0.3, 0.2]
+    assert order_of(errors, False) == [0, 1, 2, 3]
+    assert order_of(errors, True) == [2, 3, 0, 1]
+
+
+def test_a_run_is_extended_by_round_numbers() -> None:
+    assert [more_steps(n) for n in (6, 60, 600, 1000)] == [10, 20, 200, 330]

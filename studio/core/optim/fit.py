@@ -41,6 +41,7 @@ from studio.core.optim.start import FitProblem, evened
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables
 from studio.core.optim.views import moved_cameras, refined
+from studio.core.optim.watching import Motion, rates, vertex_gradient
 from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
 from studio.core.scene import Camera, Photo, Scene
 
@@ -90,6 +91,7 @@ class Fit:
         settings: as they are now.
         training, holdout: the photos.
         notes: decisions worth telling the user, one line each.
+        gradient_term: loss term whose gradient by the vertices snapshots carry, "" for none.
     """
 
     def __init__(
@@ -124,6 +126,8 @@ class Fit:
         self._start: Variables | None = None
         self._keeper = Keeper()
         self._pictures = Pictures()
+        self._motion = Motion()
+        self.gradient_term = ""
 
     @property
     def steps(self) -> int:
@@ -412,6 +416,9 @@ class Fit:
             cameras=self._cameras(),
             view_errors=dict(self._view_errors),
             topology=self._topology,
+            rates=rates(self),
+            motion=self._motion.take(self),
+            gradient=vertex_gradient(self, self.gradient_term) if self.gradient_term else None,
         )
 
     def _cameras(self) -> dict[str, Camera]:

@@ -7,6 +7,7 @@ latest-only slot and a Status that is replaced as a whole. Nothing else crosses 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -89,7 +90,22 @@ class SetSteps:
     steps: int
 
 
-Message = Pause | Resume | Step | Stop | Reset | SetRate | SetGroup | SetWeight | SetRasterizer | SetSteps
+@dataclass(frozen=True)
+class SaveCheckpoint:
+    """Write a checkpoint of the state as it is."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class SetGradient:
+    """Let snapshots carry the gradient of a loss term by the vertices; "" ends that."""
+
+    term: str
+
+
+Setting = SetRate | SetGroup | SetWeight | SetRasterizer | SetSteps | SetGradient
+Message = Pause | Resume | Step | Stop | Reset | Setting | SaveCheckpoint
 
 
 # Worker -> window
@@ -108,6 +124,9 @@ class Snapshot:
         psnr: of the last batch, dB, sRGB, inside the mask; NaN before the first step.
         view_errors: photo name -> latest root mean square error of that photo (sRGB, 0..1).
         topology: grows when the faces change; equal means only attributes moved.
+        rates: group -> learning rate that acts now; 0 for one that is held.
+        motion: group -> root mean square change per step, in the group's units.
+        gradient: [V, 3] of the asked-for loss term by the mesh's vertices, or None.
         event: CUDA event to wait for, or None on the CPU.
     """
 
@@ -122,6 +141,9 @@ class Snapshot:
     topology: int = 0
     cameras: dict[str, Camera] = field(default_factory=dict)
     event: Any = None
+    rates: dict[str, float] = field(default_factory=dict)
+    motion: dict[str, float] = field(default_factory=dict)
+    gradient: np.ndarray | None = None
 
 
 Phase = Literal["idle", "preparing", "running", "paused", "done", "stopped", "failed"]

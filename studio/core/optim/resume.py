@@ -78,6 +78,11 @@ def saved_settings(path: Path | str) -> FitSettings:
     return FitSettings(state["settings"], state["preset"])
 
 
+def saved_step(path: Path | str) -> int:
+    """The steps that were done when a checkpoint was written; raises as `load_checkpoint`."""
+    return int(load_checkpoint(path)["plain"]["steps_done"])
+
+
 def _fingerprint(photos: list[Photo]) -> str:
     """Names, sizes and a sample of the pixels of the photos in one number."""
     total = hashlib.sha256()

@@ -7,10 +7,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from studio.core.errors import Cancelled, StudioError, describe
 from studio.core.optim import messages as m
+from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.slot import Slot
 from studio.core.scene import Scene
@@ -27,6 +30,7 @@ class _Start:
     problem: FitProblem
     settings: FitSettings
     device: str
+    resume: Path | None
 
 
 @dataclass(frozen=True)
@@ -67,15 +71,21 @@ class Worker:
         self._last: m.Snapshot | None = None
         self._problem: FitProblem | None = None
         self._steps_left: int | None = None
+        self._gradient = ""
         self._last_snapshot_time = 0.0
         self._seconds = 0.0
         self._step_seconds = 0.0
 
     # Called by the window
 
-    def start(self, problem: FitProblem, settings: FitSettings, device: str = "auto") -> None:
-        """Begin a new run; one that is under way ends. Errors appear in `status`."""
-        self._send(_Start(problem, settings.copy(), device))
+    def start(
+        self, problem: FitProblem, settings: FitSettings, device: str = "auto", resume: Path | None = None
+    ) -> None:
+        """Begin a new run, or go on from the checkpoint `resume`; one that is under way ends.
+
+        Errors appear in `status`.
+        """
+        self._send(_Start(problem, settings.copy(), device, resume))
 
     def post(self, message: m.Message) -> None:
         """Send a message of studio.core.optim.messages; without a run it does nothing."""
@@ -164,6 +174,8 @@ class Worker:
             fit.reset()
             self._clear()
             self._rest("paused")
+        elif isinstance(message, m.SaveCheckpoint):
+            self._save(fit, message.path)
         else:
             self._set(fit, message)
 
@@ -184,8 +196,20 @@ class Worker:
                     self._run(fit, None)
                 else:
                     self._say(self.status.phase, self.status.note)
+            elif isinstance(message, m.SetGradient):
+                self._gradient = fit.gradient_term = message.term
+                if self.status.phase != "running":
+                    self._publish(fit)
         except StudioError as error:
             self._say(self.status.phase, str(error))
+
+    def _save(self, fit: Fit, path: Path) -> None:
+        try:
+            save_checkpoint(path, state_of(fit))
+            note = f"Checkpoint of step {fit.steps_done} written: {path.name}"
+        except StudioError as error:
+            note = str(error)
+        self._say(self.status.phase, note)
 
     def _begin(self, start: _Start) -> None:
         self._fit = None
@@ -197,10 +221,14 @@ class Worker:
             fit = self._make_fit(
                 start.problem, start.settings, start.device, self._show_progress, self._must_break_off
             )
-            fit.prepare()
+            if start.resume is None:
+                fit.prepare()
+            else:
+                restore(fit, load_checkpoint(start.resume, fit.device))
         except Cancelled:
             self._say("stopped", "Stopped before the first step")
             return
+        fit.gradient_term = self._gradient
         self._fit = fit
         self._problem = start.problem
         self._publish(fit)

@@ -8,6 +8,7 @@ from studio.core.optim.messages import GROUPS
 from studio.core.optim.settings import PRESETS, SECTIONS, TERMS, FitSettings, load_preset
 from studio.ui import autopanel
 from studio.ui import widgets as w
+from studio.ui.run import more_steps
 from studio.ui.state import AppState
 from studio.ui.theme import LABEL_COLUMN, Icon, px, roles
 
@@ -66,6 +67,7 @@ def preset(name: str) -> FitSettings:
 def draw(state: AppState) -> None:
     """The panel's body."""
     _buttons(state)
+    _go_on(state)
     if state.photos is None:
         if w.empty(Icon.photos, "Photos are what the object is fitted to.", "Open photos…", "open_photos"):
             state.act("open_photos")
@@ -127,6 +129,20 @@ def _buttons(state: AppState) -> None:
     imgui.pop_style_var(2)
 
 
+def _go_on(state: AppState) -> None:
+    """After a run: more steps, or on from where it was stopped."""
+    status = state.run.status
+    if status.phase not in ("done", "stopped") or state.run.snapshot is None:
+        return
+    w.spacer(2)
+    more = more_steps(status.step)
+    left = status.steps - status.step
+    words = f"Go on: {left} steps left" if left > 0 else f"Go on: {more} steps more"
+    if imgui.button(f"{words}###extend", ImVec2(-1, 0)):
+        state.act("extend", more)
+    w.tooltip("The rates go on from where they are in the longer run.")
+
+
 def _start_title(phase: str) -> str:
     return {"paused": "Resume", "done": "Start again", "stopped": "Start again"}.get(phase, "Start")
 
@@ -165,12 +181,42 @@ def _groups(state: AppState, settings: FitSettings, base: FitSettings) -> None:
         if imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0):
             state.set(("settings", rate_name), base[rate_name], f"Reset rate of {title.lower()}")
         imgui.same_line(start.x + px(LABEL_COLUMN + 36))
-        imgui.set_next_item_width(-1)
+        acting = state.run.active and state.run.snapshot is not None
+        imgui.set_next_item_width(-px(84) if acting else -1)
         value = autopanel.control(known[rate_name], settings[rate_name])
         if value is not None:
             state.set(("settings", rate_name), value, f"Change rate of {title.lower()}")
+        if acting:
+            _acting(state, group)
         imgui.end_disabled()
         imgui.pop_id()
+
+
+def _acting(state: AppState, group: str) -> None:
+    """The rate in force after decay, and by how much the group moved in each of the last steps."""
+    snapshot = state.run.snapshot
+    assert snapshot is not None
+    imgui.same_line(0, px(8))
+    imgui.align_text_to_frame_padding()
+    rate, motion = snapshot.rates.get(group), snapshot.motion.get(group)
+    if rate is None:
+        w.muted("–")
+        w.tooltip("The fit has none of it in this stage.")
+        return
+    moves = bool(motion) and rate > 0
+    w.text(f"Δ {short(motion or 0.0)}" if moves else "held", roles().good if moves else roles().muted)
+    w.tooltip(
+        f"Acts now: a rate of {rate:.3g}, which is the setting after decay.\n"
+        f"Δ is how far the values moved in a step, as a root mean square: {motion or 0.0:.3g}."
+    )
+
+
+def short(value: float) -> str:
+    """0.00123 as "1.2e-3": two digits in little room."""
+    if value == 0 or 0.01 <= value < 1000:
+        return f"{value:.2g}"
+    digits, exponent = f"{value:.1e}".split("e")
+    return f"{digits}e{int(exponent)}"
 
 
 def _terms(state: AppState, settings: FitSettings, base: FitSettings) -> None:

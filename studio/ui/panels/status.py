@@ -43,6 +43,10 @@ def _phase(state: AppState, draw_list: imgui.ImDrawList) -> None:
     title, role = _PHASES[status.phase]
     if not state.ready:
         title, role = "loading", "accent"
+    elif status.phase == "running" and state.run.plateau is not None:
+        title = "converged"
+    elif state.run.shown is not None:
+        title, role = f"looking at step {state.run.shown.step}", "accent"
     at = imgui.get_cursor_screen_pos()
     center = ImVec2(at.x + px(4), at.y + imgui.get_frame_height() / 2)
     draw_list.add_circle_filled(center, px(4), u32(getattr(roles(), role)))
@@ -52,6 +56,10 @@ def _phase(state: AppState, draw_list: imgui.ImDrawList) -> None:
     for part in parts(state):
         _separator()
         w.muted(part)
+    if state.run.plateau is not None and status.phase == "running":
+        imgui.same_line(0, px(8))
+        if w.quiet_button(Icon.stop, "stop_converged", "Stop; the result stays"):
+            state.act("stop")
     if status.phase == "preparing":
         imgui.same_line(0, px(12))
         _bar(status.progress, px(120))
@@ -66,8 +74,12 @@ def parts(state: AppState) -> list[str]:
         triangles = state.scene.triangle_count()
         photos = len(state.photos.photos) if state.photos is not None else 0
         return [f"{triangles:,} triangles".replace(",", " "), f"{photos} photos"]
-    if status.phase in ("preparing", "failed"):
+    if status.phase == "preparing":
         return [status.note] if status.note else []
+    if status.phase == "failed":
+        at = [f"at step {status.step}"] if status.step else []
+        kept = [] if state.run.snapshot is None else [f"step {state.run.snapshot.step} is kept"]
+        return [*at, *([status.note] if status.note else []), *kept]
     out = [f"step {status.step} / {status.steps}"]
     stage = next((part for part in status.parts if status.step < part.end), None)
     if stage is not None and len(status.parts) > 1:
@@ -76,7 +88,9 @@ def parts(state: AppState) -> list[str]:
         out.append(f"{status.rate:.0f} it/s" if status.rate >= 10 else f"{status.rate:.1f} it/s")
         if math.isfinite(status.left):
             out.append(f"about {duration(status.left)} left")
-    snapshot = state.run.snapshot
+    if state.run.plateau is not None and status.phase == "running":
+        out.append(f"no better since step {state.run.plateau}")
+    snapshot = state.run.visible
     if snapshot is not None and math.isfinite(snapshot.psnr):
         out.append(f"PSNR {snapshot.psnr:.1f} dB")
     if status.note:

@@ -1,0 +1,41 @@
+"""Actions around a run that is watched: snapshots, going on, checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from studio.ui.dialogs import FileDialogs, Request
+from studio.ui.run import Run
+from studio.ui.state import AppState
+
+CHECKPOINTS = (("Checkpoint", (".safetensors",)),)
+
+
+class WatchActions:
+    """Part of the controller: what panels and menus ask of a run by `_act_<name>`."""
+
+    state: AppState
+    dialogs: FileDialogs
+    run: Run
+
+    def _act_step_snapshot(self, by: int) -> None:
+        self.run.step_through(by)
+
+    def _act_extend(self, steps: int) -> None:
+        self.run.extend(steps)
+
+    def _act_show_gradient(self, term: str) -> None:
+        self.run.show_gradient(term)
+
+    def _act_save_checkpoint(self, path: Path | None = None) -> None:
+        if path is not None:
+            self.run.save_checkpoint(path)
+            return
+        start = f"{self.state.document.name}-{self.state.run.status.step}.safetensors"
+        self.dialogs.ask(Request("save", "Save checkpoint", self.run.save_checkpoint, CHECKPOINTS, start))
+
+    def _act_resume(self, path: Path | None = None) -> None:
+        if path is not None:
+            self.run.resume(path)
+            return
+        self.dialogs.ask(Request("file", "Resume from a checkpoint", self.run.resume, CHECKPOINTS))
