@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
-from benchmarks import _docs, primitives
+from benchmarks import _docs, primitives, volumes
 from benchmarks._models import sphere_of, subdivided_sphere
 from benchmarks._primitives_report import Result, page, plot
+from studio.core.ops import march
 
 
 @pytest.mark.parametrize("triangles", [4, 284, 2000])
@@ -25,6 +27,17 @@ def test_a_case_measures_every_call() -> None:
     result = primitives.measure_case(sphere_of(284), 32, None, None, True, seconds=0.0)
     assert {"raster", "draw + gradient", "three ops + gradient", "raster, 1 thread"} <= set(result.walls)
     assert all(len(wall) >= 3 and min(wall) > 0 for wall in result.walls.values())
+
+
+def test_both_sides_of_the_volume_benchmark_see_the_same() -> None:
+    grid = volumes.shape(24).grid
+    _, _, origins, directions = volumes.some_rays(200)
+    eager = volumes.Eager(grid, grid.density[None, None], grid.colors.flatten(3).permute(3, 0, 1, 2)[None])
+    ours = march(grid, origins, directions, 0.05)
+    theirs = march(eager, origins, directions, 0.05, box=grid.box)
+    assert float((ours[1] > 0.5).float().mean()) > 0.2
+    for a, b in zip(ours, theirs):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
 def results() -> list[Result]:
@@ -54,7 +67,7 @@ def test_documentation_is_replaced_between_markers(tmp_path) -> None:
     assert file.read_text("utf-8") == "before\n<!-- a -->\nnew \\1\n<!-- /a -->\nafter\n"
     with pytest.raises(RuntimeError, match="no <!-- b -->"):
         _docs.put("b", "new", file)
-    for name in ("primitives", "gradients"):
+    for name in ("primitives", "gradients", "volumes", "volume fit"):
         assert f"<!-- {name} -->" in (_docs.FOLDER / "benchmarks.md").read_text("utf-8")
 
 

@@ -188,8 +188,8 @@ _VOLUME = (
     Param(
         "volume_degree", 1, "int", 0, 2, 1, help="How colour varies with direction: 0 not, 1 or 2 harmonics"
     ),
-    Param("volume_steps", 4000, "int", 1, 1_000_000, 100, help="Steps of a volume, each a batch of rays"),
-    Param("volume_rays", 4096, "int", 16, 1 << 20, 1024, help="Rays in a batch, as squares of 4 by 4 pixels"),
+    Param("volume_steps", 2000, "int", 1, 1_000_000, 100, help="Steps of a volume, each a batch of rays"),
+    Param("volume_rays", 8192, "int", 16, 1 << 20, 1024, help="Rays in a batch, as squares of 4 by 4 pixels"),
     Param("volume_density_rate", 0.5, low=0.0, high=10.0, log=True, help="Learning rate of densities"),
     Param("volume_color_rate", 0.2, low=0.0, high=10.0, log=True, help="Learning rate of colours"),
     Param("volume_density_smoothness", 6e-6, low=0.0, high=10.0, log=True, help="Evens out densities"),
