@@ -29,10 +29,10 @@ from studio.core.device import configure_threads, describe_device, pick_device
 from studio.core.io.photos import load_photos
 from studio.core.ops import Grid, Occupancy, march
 from studio.core.ops.grid import harmonics
+from studio.core.optim.radiance_run import psnr_on_white
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.volume_fit import VolumeFit
 from studio.core.optim.volume_model import LEAST_ALPHA, LEAST_TRANSMITTANCE, Batch, RayTargets, VolumeModel
-from studio.core.optim.volume_run import psnr_on_white
 from studio.core.scene import look_at
 from studio.core.scene.volume import EMPTY, SHIFT
 

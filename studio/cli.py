@@ -163,8 +163,8 @@ def fit(
     SOURCE is a folder of photos with cameras (transforms.json, a COLMAP model, poses_bounds.npy,
     *_par.txt), one of these files, or a folder of photos alone: then COLMAP finds the cameras and
     --out keeps them in colmap/. Or it is a project, whose settings then hold unless others are
-    given. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out; with --representation
-    volume, volume.safetensors instead of the mesh.
+    given. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out; instead of the mesh
+    volume.safetensors with --representation volume, points.ply with --representation points.
     """
     checkpoint = None if resume is None else _checkpoint(resume, out)
     source_of = click.get_current_context().get_parameter_source
@@ -180,16 +180,17 @@ def fit(
     settings = settings_for(checkpoint, own, preset, generated, optimize)
     mesh = start_mesh(mesh_file, settings, checkpoint is not None or project is not None)
     known = None if truth is None else read_mesh(truth)
-    as_volume = settings["representation"] == "volume"
-    if as_volume:
-        _check_volume(
-            {"--mesh": mesh_file, "--resume": resume, "--save-project": project_out, "--truth": truth}
+    radiance = settings["representation"] != "mesh"
+    if radiance:
+        _check_radiance(
+            settings["representation"],
+            {"--mesh": mesh_file, "--resume": resume, "--save-project": project_out, "--truth": truth},
         )
     check_writable(out)
     if project is None:
         photos = read_capture(source, settings, masks, out)
-    if as_volume:
-        _fit_volume(photos, settings, out, device)
+    if radiance:
+        _fit_radiance(photos, settings, out, device)
         return
     problem = None if project is None else problem_of(project, photos, settings, mesh)
     keep = None if project_out is None else saver(project_out, project, photos, settings, out)
@@ -198,25 +199,25 @@ def fit(
         click.echo(f"project in {project_out}")
 
 
-def _check_volume(given: dict[str, Any]) -> None:
+def _check_radiance(kind: str, given: dict[str, Any]) -> None:
     """InputError for an option that only a mesh's fit has."""
     for option, value in given.items():
         if value is not None:
-            raise InputError(f"{option}: only fits of a mesh have it, got --representation volume")
+            raise InputError(f"{option}: only fits of a mesh have it, got --representation {kind}")
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise InputError("--representation volume: runs in one process, expected no torchrun")
+        raise InputError(f"--representation {kind}: runs in one process, expected no torchrun")
 
 
-def _fit_volume(photos: PhotoSet, settings: FitSettings, out: Path, device: str) -> None:
-    """Run a volume's fit with a progress bar and print what came out."""
-    from studio.core.optim.volume_run import run_volume
+def _fit_radiance(photos: PhotoSet, settings: FitSettings, out: Path, device: str) -> None:
+    """Run the fit of a volume or of points with a progress bar and print what came out."""
+    from studio.core.optim.radiance_run import KINDS, run_radiance
 
     with Progress() as progress:
-        metrics = run_volume(photos, settings, out, device, progress.report)
+        metrics = run_radiance(photos, settings, out, device, progress.report)
     for line in summary(metrics):
         click.echo(line)
-    files = "volume.safetensors, report.html, metrics.json, turntable.gif, renders/, log.jsonl"
-    click.echo(f"results in {out}/: {files}")
+    file = KINDS[settings["representation"]].file
+    click.echo(f"results in {out}/: {file}, report.html, metrics.json, turntable.gif, renders/, log.jsonl")
 
 
 def _checkpoint(resume: str, out: Path) -> Path:

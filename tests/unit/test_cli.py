@@ -32,7 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
         (["fit", "nowhere", "--out", "{out}", "--start", "mesh"], ["--mesh FILE"]),
         (["fit", "nowhere", "--out", "{out}", "--mesh", "none.obj"], ["none.obj"]),
         (["fit", "nowhere", "--out", "{out}", "--frobnicate"], ["--frobnicate"]),
-        (["fit", "nowhere", "--out", "{out}", "--representation", "points"], ["--representation", "volume"]),
+        (["fit", "nowhere", "--out", "{out}", "--representation", "cloud"], ["--representation", "volume"]),
         (["fit", "nowhere", "--out", "{out}", "--representation", "volume", "--resume", "x.y"], ["x.y"]),
         (["render", "none.obj", "--out", "{out}/a.png"], ["none.obj"]),
         (["render", "demo", "--out", "{out}/a.gif"], [".png or .exr"]),

@@ -15,6 +15,7 @@ from studio.core.errors import Cancelled, InputError
 from studio.core.io.volumes import load_volume
 from studio.core.ops import Grid, camera_rays, march
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.radiance_run import run_radiance
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.volume_fit import VolumeFit, _ray_targets, fit_volume
 from studio.core.optim.volume_model import (
@@ -24,7 +25,6 @@ from studio.core.optim.volume_model import (
     VolumeModel,
     dilated,
 )
-from studio.core.optim.volume_run import run_volume
 from studio.core.scene import PhotoSet
 from studio.core.scene.volume import EMPTY
 from tests.unit.optim_scenes import coloured_ball, photograph
@@ -255,7 +255,7 @@ def test_a_mesh_fit_refuses_volumes(photos):
 
 
 def test_a_run_leaves_its_files(photos, tmp_path):
-    metrics = run_volume(photos, small(volume_steps=60), tmp_path, "cpu")
+    metrics = run_radiance(photos, small(volume_steps=60), tmp_path, "cpu")
     for name in ("volume.safetensors", "report.html", "sheet.png", "loss.png", "turntable.gif", "log.jsonl"):
         assert (tmp_path / name).stat().st_size > 0
     volume = load_volume(tmp_path / "volume.safetensors")

@@ -181,8 +181,8 @@ _VOLUME = (
         "representation",
         "mesh",
         "choice",
-        choices=("mesh", "volume"),
-        help="What is fitted: a mesh with materials under light, or density and colour in space",
+        choices=("mesh", "volume", "points"),
+        help="What is fitted: a mesh with materials under light, density and colour in space, or Gaussians",
     ),
     Param("volume_resolution", 160, "int", 16, 512, 8, "points", "Grid along the object's box at the end"),
     Param(
@@ -199,6 +199,26 @@ _VOLUME = (
     ),
 )
 
+_POINTS = (
+    Param("points_count", 40_000, "int", 100, 10_000_000, 1000, help="Gaussians at the end"),
+    Param(
+        "points_degree", 1, "int", 0, 2, 1, help="How colour varies with direction: 0 not, 1 or 2 harmonics"
+    ),
+    Param("points_steps", 1500, "int", 1, 1_000_000, 100, help="Steps of points, each a few photos"),
+    Param(
+        "points_centers_rate",
+        3e-3,
+        low=0.0,
+        high=1.0,
+        log=True,
+        help="Learning rate of centres, of the object's size",
+    ),
+    Param("points_log_sizes_rate", 1e-2, low=0.0, high=1.0, log=True, help="Learning rate of sizes"),
+    Param("points_turns_rate", 1e-2, low=0.0, high=1.0, log=True, help="Learning rate of the axes"),
+    Param("points_opacity_rate", 5e-2, low=0.0, high=1.0, log=True, help="Learning rate of opacities"),
+    Param("points_colors_rate", 2e-2, low=0.0, high=1.0, log=True, help="Learning rate of colours"),
+)
+
 SECTIONS: dict[str, tuple[Param, ...]] = {
     "Run": _RUN,
     "Start": _START,
@@ -209,6 +229,7 @@ SECTIONS: dict[str, tuple[Param, ...]] = {
     "Losses": _LOSSES,
     "Groups": _GROUPS,
     "Volume": _VOLUME,
+    "Points": _POINTS,
 }
 """Every setting under the heading a panel shows it below."""
 

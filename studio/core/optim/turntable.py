@@ -18,7 +18,7 @@ from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.io.files import atomic_path
 from studio.core.pipeline import default_effects, render
 from studio.core.plan import Effects
-from studio.core.scene import Camera, Scene, Volume
+from studio.core.scene import Camera, Points, Scene, Volume
 from studio.core.scene.camera import framing_camera
 from studio.core.tensors import SceneTensors
 
@@ -33,7 +33,7 @@ _COLORS = 255
 
 
 def orbit(
-    scene: Scene | Volume, frames: int, width: int, height: int, elevation: float = 20.0
+    scene: Scene | Volume | Points, frames: int, width: int, height: int, elevation: float = 20.0
 ) -> list[Camera]:
     """Cameras on a circle around the box of what is shown, which fits into all of them."""
     views = [

@@ -1,10 +1,11 @@
-"""The document's data: meshes, volumes, materials, lights, cameras. NumPy, no behaviour of a renderer."""
+"""The document's data: meshes, volumes, points, materials, lights, cameras. NumPy, no rendering."""
 
 from studio.core.scene.camera import Camera, look_at
 from studio.core.scene.light import SH_COUNT, Light, Lighting
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
 from studio.core.scene.photo import Photo, PhotoSet, Reading
+from studio.core.scene.points import Points
 from studio.core.scene.scene import Scene, Similarity
 from studio.core.scene.volume import Volume
 
@@ -17,6 +18,7 @@ __all__ = [
     "Mesh",
     "Photo",
     "PhotoSet",
+    "Points",
     "Reading",
     "Scene",
     "Similarity",

@@ -1,10 +1,11 @@
-"""A volume's fit from start to files, without a window: what the command line runs."""
+"""The fit of a volume or of points from start to files, without a window: what the command line runs."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ from studio.core.device import describe_device
 from studio.core.errors import WorkError
 from studio.core.io.files import write_error
 from studio.core.io.images import save_png
+from studio.core.io.splats import save_points
 from studio.core.io.volumes import save_volume
 from studio.core.optim import report
 from studio.core.optim.evaluate import Evaluation, evaluate_renders
@@ -22,16 +24,52 @@ from studio.core.optim.fitrun import LOG, write_json
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
+from studio.core.optim.points_fit import PointsFit
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.sheet import sheet
 from studio.core.optim.targets import Targets
 from studio.core.optim.turntable import orbit, save_film
 from studio.core.optim.volume_fit import VolumeFit
-from studio.core.scene import Photo, PhotoSet
+from studio.core.scene import Photo, PhotoSet, Points, Volume
 
 Report = Callable[[float, str], None]
+RadianceFit = VolumeFit | PointsFit
 
-FILE = "volume.safetensors"
+
+@dataclass(frozen=True)
+class Kind:
+    """What differs between the two.
+
+    Attributes:
+        file: name of the result's file.
+        result: what was reached, in the normalised world.
+        facts: about it, for metrics.json.
+    """
+
+    make: Callable[..., RadianceFit]
+    file: str
+    result: Callable[[Any], Volume | Points]
+    save: Callable[[Any, Path], None]
+    facts: Callable[[Any], dict[str, Any]]
+
+
+KINDS = {
+    "volume": Kind(
+        VolumeFit,
+        "volume.safetensors",
+        VolumeFit.volume,
+        save_volume,
+        lambda volume: {"grid": list(volume.shape), "degree": volume.degree},
+    ),
+    "points": Kind(
+        PointsFit,
+        "points.ply",
+        PointsFit.points,
+        save_points,
+        lambda points: {"points": len(points), "degree": points.degree},
+    ),
+}
+"""By the setting `representation`."""
 
 _LOG_EVERY = 20
 """Steps of one line of the log."""
@@ -46,14 +84,14 @@ _DARK = 0.009
 """Frames of a turn, their size, and what is behind."""
 
 
-def run_volume(
+def run_radiance(
     photos: PhotoSet,
     settings: FitSettings,
     out_dir: Path | str,
     device: str = "auto",
     progress: Report | None = None,
 ) -> dict[str, Any]:
-    """Fit a volume and leave everything in a folder: the volume, metrics, pictures, log.
+    """Fit a volume or points and leave everything in a folder: result, metrics, pictures, log.
 
     Ctrl-C ends the run early: what was reached so far is evaluated and written, and
     metrics["interrupted"] says so. The same holds when the work fails midway; then the error is
@@ -61,8 +99,8 @@ def run_volume(
 
     Args:
         photos: as loaded, with masks.
-        settings: of the fit; see VolumeFit.
-        out_dir: made if missing; gets volume.safetensors, metrics.json, report.html with its
+        settings: of the fit; see VolumeFit and PointsFit.
+        out_dir: made if missing; gets volume.safetensors or points.ply, metrics.json, report.html with its
             pictures, turntable.gif, log.jsonl and renders/.
         device: auto, cpu or cuda.
         progress: called with (0..1, note); a note is "phase: details".
@@ -75,7 +113,8 @@ def run_volume(
     tell = progress or (lambda fraction, note: None)
     out = Path(out_dir)
     began = time.perf_counter()
-    fit = VolumeFit(photos, settings, device, tell)
+    kind = KINDS[settings["representation"]]
+    fit = kind.make(photos, settings, device, tell)
     fit.prepare()
     prepared = time.perf_counter()
     rows: list[HistoryRow] = []
@@ -90,15 +129,19 @@ def run_volume(
                 interrupted = True
             except WorkError as error:
                 failure = error
-        save_volume(fit.volume(), out / FILE)
-        metrics = _metrics(fit, rows) | {
+        result = kind.result(fit)
+        kind.save(result, out / kind.file)
+        metrics = _metrics(fit, rows) | kind.facts(result)
+        metrics |= {
             "seconds": round(time.perf_counter() - began, 3),
             "seconds_preparing": round(prepared - began, 3),
             "interrupted": interrupted,
         }
         write_json(out / "metrics.json", metrics)
         _save_pictures(fit, out, rows, tell)
-        save_page(out, Path(photos.source).name or "volume", metrics)
+        tell(0.7, "Writing: turntable")
+        save_film(out / "turntable.gif", _turn(fit, result), _FRAMES)
+        save_page(out, Path(photos.source).name or result.name, metrics)
     except OSError as error:
         raise write_error(out, error) from error
     if failure is not None:
@@ -107,7 +150,7 @@ def run_volume(
     return metrics
 
 
-def _optimize(fit: VolumeFit, rows: list[HistoryRow], log: TextIO, tell: Report) -> None:
+def _optimize(fit: RadianceFit, rows: list[HistoryRow], log: TextIO, tell: Report) -> None:
     """All steps, every few of them a line of the log."""
     began = time.perf_counter()
     while fit.steps_done < fit.steps:
@@ -126,7 +169,7 @@ def _optimize(fit: VolumeFit, rows: list[HistoryRow], log: TextIO, tell: Report)
         )
 
 
-def evaluated(fit: VolumeFit, photos: list[Photo], pictures: int = 0) -> Evaluation:
+def evaluated(fit: RadianceFit, photos: list[Photo], pictures: int = 0) -> Evaluation:
     """Metrics of photos at the fit's resolution, as a mesh's fit has them."""
 
     def rendered(number: int, targets: Targets) -> np.ndarray:
@@ -135,7 +178,7 @@ def evaluated(fit: VolumeFit, photos: list[Photo], pictures: int = 0) -> Evaluat
     return evaluate_renders(rendered, photos, int(fit.settings["resolution"]), "cpu", pictures)
 
 
-def psnr_on_white(fit: VolumeFit, photos: list[Photo]) -> float:
+def psnr_on_white(fit: RadianceFit, photos: list[Photo]) -> float:
     """Mean dB of whole pictures over white, which is how radiance fields are compared."""
     found = []
     for photo in photos:
@@ -150,7 +193,7 @@ def psnr_on_white(fit: VolumeFit, photos: list[Photo]) -> float:
     return float(np.mean(found)) if found else float("nan")
 
 
-def _metrics(fit: VolumeFit, rows: list[HistoryRow]) -> dict[str, Any]:
+def _metrics(fit: RadianceFit, rows: list[HistoryRow]) -> dict[str, Any]:
     stride = max(1, len(fit.training) // _TRAIN_VIEWS)
     chosen = {"train": fit.training[::stride][:_TRAIN_VIEWS], "holdout": fit.holdout}
     metrics: dict[str, Any] = {}
@@ -167,8 +210,6 @@ def _metrics(fit: VolumeFit, rows: list[HistoryRow]) -> dict[str, Any]:
         "iterations_per_second": round(fit.steps_done / stepping, 3) if stepping > 0 else 0.0,
         "peak_memory_mb": round(peak_memory_mb(), 1),
         "device": describe_device(fit.device),
-        "grid": list(fit.model.grid.density.shape),
-        "degree": fit.model.grid.degree,
         "photos": len(fit.training),
         "photos_holdout": len(fit.holdout),
         "seed": fit.settings["seed"],
@@ -178,7 +219,7 @@ def _metrics(fit: VolumeFit, rows: list[HistoryRow]) -> dict[str, Any]:
     }
 
 
-def _save_pictures(fit: VolumeFit, out: Path, rows: list[HistoryRow], tell: Report) -> None:
+def _save_pictures(fit: RadianceFit, out: Path, rows: list[HistoryRow], tell: Report) -> None:
     tell(0.4, "Writing: pictures")
     photos = fit.holdout or fit.training
     shown = photos[:: max(1, len(photos) // _PICTURES)][:_PICTURES]
@@ -194,17 +235,15 @@ def _save_pictures(fit: VolumeFit, out: Path, rows: list[HistoryRow], tell: Repo
     titles = ["photo", "render", f"difference x{report.AMPLIFY:g}", "opacity"]
     names = [f"{view.name}\n{view.psnr:.1f} dB" for view in end.views]
     save_png(out / "sheet.png", sheet(tiles, titles, names), color=False)
-    tell(0.7, "Writing: turntable")
-    save_film(out / "turntable.gif", _turn(fit), _FRAMES)
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(values[..., None], 3, axis=-1)
 
 
-def _turn(fit: VolumeFit) -> Iterator[np.ndarray]:
-    """[H, W, 3] uint8 sRGB, row 0 at the top, of a turn around the volume."""
-    for camera in orbit(fit.volume(), _FRAMES, *_SIZE):
+def _turn(fit: RadianceFit, result: Volume | Points) -> Iterator[np.ndarray]:
+    """[H, W, 3] uint8 sRGB, row 0 at the top, of a turn around the result."""
+    for camera in orbit(result, _FRAMES, *_SIZE):
         image = fit.render(camera)
         shown = display(image[..., :3] + (1 - image[..., 3:]) * _DARK)
         yield np.ascontiguousarray((shown[::-1] * 255 + 0.5).astype(np.uint8))

@@ -1,0 +1,321 @@
+"""A cloud of Gaussians fitted to photos with masks, from the surface of the visual hull on."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from studio.core.color import mse_to_psnr, srgb_to_linear
+from studio.core.device import configure_threads, pick_device
+from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.gbuffer import CameraBatch
+from studio.core.kernels import launcher, splat, splat_project
+from studio.core.ops import Splats, pinholes, project_gaussians
+from studio.core.ops import splat as lay_over
+from studio.core.ops.grid import harmonics
+from studio.core.optim.hull import Cancel, Progress, visual_hull
+from studio.core.optim.settings import FitSettings
+from studio.core.optim.targets import Targets, check_formats, split_holdout
+from studio.core.scene import Camera, Mesh, PhotoSet, Points
+from studio.core.scene.points import GREY
+
+_FIRST_SHARE = 0.5
+"""Of the points: how many there are at first; the rest comes where it is needed."""
+
+_GROW = (0.08, 0.6)
+"""Shares of the steps between which points are added and removed."""
+
+_GROWTHS = 12
+"""How often."""
+
+_FAINT = 0.01
+"""Opacity below which a point is removed."""
+
+_SPLIT = 1.6
+"""Two points that take the place of a large one are smaller by this."""
+
+_FLAT = -1.2
+"""Logarithm of a first point's thickness, of its width."""
+
+_FIRST_LOGIT = 0.0
+
+_DECAY = {"centers": 0.01, "log_sizes": 0.2, "turns": 0.2, "opacity_logits": 0.2, "colors": 0.1}
+"""Rates fall to this fraction by the last step."""
+
+_MASK_WEIGHT = 0.5
+
+NAMES = ("centers", "log_sizes", "turns", "opacity_logits", "colors")
+
+
+class PointsFit:
+    """Moves Gaussians until their pictures are the photos.
+
+    `prepare` once, then `step` until `steps_done` reaches `steps`. Everything lives in the photos'
+    normalised world. One thread at a time.
+
+    Args:
+        photos: with masks.
+        settings: those called points_*, and resolution, views_per_step, holdout, seed, hull_resolution,
+            hull_misses.
+        device: auto, cpu or cuda.
+        progress: called with (0..1, note) while preparing.
+        cancel: asked while preparing; true makes it raise Cancelled.
+    Attributes:
+        steps_done, steps: where the run is, and its length.
+        training, holdout: the photos.
+        values: the cloud's arrays as tensors, by name; there after `prepare`.
+    """
+
+    values: dict[str, Tensor]
+
+    def __init__(
+        self,
+        photos: PhotoSet,
+        settings: FitSettings,
+        device: str = "auto",
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        self.photos = photos
+        self.settings = settings.copy()
+        self.device = pick_device(device)
+        self.steps = int(settings["points_steps"])
+        self.steps_done = 0
+        self.training, self.holdout = split_holdout(photos.photos, settings["holdout"])
+        self._progress, self._cancel = progress, cancel
+        self._error = float("nan")
+        self._queue: list[int] = []
+
+    # Preparing
+
+    def prepare(self) -> None:
+        """Carve the hull, lay points on it, and load the photos.
+
+        Raises:
+            InputError: photos lack masks or differ in format, or no hull can be carved.
+            Cancelled: `cancel` said so.
+        """
+        configure_threads()
+        self._report(0.0, "Compiling kernels")
+        for module in (splat, splat_project):
+            launcher.load(module.over.module if module is splat else module.project.module, self.device)
+        check_formats(self.training + self.holdout)
+        hull = visual_hull(
+            self.training,
+            self.photos.object_center,
+            self.photos.object_radius,
+            self.settings["hull_resolution"],
+            self.settings["hull_misses"],
+            1.0,
+            lambda share, note: self._report(0.1 + 0.7 * share, note),
+            self._cancel,
+        )
+        self._report(0.8, "Loading photos")
+        self.targets = Targets.build(self.training, int(self.settings["resolution"]), self.device, crop=True)
+        if self.targets.mask is None:
+            raise InputError("fit: points need photos with masks; see --masks")
+        self._views = _views_of(self.targets.cameras)
+        self._generator = torch.Generator().manual_seed(int(self.settings["seed"]))
+        self._start(hull)
+        self._report(1.0, "Ready")
+
+    def _report(self, fraction: float, note: str) -> None:
+        if self._cancel is not None and self._cancel():
+            raise Cancelled("stopped while preparing")
+        if self._progress is not None:
+            self._progress(fraction, note)
+
+    def _start(self, hull: Mesh) -> None:
+        """Flat grey discs that cover the hull."""
+        count = max(1, round(_FIRST_SHARE * int(self.settings["points_count"])))
+        random = np.random.default_rng(int(self.settings["seed"]))
+        corners = hull.vertices[hull.faces].astype(np.float64)
+        cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        area = 0.5 * np.linalg.norm(cross, axis=1)
+        chosen = random.choice(len(area), count, p=area / area.sum())
+        a, b = np.sort(random.random((2, count)), axis=0)
+        shares = np.stack([a, b - a, 1 - b], axis=1)
+        centers = np.einsum("pk,pkc->pc", shares, corners[chosen])
+        normal = cross[chosen] / np.maximum(np.linalg.norm(cross[chosen], axis=1, keepdims=True), 1e-20)
+        width = math.log(math.sqrt(area.sum() / count / math.pi))
+        self._extent = float((centers.max(axis=0) - centers.min(axis=0)).max())
+        kinds = (int(self.settings["points_degree"]) + 1) ** 2
+        arrays = {
+            "centers": centers,
+            "log_sizes": np.tile([width, width, width + _FLAT], (count, 1)),
+            "turns": _turns_to(normal),
+            "opacity_logits": np.full(count, _FIRST_LOGIT),
+            "colors": np.zeros((count, kinds, 3)),
+        }
+        self.values = {
+            name: torch.tensor(array, dtype=torch.float32, device=self.device).requires_grad_()
+            for name, array in arrays.items()
+        }
+        self._forget()
+
+    def _forget(self) -> None:
+        """New values have new moments and no history."""
+        groups = [{"params": [self.values[name]], "lr": 0.0, "name": name} for name in NAMES]
+        self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
+        count = len(self.values["centers"])
+        self._pull = torch.zeros(2, count, device=self.device)
+
+    # Stepping
+
+    def step(self) -> None:
+        """Compare a few photos with their pictures and move the points.
+
+        Raises:
+            WorkError: the loss is no longer finite.
+        """
+        self._grow_if_due()
+        views = self._next_views()
+        targets = self.targets.select(views)
+        assert targets.mask is not None
+        background = torch.rand(3, generator=self._generator).to(self.device)
+        splats, color, alpha = self._seen(self._views[views], targets.size)
+        splats.numbers.retain_grad()
+        wanted = targets.color * targets.mask[..., None] + background * (1 - targets.mask[..., None])
+        difference = color + (1 - alpha)[..., None] * background - wanted
+        outline = (alpha - targets.mask) ** 2
+        if targets.weight is not None:
+            difference, outline = difference * targets.weight[..., None], outline * targets.weight
+        loss = difference.abs().mean() + _MASK_WEIGHT * outline.mean()
+        self._set_rates()
+        self._adam.zero_grad()
+        loss.backward()
+        self._adam.step()
+        self._note_pull(splats)
+        said = targets.mask.mean().clamp_min(1e-6)
+        self._error = float((difference.detach() ** 2 * targets.mask[..., None]).mean() / said)
+        self.steps_done += 1
+
+    def psnr(self) -> float:
+        """dB of the last photos inside their masks, sRGB; NaN before the first step.
+
+        Raises:
+            WorkError: it is not finite.
+        """
+        if self.steps_done and not math.isfinite(self._error):
+            raise WorkError(f"fit: the loss is not finite at step {self.steps_done}; lower the points' rates")
+        return mse_to_psnr(self._error) if self.steps_done else float("nan")
+
+    def _next_views(self) -> Tensor:
+        """Photos in random order, each once before any twice."""
+        count = min(len(self.training), int(self.settings["views_per_step"]))
+        while len(self._queue) < count:
+            self._queue += torch.randperm(len(self.training), generator=self._generator).tolist()
+        chosen, self._queue = self._queue[:count], self._queue[count:]
+        return torch.tensor(chosen)
+
+    def _seen(self, views: Tensor, size: tuple[int, int]) -> tuple[Splats, Tensor, Tensor]:
+        """(splats, [V, H, W, 3] display colour times coverage, [V, H, W] coverage)."""
+        v = self.values
+        eyes = -torch.einsum("vji,vj->vi", views[:, :9].view(-1, 3, 3), views[:, 9:12])
+        along = torch.nn.functional.normalize(v["centers"].detach()[:, None] - eyes, dim=-1)
+        basis = harmonics(along, v["colors"].shape[1])
+        colors = (GREY + torch.einsum("pvk,pkc->pvc", basis, v["colors"])).clamp_min(0)
+        opacity = torch.sigmoid(v["opacity_logits"])
+        splats = project_gaussians(v["centers"], v["log_sizes"], v["turns"], opacity, colors, views, size)
+        color, alpha, _ = lay_over(splats, size)
+        return splats, color, alpha
+
+    def _set_rates(self) -> None:
+        done = self.steps_done / max(1, self.steps)
+        for group in self._adam.param_groups:
+            rate = float(self.settings[f"points_{group['name'].removesuffix('_logits')}_rate"])
+            scale = self._extent if group["name"] == "centers" else 1.0
+            group["lr"] = rate * scale * _DECAY[group["name"]] ** done
+
+    # Adding and removing
+
+    def _note_pull(self, splats: Splats) -> None:
+        """How hard the photos pull each point across the picture, summed, and how often they saw it."""
+        assert splats.numbers.grad is not None
+        pull = splats.numbers.grad[:, :2].norm(dim=1).view(-1, splats.views)
+        self._pull[0] += pull.sum(dim=1)
+        self._pull[1] += (pull > 0).sum(dim=1)
+
+    def _grow_if_due(self) -> None:
+        first, last = (round(share * self.steps) for share in _GROW)
+        every = max(1, (last - first) // _GROWTHS)
+        if first <= self.steps_done <= last and (self.steps_done - first) % every == 0:
+            self._grow((self.steps_done - first) // every + 1)
+
+    @torch.no_grad()
+    def _grow(self, number: int) -> None:
+        """Remove what is faint; split or double what is pulled hardest."""
+        kept = torch.sigmoid(self.values["opacity_logits"]) > _FAINT
+        if not kept.any():
+            raise WorkError("fit: all points have faded; lower points_opacity_rate")
+        most = int(self.settings["points_count"])
+        wanted = round(most * (_FIRST_SHARE + (1 - _FIRST_SHARE) * min(1.0, number / _GROWTHS)))
+        score = torch.where(kept, self._pull[0] / self._pull[1].clamp_min(1), -1.0)
+        extra = min(int(kept.sum()), max(0, wanted - int(kept.sum())))
+        chosen = score.topk(extra).indices
+        sizes = self.values["log_sizes"]
+        large = sizes[chosen].amax(dim=1) > sizes[kept].amax(dim=1).median()
+        away = torch.randn(2, extra, 3, generator=self._generator).to(self.device)
+        offset = _turned(self.values["turns"][chosen], away * sizes[chosen].exp())
+        offset = offset * large[:, None]
+        smaller = math.log(_SPLIT) * large[:, None].float()
+        added = {name: value.detach()[chosen] for name, value in self.values.items()}
+        changed = {name: value.detach().clone() for name, value in self.values.items()}
+        added["centers"] = added["centers"] + 0.5 * offset[0]
+        added["log_sizes"] = added["log_sizes"] - smaller
+        changed["centers"][chosen] += 0.5 * offset[1]
+        changed["log_sizes"][chosen] -= smaller
+        self._replace(changed, kept, added)
+
+    def _replace(self, changed: dict[str, Tensor], kept: Tensor, added: dict[str, Tensor]) -> None:
+        """Other numbers of points; those that stay keep their moments."""
+        moments = {name: self._adam.state[self.values[name]] for name in NAMES}
+        self.values = {name: torch.cat([changed[name][kept], added[name]]).requires_grad_() for name in NAMES}
+        self._forget()
+        for name in NAMES:
+            old = moments[name]
+            if old:
+                new = {key: torch.cat([old[key][kept], torch.zeros_like(added[name])])
+                       for key in ("exp_avg", "exp_avg_sq")}  # fmt: skip
+                self._adam.state[self.values[name]] = {"step": old["step"], **new}
+
+    # Results
+
+    def points(self) -> Points:
+        """The cloud as it is now, in the normalised world; a copy."""
+        arrays: dict[str, Any] = {
+            name: value.detach().cpu().numpy().copy() for name, value in self.values.items()
+        }
+        return Points(**arrays, world_to_input=self.photos.input_to_world.inverse())
+
+    @torch.no_grad()
+    def render(self, camera: Camera) -> np.ndarray:
+        """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
+        views = _views_of(CameraBatch.from_cameras([camera], self.device))
+        _, color, alpha = self._seen(views, (camera.height, camera.width))
+        return torch.cat([srgb_to_linear(color[0].clamp(0, 1)), alpha[0, ..., None]], dim=-1).cpu().numpy()
+
+
+def _views_of(cameras: CameraBatch) -> Tensor:
+    return pinholes(cameras.world_to_view, cameras.view_to_clip, (cameras.height, cameras.width))
+
+
+def _turns_to(normal: np.ndarray) -> np.ndarray:
+    """[P, 4] quaternions (w, x, y, z) that turn the z axis to [P, 3] unit vectors."""
+    x, y, z = normal.T
+    turns = np.stack([1 + z, -y, x, np.zeros_like(x)], axis=1)
+    opposite = z < -1 + 1e-6
+    turns[opposite] = (0.0, 1.0, 0.0, 0.0)
+    return np.asarray(turns / np.linalg.norm(turns, axis=1, keepdims=True))
+
+
+def _turned(turns: Tensor, vectors: Tensor) -> Tensor:
+    """[..., P, 3] vectors turned by [P, 4] quaternions."""
+    turns = torch.nn.functional.normalize(turns, dim=1)
+    axis = turns[:, 1:].expand_as(vectors)
+    across = 2 * torch.cross(axis, vectors, dim=-1)
+    return vectors + turns[:, :1] * across + torch.cross(axis, across, dim=-1)
