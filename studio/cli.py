@@ -49,6 +49,7 @@ from studio.options import (
     OpenByDefault,
     Progress,
     check_writable,
+    mesh_formats,
 )
 from studio.render import render
 from studio.turntable import turntable
@@ -132,6 +133,13 @@ def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
     help="Time between checkpoints.",
 )
 @click.option(
+    "--formats",
+    default="glb",
+    show_default=True,
+    callback=mesh_formats,
+    help="Kinds of mesh files, of glb, obj and ply, as A,B,…",
+)
+@click.option(
     "--photos",
     "moved",
     type=click.Path(path_type=Path),
@@ -154,6 +162,7 @@ def fit(
     device: str,
     resume: str | None,
     checkpoint_seconds: float,
+    formats: tuple[str, ...],
     moved: Path | None,
     project_out: Path | None,
     generated: dict[str, Any],
@@ -163,8 +172,8 @@ def fit(
     SOURCE is a folder of photos with cameras (transforms.json, a COLMAP model, poses_bounds.npy,
     *_par.txt), one of these files, or a folder of photos alone: then COLMAP finds the cameras and
     --out keeps them in colmap/. Or it is a project, whose settings then hold unless others are
-    given. Leaves mesh.glb, metrics.json, renders/ and log.jsonl in --out; instead of the mesh
-    volume.safetensors with --representation volume, points.ply with --representation points.
+    given. Leaves mesh.glb (others with --formats), metrics.json, renders/ and log.jsonl in --out; instead
+    of the mesh volume.safetensors with --representation volume, points.ply with --representation points.
     """
     checkpoint = None if resume is None else _checkpoint(resume, out)
     source_of = click.get_current_context().get_parameter_source
@@ -194,7 +203,7 @@ def fit(
         return
     problem = None if project is None else problem_of(project, photos, settings, mesh)
     keep = None if project_out is None else saver(project_out, project, photos, settings, out)
-    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds, problem, keep, known)
+    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds, problem, keep, known, formats)
     if project_out is not None and FIRST_PROCESS:
         click.echo(f"project in {project_out}")
 
@@ -246,6 +255,7 @@ def _fit(
     problem: FitProblem | None = None,
     keep: Keep | None = None,
     known: Mesh | None = None,
+    formats: tuple[str, ...] = ("glb",),
 ) -> None:
     """Run a fit with a progress bar and print what came out."""
     from studio.core.optim.fitrun import run_fit
@@ -263,6 +273,7 @@ def _fit(
             problem=problem,
             keep=keep,
             known=known,
+            formats=formats,
         )
     if not FIRST_PROCESS:
         return
@@ -270,7 +281,8 @@ def _fit(
         click.echo(f"note: {note}")
     for line in summary(metrics):
         click.echo(line)
-    click.echo(f"results in {out}/: mesh.glb, report.html, metrics.json, turntable.gif, renders/, log.jsonl")
+    meshes = ", ".join(f"mesh.{kind}" for kind in formats)
+    click.echo(f"results in {out}/: {meshes}, report.html, metrics.json, turntable.gif, renders/, log.jsonl")
 
 
 def summary(metrics: dict[str, Any]) -> list[str]:

@@ -43,6 +43,7 @@ def examine() -> list[Finding]:
     checks: dict[str, Callable[[], Finding]] = {
         "system": _system,
         "packages": _packages,
+        "optional": _optional,
         "kernels": _kernels,
         "OpenGL": _opengl,
         "display": _display,
@@ -76,6 +77,30 @@ def _packages() -> Finding:
         fix = f"{sys.executable} -m pip install -c constraints.txt " + " ".join(missing)
         return Finding("packages", "bad", "missing: " + ", ".join(missing), fix)
     return Finding("packages", "ok", ", ".join(present))
+
+
+_OPTIONAL = {
+    "pycolmap": ("cameras of photos that come without", "pycolmap>=4.0"),
+    "mitsuba": ("path traced references", "mitsuba>=3.5"),
+    "rembg": ("masks by a trained model", "rembg[cpu]"),
+    "pillow-heif": ("photos of phones (HEIC)", "pillow-heif"),
+}
+"""What each package that nothing else needs is for, and what pip installs it as."""
+
+
+def _optional() -> Finding:
+    """What is left out where these packages are missing."""
+    present, lacking, commands = [], [], []
+    for name, (use, requirement) in _OPTIONAL.items():
+        try:
+            present.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            lacking.append(f"{name}, for {use}")
+            commands.append(f'"{requirement}"')
+    if lacking:
+        text = "; ".join([", ".join(present), f"without {'; '.join(lacking)}"]).lstrip("; ")
+        return Finding("optional", "note", text, f"{sys.executable} -m pip install {' '.join(commands)}")
+    return Finding("optional", "ok", ", ".join(present))
 
 
 def _kernels() -> Finding:

@@ -18,7 +18,17 @@ if TYPE_CHECKING:
     from studio.core.scene import Camera, Scene
 
 DEVICES = click.Choice(["auto", "cpu", "cuda"])
+MESH_FORMATS = ("glb", "obj", "ply")
 MASKS = click.Choice(["auto", "files", "plain", "grabcut", "rembg", "none"])
+
+
+def mesh_formats(_ctx: click.Context, _option: click.Parameter, value: str) -> tuple[str, ...]:
+    """Suffixes of mesh files from "glb,obj"; InputError names what is none."""
+    kinds = tuple(dict.fromkeys(kind.strip().lower().lstrip(".") for kind in value.split(",")))
+    for kind in kinds:
+        if kind not in MESH_FORMATS:
+            raise InputError(f"--formats: no format {kind!r}; expected {', '.join(MESH_FORMATS)}, as A,B")
+    return kinds
 
 
 class OpenByDefault(click.Group):

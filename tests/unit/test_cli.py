@@ -31,6 +31,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
         (["fit", "nowhere", "--out", "{out}", "--device", "tpu"], ["tpu"]),
         (["fit", "nowhere", "--out", "{out}", "--start", "mesh"], ["--mesh FILE"]),
         (["fit", "nowhere", "--out", "{out}", "--mesh", "none.obj"], ["none.obj"]),
+        (["fit", "nowhere", "--out", "{out}", "--formats", "glb,stl"], ["stl", "glb, obj, ply"]),
         (["fit", "nowhere", "--out", "{out}", "--frobnicate"], ["--frobnicate"]),
         (["fit", "nowhere", "--out", "{out}", "--representation", "cloud"], ["--representation", "volume"]),
         (["fit", "nowhere", "--out", "{out}", "--representation", "volume", "--resume", "x.y"], ["x.y"]),
@@ -70,6 +71,26 @@ def test_an_unforeseen_error_is_one_line_too(monkeypatch, capsys) -> None:
     assert error.count("\n") == 1
     assert "ZeroDivisionError" in error
     assert "Traceback" not in error
+
+
+def test_doctor_names_what_could_be_installed(monkeypatch, capsys) -> None:
+    import importlib.metadata
+
+    from studio import doctor
+
+    def version(name: str) -> str:
+        if name in ("rembg", "pycolmap"):
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.2"
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", version)
+    found = doctor._optional()
+    assert found.mark == "note"
+    assert "mitsuba 1.2" in found.text
+    assert "pycolmap, for cameras" in found.text
+    assert '"pycolmap>=4.0" "rembg[cpu]"' in found.fix
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: "1.2")
+    assert doctor._optional().mark == "ok"
 
 
 def test_effect_flags_reach_the_parameters() -> None:

@@ -313,7 +313,12 @@ def test_run_leaves_its_files(photos, tmp_path):
 
     told = []
     metrics = run_fit(
-        photos, tiny(steps=6), tmp_path, device="cpu", progress=lambda f, note: told.append(note)
+        photos,
+        tiny(steps=6),
+        tmp_path,
+        device="cpu",
+        progress=lambda f, note: told.append(note),
+        formats=("glb", "obj", "ply"),
     )
     assert json.loads((tmp_path / "metrics.json").read_text())["psnr_holdout"] == metrics["psnr_holdout"]
     assert metrics["iterations"] == 6
@@ -322,8 +327,9 @@ def test_run_leaves_its_files(photos, tmp_path):
     for name in ("mesh.glb", "loss.png", "shaded.png", "renders/overview.png", "renders/v00.png"):
         assert (tmp_path / name).stat().st_size > 0
     assert any(note.startswith("Optimizing:") for note in told)
-    loaded = trimesh.load(tmp_path / "mesh.glb", force="mesh")
-    assert loaded.is_watertight
+    for kind in ("glb", "obj", "ply"):
+        loaded = trimesh.load(tmp_path / f"mesh.{kind}", force="mesh")
+        assert loaded.is_watertight
 
 
 def test_a_run_of_no_steps_leaves_the_start(photos, tmp_path):

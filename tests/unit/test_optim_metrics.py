@@ -32,6 +32,24 @@ def test_psnr_is_of_srgb_values():
     assert metrics.psnr(a, b) == pytest.approx(-20 * np.log10(0.7354 - 0.5371), abs=0.02)
 
 
+def test_leveled_psnr_forgives_exposure_and_nothing_else():
+    rng = np.random.default_rng(2)
+    from studio.core.color import display
+
+    light = rng.random((24, 24, 3)) * 0.4
+    photo, darker = display(light), display(0.6 * light)
+    assert metrics.psnr(darker, photo) < 25
+    assert metrics.psnr_leveled(darker, photo) > 90
+    # No gain is learnt from the pixels that it is judged by: halves that need different ones stay wrong.
+    uneven = light * np.where(np.arange(24) < 12, 0.6, 1.0)[None, :, None]
+    assert metrics.psnr_leveled(display(uneven), photo) < metrics.psnr(display(uneven), photo)
+    mask = np.zeros((24, 24))
+    assert np.isnan(metrics.psnr_leveled(darker, photo, mask))
+    mask[4:20, 3:9] = 1
+    darker[mask == 0] = 0.9  # what lies beyond the object takes no part
+    assert metrics.psnr_leveled(darker, photo, mask) > 90
+
+
 def test_ssim_of_equal_and_of_noise():
     rng = np.random.default_rng(0)
     photo = rng.random((32, 32, 3)).astype(np.float32)

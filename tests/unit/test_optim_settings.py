@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -109,6 +110,16 @@ def test_every_kth_photo_is_held_out():
     assert split_holdout(photos, 0) == (photos, [])
     with pytest.raises(InputError, match="none to train"):
         split_holdout(photos, 1)
+
+
+def test_copies_of_held_out_photos_teach_nothing():
+    photos = photograph(coloured_ball(), count=8, size=32).photos
+    copy = replace(photos[4], name="copy", image=photos[4].image + 1e-4)
+    beside = replace(photos[4], name="beside", camera=photos[5].camera)
+    brighter = replace(photos[4], name="brighter", image=1.5 * photos[4].image)
+    train, held = split_holdout([*photos, photos[0], copy, beside, brighter], 4)
+    assert [photo.name for photo in held] == ["v00", "v04", "v00"]
+    assert [photo.name for photo in train] == ["v01", "v02", "v03", "v05", "v06", "v07", "beside", "brighter"]
 
 
 def test_schedule_goes_from_coarse_to_fine():

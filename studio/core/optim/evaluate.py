@@ -42,7 +42,7 @@ class Evaluation:
     pictures: list[Picture] = field(default_factory=list)
 
     def mean(self, name: str) -> float | None:
-        """Mean of psnr, ssim, iou or error over the views; None where unknown."""
+        """Mean of psnr, psnr_leveled, ssim, iou or error over the views; None where unknown."""
         return metrics.mean_of(self.views, name)
 
 
@@ -124,6 +124,7 @@ def _compare(picture: Picture, targets: Targets) -> metrics.ViewMetrics:
     return metrics.ViewMetrics(
         name=picture.name,
         psnr=metrics.psnr(picture.render, picture.target, inside),
+        psnr_leveled=metrics.psnr_leveled(picture.render, picture.target, inside),
         ssim=metrics.ssim(picture.render, picture.target, inside),
         iou=float("nan") if mask is None else metrics.iou(picture.coverage, mask),
         error=float(error.mean()) if error.size else float("nan"),

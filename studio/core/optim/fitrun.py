@@ -49,7 +49,7 @@ _PICTURES = 6
 _TRAIN_VIEWS = 16
 """Training photos measured at the end, spread over all of them."""
 
-_METRICS = ("psnr", "ssim", "iou")
+_METRICS = ("psnr", "psnr_leveled", "ssim", "iou")
 
 
 def run_fit(
@@ -65,6 +65,7 @@ def run_fit(
     problem: FitProblem | None = None,
     keep: Keep | None = None,
     known: Mesh | None = None,
+    formats: tuple[str, ...] = ("glb",),
 ) -> dict[str, Any]:
     """Fit and leave everything in a folder: mesh, metrics, pictures, log.
 
@@ -76,7 +77,7 @@ def run_fit(
     Args:
         photos: as loaded.
         settings: of the fit.
-        out_dir: made if missing; gets mesh.glb, cameras.json, metrics.json, report.html with
+        out_dir: made if missing; gets the mesh, cameras.json, metrics.json, report.html with
             its pictures, turntable.gif, log.jsonl, renders/ and checkpoints/.
         mesh: for settings start = mesh.
         device: auto, cpu or cuda.
@@ -87,6 +88,7 @@ def run_fit(
             tenth of a second.
         problem: all that is known beforehand, instead of `mesh` and `lighting`.
         keep: called with the last state and the rows of the plots before the files are written.
+        formats: suffixes of the mesh's files, of glb, obj and ply.
         known: the true shape, in the coordinates of the photos' files; metrics["known"] then says
             how far the result is from it, see studio.core.optim.known.
     Returns:
@@ -104,7 +106,7 @@ def run_fit(
         fit = Fit(given, settings, device, tell, ranks=ranks)
         if ranks.rank > 0:
             return _follow(fit, resume)
-        return _lead(fit, out, tell, resume, checkpoint_seconds, keep, known)
+        return _lead(fit, out, tell, resume, checkpoint_seconds, keep, known, formats)
     finally:
         ranks.leave()
 
@@ -132,6 +134,7 @@ def _lead(
     pause: float,
     keep: Keep | None,
     known: Mesh | None,
+    formats: tuple[str, ...],
 ) -> dict[str, Any]:
     """A whole fit with all of its files."""
     began = time.perf_counter()
@@ -160,7 +163,7 @@ def _lead(
         metrics["interrupted"] = interrupted
         if known is not None:
             metrics["known"] = _distances(fit, known)
-        _finish(fit, out, rows, metrics, start, tell)
+        _finish(fit, out, rows, metrics, start, tell, formats)
     except OSError as error:
         raise write_error(out, error) from error
     if failure is not None:
@@ -290,16 +293,18 @@ def _finish(
     metrics: dict[str, Any],
     start: Evaluation,
     tell: Report,
+    formats: tuple[str, ...],
 ) -> None:
     """Mesh first, as it is what counts, then numbers, then pictures."""
     from studio.core.io.cameras_write import save_cameras
     from studio.core.io.export import export_scene
     from studio.core.optim.turntable import save_turntable
 
-    tell(0.0, "Writing: mesh.glb")
+    tell(0.0, "Writing: mesh")
     scene, photos = fit.result(), fit.problem.photos
     to_input = photos.input_to_world.inverse()
-    export_scene(scene, out / "mesh.glb", to_input)
+    for kind in formats:
+        export_scene(scene, out / f"mesh.{kind}", to_input)
     shot = [replace(photo, camera=camera) for photo, camera in zip(photos.photos, scene.cameras)]
     save_cameras(out / "cameras.json", shot, to_input)
     if fit.variables.sky is not None:

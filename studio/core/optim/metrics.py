@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from studio.core.color import display, srgb_to_linear
 from studio.core.optim.flip import flip
 
 MAX_PSNR = 100.0
@@ -21,6 +22,8 @@ class ViewMetrics:
 
     Attributes:
         psnr: dB of sRGB values 0..1, inside the mask.
+        psnr_leveled: the same after one gain for the photo's exposure, of which each half of the
+            object takes the other half's; see psnr_leveled.
         ssim: mean structural similarity inside the mask.
         iou: intersection over union of render coverage and mask; NaN without a mask.
         error: mean absolute sRGB difference inside the mask.
@@ -31,6 +34,7 @@ class ViewMetrics:
     ssim: float
     iou: float
     error: float
+    psnr_leveled: float = float("nan")
 
 
 def psnr(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -41,6 +45,26 @@ def psnr(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) 
         return float("nan")
     error = float(chosen.mean())
     return min(MAX_PSNR, -10 * math.log10(error)) if error > 0 else MAX_PSNR
+
+
+def psnr_leveled(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """`psnr` after one gain in linear light, for a photo whose exposure nobody could know.
+
+    The object is cut into a left and a right half of equal area; each is measured with the gain
+    that fits the other half best, so no pixel is judged by a gain that it took part in.
+    """
+    inside = np.ones(photo.shape[:2], bool) if mask is None else mask > 0.5
+    ends = inside.sum(axis=0).cumsum()
+    left = inside & (ends <= 0.5 * ends[-1])
+    halves = [left, inside & ~left]
+    if not all(half.any() for half in halves):
+        return psnr(render, photo, mask)
+    a, b = srgb_to_linear(render.astype(np.float64)), srgb_to_linear(photo.astype(np.float64))
+    out = render.astype(np.float64)
+    for half, other in zip(halves, reversed(halves)):
+        gain = (a[other] * b[other]).sum() / max((a[other] ** 2).sum(), 1e-12)
+        out[half] = display(a[half] * gain)
+    return psnr(out, photo, mask)
 
 
 def ssim(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) -> float:

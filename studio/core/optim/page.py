@@ -20,6 +20,7 @@ details { margin-top: 1rem; } li { margin: .2rem 0; }
 
 _NUMBERS = (
     ("psnr", "PSNR inside the object", "{:.2f} dB"),
+    ("psnr_leveled", "the same, exposure of each half from the other", "{:.2f} dB"),
     ("ssim", "SSIM inside the object", "{:.3f}"),
     ("iou", "mask IoU", "{:.4f}"),
 )

@@ -20,6 +20,9 @@ _AIR = 6
 _AIR_SHARE = 0.06
 """Pixels, and share of the object, around it in a cropped photo: the shape may err by that much."""
 
+_SAME_PLACE, _SAME_PICTURE = 1e-4, 1.5 / 255
+"""Poses (of a world of size 3) and sRGB values, in the mean, that differ by less are taken to be equal."""
+
 _SAME_SHAPE = 0.02
 """Relative difference in aspect ratio below which photos count as one format."""
 
@@ -168,11 +171,24 @@ def _weight(photo: Photo, height: int, width: int) -> np.ndarray:
 def split_holdout(photos: list[Photo], every: int) -> tuple[list[Photo], list[Photo]]:
     """(training, held out): photos 0, K, 2K, ... are held out; K = 0 holds none out.
 
+    Copies of held-out photos are in neither: a fit that has seen them would be measured by what it
+    was made from.
+
     Raises:
         InputError: nothing would be left to train on.
     """
     held = [photo for i, photo in enumerate(photos) if every and i % every == 0]
     train = [photo for i, photo in enumerate(photos) if not (every and i % every == 0)]
+    train = [photo for photo in train if not any(_is_copy(photo, other) for other in held)]
     if not train:
         raise InputError(f"holdout: every {every}th of {len(photos)} photos leaves none to train on")
     return train, held
+
+
+def _is_copy(a: Photo, b: Photo) -> bool:
+    """Whether both show the same picture from the same place, as far as another compression allows."""
+    if a.image.shape != b.image.shape:
+        return False
+    if np.abs(a.camera.view_to_world - b.camera.view_to_world).max() > _SAME_PLACE:
+        return False
+    return float(np.abs(_encoded(a.image) - _encoded(b.image)).mean()) < _SAME_PICTURE
