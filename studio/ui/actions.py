@@ -1,13 +1,14 @@
-"""Every action by name: title, icon, shortcut, when it is possible. Menus, keys and help read this."""
+"""Every action: title, icon, shortcut, when it is possible. Menus, keys, palette and tooltips read this."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from imgui_bundle import imgui
 
+from studio.core.scene.light import KINDS
 from studio.ui.state import AppState
 from studio.ui.theme import Icon
 
@@ -69,6 +70,9 @@ class Action:
         args: passed to the handler.
         checked: for toggles, whether it is on.
         repeat: holding the key repeats it.
+        under: the submenu it stands in, "" for none.
+        divided: a line separates it from what stands above.
+        label: what the menu shows instead of the title, where that changes with the document.
     """
 
     name: str
@@ -80,6 +84,9 @@ class Action:
     possible: Callable[[AppState], bool] = always
     checked: Callable[[AppState], bool] | None = None
     repeat: bool = False
+    under: str = ""
+    divided: bool = False
+    label: Callable[[AppState], str] | None = None
 
 
 def _mode(value: str) -> Callable[[AppState], bool]:
@@ -109,13 +116,32 @@ def _key(key: imgui.Key, *mods: imgui.Key) -> int:
     return chord
 
 
+def _history_label(title: str, which: str) -> Callable[[AppState], str]:
+    def label(state: AppState) -> str:
+        what = getattr(state.history, which)
+        return f"{title}: {what}" if what else title
+
+    return label
+
+
+_BUILT_IN = (
+    *(("demo", "Rubber duck"), ("cornell", "Cornell box"), ("teaset", "Tea set")),
+    *(("bust", "Bust"), ("balls", "Material balls")),
+)
+"""Built-in scenes and what they are called."""
+
+
+def _light_icon(kind: str) -> str:
+    return Icon.sun if kind == "directional" else Icon.bulb
+
+
 FILE = (
     Action("new", "New", Icon.file, "Ctrl+N", (_key(_K.n, CTRL),), possible=_ready),
     Action("open_project", "Open…", Icon.folder, "Ctrl+O", (_key(_K.o, CTRL),), possible=_ready),
-    Action("save", "Save", Icon.save, "Ctrl+S", (_key(_K.s, CTRL),), possible=_ready),
+    Action("save", "Save", Icon.save, "Ctrl+S", (_key(_K.s, CTRL),), possible=_ready, divided=True),
     Action("save_as", "Save as…", "", "Ctrl+Shift+S", (_key(_K.s, CTRL, SHIFT),), possible=_ready),
     Action("revert", "Revert", Icon.reset, possible=_can_revert),
-    Action("open_mesh", "Open mesh…", Icon.mesh, possible=_ready),
+    Action("open_mesh", "Open mesh…", Icon.mesh, possible=_ready, divided=True),
     Action(
         "open_photos",
         "Open photos…",
@@ -124,18 +150,17 @@ FILE = (
         (_key(_K.o, CTRL, SHIFT),),
         possible=_ready,
     ),
-    Action("open_environment", "Open environment…", Icon.folder, possible=_ready),
-    Action("open_demo", "Open built-in scene", Icon.folder, possible=_ready),
+    Action("open_environment", "Open environment…", Icon.sky, possible=_ready),
     *(
-        Action("open_scene", f"Open {title}", args=(name,), possible=_ready)
-        for name, title in (
-            *(("cornell", "Cornell box"), ("teaset", "tea set")),
-            *(("bust", "bust"), ("balls", "material balls")),
-        )
+        Action("open_scene", title, args=(name,), possible=_ready, under="Built-in scenes")
+        for name, title in _BUILT_IN
     ),
-    Action("export", "Export mesh…", Icon.export, "Ctrl+E", (_key(_K.e, CTRL),), possible=_has_mesh),
+    Action(
+        "export", "Export mesh…", Icon.export, "Ctrl+E", (_key(_K.e, CTRL),), possible=_has_mesh, divided=True
+    ),
+    Action("copy_command", "Copy export as command", Icon.terminal, args=("export",), possible=_has_mesh),
     Action("screenshot", "Save picture", Icon.camera, "F12", (_key(_K.f12),), possible=_ready),
-    Action("quit", "Quit", Icon.quit, "Ctrl+Q", (_key(_K.q, CTRL),)),
+    Action("quit", "Quit", Icon.quit, "Ctrl+Q", (_key(_K.q, CTRL),), divided=True),
 )
 EDIT = (
     Action(
@@ -146,6 +171,7 @@ EDIT = (
         (_key(_K.z, CTRL),),
         possible=lambda state: bool(state.history.undo_label),
         repeat=True,
+        label=_history_label("Undo", "undo_label"),
     ),
     Action(
         "redo",
@@ -155,13 +181,15 @@ EDIT = (
         (_key(_K.z, CTRL, SHIFT), _key(_K.y, CTRL)),
         possible=lambda state: bool(state.history.redo_label),
         repeat=True,
+        label=_history_label("Redo", "redo_label"),
     ),
-    Action("preferences", "Preferences…", Icon.sliders, "Ctrl+,", (_key(_K.comma, CTRL),)),
+    Action("copy_command", "Copy picture as command", Icon.terminal, args=("render",), possible=_has_mesh),
+    Action("preferences", "Preferences…", Icon.sliders, "Ctrl+,", (_key(_K.comma, CTRL),), divided=True),
 )
 VIEW = (
     Action("frame", "Frame object", Icon.frame, "F", (_key(_K.f),)),
     Action("reset_view", "Reset view", Icon.home, "R", (_key(_K.r),)),
-    Action("look", "Front", "", "Num 1", (_key(_K.keypad1),), args=("front",)),
+    Action("look", "Front", "", "Num 1", (_key(_K.keypad1),), args=("front",), divided=True),
     Action("look", "Right", "", "Num 3", (_key(_K.keypad3),), args=("right",)),
     Action("look", "Top", "", "Num 7", (_key(_K.keypad7),), args=("top",)),
     Action("look", "Back", "", "Ctrl+Num 1", (_key(_K.keypad1, CTRL),), args=("back",)),
@@ -178,7 +206,7 @@ VIEW = (
     ),
 )
 VIEW_TOGGLES = (
-    Action("toggle", "Ground grid", Icon.grid, args=("grid",), checked=_flag("grid")),
+    Action("toggle", "Ground grid", Icon.grid, args=("grid",), checked=_flag("grid"), divided=True),
     Action("toggle", "Photo cameras", Icon.camera, args=("cameras",), checked=_flag("cameras")),
     Action("toggle", "Axes", Icon.sliders, args=("gizmo",), checked=_flag("gizmo")),
     Action("toggle", "Lights", Icon.bulb, args=("lights",), checked=_flag("lights")),
@@ -215,8 +243,10 @@ SCENE = (
     Action(
         "tool", "Scale", Icon.scale, "Shift+S", (_key(_K.s, SHIFT),), ("scale",), _has_mesh, _tool("scale")
     ),
-    Action("add_light", "Add directional light", Icon.sun, args=("directional",)),
-    Action("add_light", "Add point light", Icon.bulb, args=("point",)),
+    *(
+        Action("add_light", f"Add {kind} light", _light_icon(kind), args=(kind,), divided=not i)
+        for i, kind in enumerate(KINDS)
+    ),
 )
 OPTIMIZE = (
     Action("toggle_run", "Start or pause", Icon.play, "Space", (_key(_K.space),), possible=_can_start),
@@ -232,6 +262,14 @@ OPTIMIZE = (
     ),
     Action("save_checkpoint", "Save checkpoint…", Icon.export, possible=_has_run),
     Action("resume", "Resume from checkpoint…", Icon.folder, possible=_can_start),
+    Action(
+        "copy_command",
+        "Copy fit as command",
+        Icon.terminal,
+        args=("fit",),
+        possible=_has_photos,
+        divided=True,
+    ),
 )
 COMPARE = (
     Action("mode", "Left alone", "", args=("render",), checked=_mode("render")),
@@ -293,21 +331,54 @@ PHOTOS = (
         possible=lambda state: state.view.photo is not None,
     ),
 )
-HELP = (
-    Action("toggle", "Shortcuts", Icon.keyboard, "?", (_key(_K.slash, SHIFT), _key(_K.f1)), ("help_open",)),
-    Action("palette", "Commands…", Icon.sliders, "Ctrl+K", (_key(_K.k, CTRL),)),
-    Action("about", "About", Icon.info),
+COPY_COMPARE = (
+    Action(
+        "copy_command", "Copy comparison as command", Icon.terminal, args=("compare",), possible=_can_compare
+    ),
 )
 
-GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
+
+def _divided(*parts: tuple[Action, ...]) -> tuple[Action, ...]:
+    """The parts in one menu, with lines between them."""
+    first, *rest = parts
+    return first + tuple(replace(a, divided=not i) for part in rest for i, a in enumerate(part))
+
+
+HELP = (
+    Action("toggle", "Welcome", Icon.home, args=("welcome_open",)),
+    Action("toggle", "Shortcuts", Icon.keyboard, "?", (_key(_K.slash, SHIFT), _key(_K.f1)), ("help_open",)),
+    Action("palette", "Commands…", Icon.sliders, "Ctrl+K", (_key(_K.k, CTRL),)),
+    Action("about", "About", Icon.info, divided=True),
+)
+
+Groups = tuple[tuple[str, tuple[Action, ...]], ...]
+
+GROUPS: Groups = (
     ("File", FILE),
     ("Edit", EDIT),
     ("View", VIEW + VIEW_TOGGLES),
     ("Scene", SCENE),
     ("Optimize", OPTIMIZE),
-    ("Compare", COMPARE + MEASURES + KEPT + SETS + REFERENCE + PHOTOS),
+    ("Compare", _divided(COMPARE, MEASURES, KEPT, SETS, REFERENCE, PHOTOS, COPY_COMPARE)),
+    ("Window", ()),
     ("Help", HELP),
 )
+"""The menus; `catalog.groups` adds what depends on the document."""
+
+
+def find(name: str, *args: Any) -> Action:
+    """The action of the table with this name and these arguments; without arguments, the first."""
+    for _, items in GROUPS:
+        for action in items:
+            if action.name == name and (not args or action.args == args):
+                return action
+    raise KeyError(name)
+
+
+def tip(text: str, name: str, *args: Any) -> str:
+    """A tooltip that ends with the action's key, if it has one."""
+    shown = find(name, *args).shown
+    return f"{text}  ({shown})" if shown else text
 
 
 def trigger_shortcuts(state: AppState) -> None:

@@ -23,17 +23,20 @@ from studio.ui.layout import Fitting, layouts
 from studio.ui.pacing import Pacing
 from studio.ui.panels import (
     effects,
+    history,
     light,
     log,
     material,
     menus,
     optimize,
     overlays,
+    palette,
     photos,
     progress,
     questions,
     scene_tree,
     status,
+    welcome,
 )
 from studio.ui.panels import preferences as preferences_dialog
 from studio.ui.panels.viewport import ViewportPanel
@@ -82,6 +85,7 @@ class App:
         self.viewport: ViewportPanel | None = None
         self._thumbnails: Thumbnails | None = None
         self._pictures: Pictures | None = None
+        self._palette = palette.Palette()
         self._pacing = Pacing()
         self._fitting = Fitting()
         self._began = time.perf_counter()
@@ -159,6 +163,7 @@ class App:
         state = self.state
         panels = {
             "Scene": lambda: scene_tree.draw(state),
+            "History": lambda: history.draw(state),
             "Photos": lambda: photos.draw(state, self._thumbnails) if self._thumbnails else None,
             "Optimize": lambda: optimize.draw(state),
             "Effects": lambda: effects.draw(state, self.control.effects),
@@ -220,6 +225,9 @@ class App:
             self.viewport.resolution_scale = self._pacing.resolution_scale
             self.viewport.samples = self._pacing.samples
         self._fitting.update(self.params, imgui.get_io().display_size.x / theme.scale())
+        windows = self.params.docking_params.dockable_windows
+        state.panels = {window.label: window.is_visible for window in windows if window.label != "Viewport"}
+        state.layout = hello_imgui.current_layout_name()
         state.idle = bool(self.params.fps_idling.is_idling)
         state.fps = hello_imgui.frame_rate()
         title = f"{state.document.title}{' •' if state.unsaved else ''} · Studio"
@@ -243,7 +251,11 @@ class App:
         self.control.dialogs.poll()
         if self.viewport is not None:
             overlays.draw(state, self.viewport.rectangle())
+        palette.draw_shortcuts(state)
+        self._palette.draw(state)
         if self._pictures is not None:
+            if self.viewport is not None:
+                welcome.draw(state, self._pictures, self.viewport.rectangle())
             questions.draw(state, self._pictures)
         preferences_dialog.draw(state)
         if self.on_frame is not None:

@@ -161,6 +161,11 @@ class History:
             total |= entry.arrays
         return sum(total.values())
 
+    def last_paths(self, part: str) -> tuple[Path, ...]:
+        """What the newest edit that touched a part of the document changed; empty if none did."""
+        touching = (e.paths for e in reversed(self._done) if any(path[0] == part for path in e.paths))
+        return next(touching, ())
+
     def apply(self, command: Set | Edits, gesture: int = 0) -> None:
         """Carry out an edit. Edits of one path within one gesture become one entry.
 

@@ -66,6 +66,7 @@ class Controller(ViewActions, WatchActions):
         self.files = Files(state, self.dialogs, self._apply, self.run.abandon, self.projects)
         self.autosave = Autosave(folder, self._captured, self._autosave_failed, autosave)
         self.projects.adopt = self.autosave.adopt
+        self.opened_with_nothing = False
         self._when_stopped: Callable[[], None] | None = None
         self.comparing = Comparing(state, self._apply, self.files.shown_scene)
         self.effects: dict[str, Effect] = {}
@@ -96,6 +97,7 @@ class Controller(ViewActions, WatchActions):
                 self.state.recoveries = find_recoveries(self.folder)
             return effects, str(pick_device(self.state.device))
 
+        self.opened_with_nothing = demo and not files
         if files:
             self.state.act("open_files", files)
         elif demo:
@@ -133,6 +135,8 @@ class Controller(ViewActions, WatchActions):
             document.enabled = {name: effect.enabled for name, effect in effects.items()}
         self.effects = effects
         self.state.ready = True
+        if self.state.recent and self.opened_with_nothing:
+            self.state.view.welcome_open = True
         self.state.changes.append(("effects",))
         self._compile_kernels()
 
@@ -220,10 +224,11 @@ class Controller(ViewActions, WatchActions):
             self.files.open_environment(path)
 
     def _act_open_scene(self, name: str) -> None:
-        self.files.open_scene(name)
-
-    def _act_open_demo(self) -> None:
-        self.files.open_demo()
+        self.state.view.welcome_open = False
+        if name == "demo":
+            self.files.open_demo()
+        else:
+            self.files.open_scene(name)
 
     def _act_new(self) -> None:
         self.projects.new()

@@ -11,6 +11,7 @@ MAIN = "MainDockSpace"
 _PLACES = {
     "Optimize": {
         "Scene": "LeftTop",
+        "History": "LeftTop",
         "Photos": "Left",
         "Viewport": MAIN,
         "Optimize": "Right",
@@ -22,6 +23,7 @@ _PLACES = {
     },
     "Edit": {
         "Scene": "RightTop",
+        "History": "RightTop",
         "Photos": "RightTop",
         "Viewport": MAIN,
         "Material": "Right",
@@ -33,6 +35,7 @@ _PLACES = {
     },
     "Compare": {
         "Scene": "Left",
+        "History": "Left",
         "Photos": "Left",
         "Viewport": MAIN,
         "Optimize": "Right",
@@ -49,7 +52,7 @@ COMPACT_WIDTH = 900.0
 _HIDDEN = {
     "Optimize": (),
     "Edit": ("Progress", "Log", "Photos"),
-    "Compare": ("Scene", "Optimize", "Effects", "Material", "Light", "Log"),
+    "Compare": ("Scene", "History", "Optimize", "Effects", "Material", "Light", "Log"),
 }
 
 

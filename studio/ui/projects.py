@@ -116,7 +116,6 @@ class Projects:
     def replaced_by(self, sets: tuple[Set, ...], origin: str) -> None:
         """A built-in scene becomes the document: one that no file holds yet."""
         self._replace((*sets, Set(("result",), None, "")), None, origin)
-        self._state.view.welcome_open = False
 
     def _look_afresh(self) -> None:
         fresh, view = View(), self._state.view

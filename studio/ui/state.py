@@ -268,6 +268,7 @@ class AppState:
         gesture: grows between drags; edits of one gesture are undone together.
         holding: something that is no item of ImGui's is dragged, so that the gesture goes on.
         question: the dialog that waits for an answer, or None.
+        panels: which of the dockable windows are shown; `layout` the name of the layout.
         recent: projects opened and saved last, newest first.
         recoveries: work that an earlier session lost, newest first; `recovery_put_off`: not now.
     """
@@ -306,6 +307,8 @@ class AppState:
         self.recent: list[FilePath] = []
         self.recoveries: list[Recovery] = []
         self.recovery_put_off = False
+        self.panels: dict[str, bool] = {}
+        self.layout = ""
 
     # What panels call
 

@@ -347,6 +347,8 @@ class Icon:
     photos = icons_fontawesome_6.ICON_FA_IMAGES
     file = icons_fontawesome_6.ICON_FA_FILE
     save = icons_fontawesome_6.ICON_FA_FLOPPY_DISK
+    terminal = icons_fontawesome_6.ICON_FA_TERMINAL
+    edit = icons_fontawesome_6.ICON_FA_PEN
     history = icons_fontawesome_6.ICON_FA_CLOCK_ROTATE_LEFT
     folder = icons_fontawesome_6.ICON_FA_FOLDER_OPEN
     export = icons_fontawesome_6.ICON_FA_FILE_EXPORT

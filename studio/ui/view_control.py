@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from imgui_bundle import hello_imgui
+from imgui_bundle import hello_imgui, imgui
 
-from studio.ui import preferences
+from studio.ui import as_command, preferences
 from studio.ui.comparing import Comparing
+from studio.ui.panels import optimize
 from studio.ui.state import AppState
 
 if TYPE_CHECKING:
@@ -100,6 +101,31 @@ class ViewActions:
         params = hello_imgui.get_runner_params().docking_params
         for title in {"Edit": ("Material",), "Optimize": ("Progress", "Optimize")}.get(name, ()):
             params.dockable_window_of_name(title).focus_window_at_next_frame = True
+
+    def _act_panel(self, name: str) -> None:
+        """Show or hide a dockable window."""
+        params = hello_imgui.get_runner_params().docking_params
+        window = params.dockable_window_of_name(name)
+        if window is not None:
+            window.is_visible = not window.is_visible
+            window.focus_window_at_next_frame = window.is_visible
+
+    def _act_restore_layout(self) -> None:
+        hello_imgui.get_runner_params().docking_params.layout_reset = True
+
+    def _act_preset(self, name: str) -> None:
+        self.state.set(("settings",), optimize.preset(name).copy(), f"Use preset {name}")
+
+    def _act_copy_command(self, what: str) -> None:
+        """Put the command line that does the same on the clipboard."""
+        made = {
+            "fit": lambda: as_command.fit(self.state),
+            "render": lambda: as_command.render(self.state, self.viewport),
+            "compare": lambda: as_command.compare(self.state, self.viewport),
+            "export": lambda: as_command.export(self.state),
+        }[what]()
+        imgui.set_clipboard_text(made.command)
+        self.state.notify("Copied", "good", made.note or made.command)
 
     def _act_palette(self) -> None:
         self.state.view.palette_open = True

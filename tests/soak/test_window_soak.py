@@ -19,7 +19,13 @@ from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wai
 
 ACTS: tuple[tuple[Any, ...], ...] = (
     *(("toggle_run",), ("toggle_run",), ("step",), ("stop",), ("reset",), ("undo",), ("redo",)),
-    *(("open_scene", "balls"), ("open_demo",), ("mode", "wipe"), ("step_photo", 1), ("go_to_step", 3)),
+    *(
+        ("open_scene", "balls"),
+        ("open_scene", "demo"),
+        ("mode", "wipe"),
+        ("step_photo", 1),
+        ("go_to_step", 3),
+    ),
 )
 WATCHED = ("App", "AppState", "Worker", "Fit", "Viewport", "Snapshot")
 GROWTH_MB = 40.0

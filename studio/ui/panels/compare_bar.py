@@ -11,6 +11,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.gl.colormap import DIFFERENCE_MAP, PERCEIVED_MAP, colormap
 from studio.gl.options import SOURCES, Source
+from studio.ui import actions
 from studio.ui import widgets as w
 from studio.ui.comparing import ERROR_RANGES, MAPS, TITLES
 from studio.ui.state import AppState
@@ -52,10 +53,10 @@ def mode_items(state: AppState) -> tuple[tuple[str, str, str], ...]:
     return (
         ("render", left, f"{whole[0].capitalize()} alone"),
         ("target", right, f"{whole[1].capitalize()} alone  ({target})"),
-        ("wipe", "Wipe", "Both, with a divider to drag  (W)"),
-        ("split", "Split", "The middle half of each, beside each other  (S)"),
-        ("side", "Side", "All of each, side by side  (Y)"),
-        ("difference", "Difference", "Where they differ  (O)"),
+        ("wipe", "Wipe", actions.tip("Both, with a divider to drag", "mode", "wipe")),
+        ("split", "Split", actions.tip("The middle half of each, beside each other", "mode", "split")),
+        ("side", "Side", actions.tip("All of each, side by side", "mode", "side")),
+        ("difference", "Difference", actions.tip("Where they differ", "mode", "difference")),
         ("flicker", "Flicker", "One and the other in turn"),
     )
 
@@ -81,7 +82,7 @@ def draw_pickers(state: AppState, at: ImVec2) -> None:
     if state.view.truth and state.view.mode == "render":
         imgui.same_line(0, px(8))
         value = w.slider("##overlay", state.view.overlay, 0.0, 1.0, "photo %.2f", width=px(110))
-        w.tooltip("How opaque the photo lies over the render  (G)")
+        w.tooltip(actions.tip("How opaque the photo lies over the render", "toggle", "truth"))
         if value is not None:
             state.view.overlay = value
     imgui.pop_style_color()

@@ -10,6 +10,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.core.color import linear_to_srgb
 from studio.gl.inspect import PATCH, TONE_BINS, TONE_END, Inspection, Tones, inspect, surface_pixels, tones
+from studio.ui import actions
 from studio.ui import widgets as w
 from studio.ui.comparing import TITLES
 from studio.ui.theme import AXIS_COLORS, Icon, px, roles, u32
@@ -142,7 +143,10 @@ class Inspector:
         imgui.set_cursor_screen_pos(at)
         pinned = self._state.view.pinned is not None
         if w.quiet_button(
-            Icon.pin, "pin", "Follow the mouse  (P)" if pinned else "Keep this pixel  (P)", pinned
+            Icon.pin,
+            "pin",
+            actions.tip("Follow the mouse", "pin") if pinned else actions.tip("Keep this pixel", "pin"),
+            pinned,
         ):
             self._state.act("pin")
 

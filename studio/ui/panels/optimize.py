@@ -6,7 +6,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.core.optim.messages import GROUPS
 from studio.core.optim.settings import PRESETS, SECTIONS, TERMS, FitSettings, load_preset
-from studio.ui import autopanel
+from studio.ui import actions, autopanel
 from studio.ui import widgets as w
 from studio.ui.run import more_steps
 from studio.ui.state import AppState
@@ -116,9 +116,11 @@ def _buttons(state: AppState) -> None:
     imgui.push_style_var(imgui.StyleVar_.frame_padding, ImVec2(px(8), px(5)))
     if w.accent_button(title, "start", width, 0, can):
         state.act("toggle_run")
-    w.tooltip("Space" if can else "Open photos first." if state.ready else "Still loading.")
+    w.tooltip(
+        actions.find("toggle_run").shown if can else "Open photos first." if state.ready else "Still loading."
+    )
     imgui.same_line()
-    if w.icon_button(Icon.step, "step", "Single step  ( . )", can):
+    if w.icon_button(Icon.step, "step", actions.tip("Single step", "step"), can):
         state.act("step")
     imgui.same_line()
     if w.icon_button(Icon.stop, "stop", "Stop; the result stays", state.run.active):

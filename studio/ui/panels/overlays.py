@@ -1,36 +1,20 @@
-"""What lies over the window: notices, the shortcut sheet, about, the command palette."""
+"""What lies over the window: notices, about, and how dialogs look."""
 
 from __future__ import annotations
 
 from imgui_bundle import ImVec2, imgui
 
 import studio
-from studio.ui import actions, theme
+from studio.ui import theme
 from studio.ui import widgets as w
 from studio.ui.state import AppState
 from studio.ui.theme import Icon, mix, px, roles, u32, vec
 
-_MOUSE = (
-    ("Orbit", "Left drag"),
-    ("Pan", "Middle drag, Shift + left drag"),
-    ("Zoom", "Wheel, towards the cursor"),
-    ("Set pivot", "Double click"),
-    ("Fly", "Right button + W A S D Q E"),
-    ("Select", "Click an object or a light"),
-    ("Look through", "Click a camera or a photo"),
-    ("Handles", "M, Shift+R, Shift+S; Ctrl snaps"),
-    ("Channels", "1 … 8"),
-    ("Type a value", "Ctrl + click on a slider"),
-    ("Reset a value", "Double click on its name"),
-)
-
 
 def draw(state: AppState, picture: tuple[ImVec2, ImVec2]) -> None:
-    """All of them; notices stand at the foot of `picture` (its upper left and lower right)."""
+    """Both; notices stand at the foot of `picture` (its upper left and lower right)."""
     _notices(state, picture)
-    _shortcuts(state)
     _about(state)
-    _palette(state)
 
 
 def _notices(state: AppState, picture: tuple[ImVec2, ImVec2]) -> None:
@@ -108,42 +92,6 @@ def heading(title: str) -> None:
     w.spacer(4)
 
 
-def _shortcuts(state: AppState) -> None:
-    if state.view.help_open:
-        imgui.open_popup("Shortcuts")
-        state.view.help_open = False
-    if not modal("Shortcuts", 660):
-        return
-    heading("Shortcuts")
-    entries: list[tuple[str, tuple[tuple[str, str], ...]]] = [("Mouse", _MOUSE)]
-    for group, items in actions.GROUPS:
-        keyed = tuple((action.title.rstrip("…"), action.shown) for action in items if action.shown)
-        if keyed:
-            entries.append((group, keyed))
-    left = [e for e in entries if e[0] in ("Mouse", "File", "Edit", "Help")]
-    right = [e for e in entries if e not in left]
-    if imgui.begin_table("keys", 2):
-        for column in (left, right):
-            imgui.table_next_column()
-            for group, rows in column:
-                _key_group(group, rows)
-        imgui.end_table()
-    imgui.end_popup()
-
-
-def _key_group(group: str, rows: tuple[tuple[str, str], ...]) -> None:
-    theme.bold()
-    w.text(group)
-    imgui.pop_font()
-    left = imgui.get_cursor_pos_x()
-    for title, keys in rows:
-        w.muted(title)
-        imgui.same_line()
-        imgui.set_cursor_pos_x(left + px(118))
-        w.text(keys)
-    w.spacer(6)
-
-
 def _about(state: AppState) -> None:
     if state.view.about_open:
         imgui.open_popup("About")
@@ -156,40 +104,3 @@ def _about(state: AppState) -> None:
     w.muted(f"Version {studio.__version__} · MIT licence")
     w.muted(f"OpenGL: {state.renderer}")
     imgui.end_popup()
-
-
-def _palette(state: AppState) -> None:
-    if state.view.palette_open:
-        imgui.open_popup("Commands")
-        state.view.palette_open = False
-        _palette_text[0] = ""
-    if not modal("Commands", 420):
-        return
-    if imgui.is_window_appearing():
-        imgui.set_keyboard_focus_here()
-    imgui.set_next_item_width(-1)
-    flags = imgui.InputTextFlags_.enter_returns_true
-    entered, _palette_text[0] = imgui.input_text_with_hint(
-        "##find", "Type a command", _palette_text[0], flags
-    )
-    words = _palette_text[0].lower().split()
-    found = [
-        (group, action)
-        for group, items in actions.GROUPS
-        for action in items
-        if all(word in f"{group} {action.title}".lower() for word in words) and action.possible(state)
-    ]
-    for i, (group, action) in enumerate(found[:12]):
-        chosen = imgui.selectable(
-            f"{action.icon or '  '}   {action.title}##{group}{i}", i == 0 and bool(words)
-        )[0]
-        if action.shown:
-            imgui.same_line(imgui.get_window_width() - imgui.calc_text_size(action.shown).x - px(22))
-            w.muted(action.shown)
-        if chosen or (entered and i == 0):
-            state.act(action.name, *action.args)
-            imgui.close_current_popup()
-    imgui.end_popup()
-
-
-_palette_text = [""]

@@ -8,6 +8,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.core.channels import CHANNELS, Show
 from studio.gl.colormap import COLORMAPS, DEPTH_MAP
+from studio.ui import actions
 from studio.ui import widgets as w
 from studio.ui.panels.compare_bar import chip, gradient
 from studio.ui.state import AppState
@@ -18,17 +19,17 @@ if TYPE_CHECKING:
 
 BUTTON = 28.0
 TOOL_ITEMS = (
-    ("select", Icon.pointer, "Select: click an object, a light or a camera  (V)"),
-    ("move", Icon.move, "Move the selected object or light  (M); Ctrl snaps"),
-    ("rotate", Icon.rotate, "Turn it  (Shift+R)"),
-    ("scale", Icon.scale, "Scale it  (Shift+S)"),
+    ("select", Icon.pointer, "Select: click an object, a light or a camera"),
+    ("move", Icon.move, "Move the selected object or light; Ctrl snaps"),
+    ("rotate", Icon.rotate, "Turn it"),
+    ("scale", Icon.scale, "Scale it"),
 )
 TOGGLE_ITEMS = (
-    ("wireframe", Icon.wire, "Wireframe  (Z)"),
-    ("normals", Icon.normals, "Vertex normals  (N)"),
-    ("clipping", Icon.clipping, "Mark clipped pixels: red too bright, blue black  (C)"),
-    ("inspector", Icon.inspect, "Pixel inspector  (I)"),
-    ("histogram", Icon.histogram, "Histogram  (H)"),
+    ("wireframe", Icon.wire, "Wireframe"),
+    ("normals", Icon.normals, "Vertex normals"),
+    ("clipping", Icon.clipping, "Mark clipped pixels: red too bright, blue black"),
+    ("inspector", Icon.inspect, "Pixel inspector"),
+    ("histogram", Icon.histogram, "Histogram"),
 )
 MEANINGS: dict[Show, str] = {
     "direction": "x y z  →  red green blue, −1 … 1",
@@ -57,8 +58,9 @@ def draw(state: AppState, at: ImVec2, room: float) -> None:
             y += gap
         active = state.view.tool == name if is_tool else bool(getattr(state.view, name))
         imgui.set_cursor_screen_pos(ImVec2(at.x, y))
-        if _button(icon, f"tool_{name}", hint, active):
-            state.act(*(("tool", name) if is_tool else ("toggle", name)))
+        kind = "tool" if is_tool else "toggle"
+        if _button(icon, f"tool_{name}", actions.tip(hint, kind, name), active):
+            state.act(kind, name)
         y += px(BUTTON)
     imgui.pop_style_var()
 

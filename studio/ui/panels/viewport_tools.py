@@ -11,6 +11,7 @@ from studio.core.channels import CHANNELS
 from studio.core.color import linear_to_srgb
 from studio.core.scene import Camera
 from studio.gl.photos import same_pose
+from studio.ui import actions
 from studio.ui import widgets as w
 from studio.ui.panels import compare_bar, gizmo, toolbar
 from studio.ui.panels.inspector import Inspector
@@ -59,8 +60,6 @@ class Tools:
         self._foot()
         self._caption()
         self._exposure_popup()
-        if not panel.gl.meshes.parts and self._state.ready and not self._state.jobs.running:
-            self._invitation()
 
     def _tool_bar(self) -> None:
         """Modes and channels; below, while something is compared, what and how."""
@@ -165,7 +164,7 @@ class Tools:
             photo = photos.photos[view.photo]
             error = self._state.view_error(photo.name)
             words = photo.name if error is None else f"{photo.name}    error {error:.3f}"
-            if self._closable(words, "leave_photo", "Leave the photo  (Esc)"):
+            if self._closable(words, "leave_photo", actions.tip("Leave the photo", "leave_photo")):
                 self._state.act("leave_photo")
         elif shown is not None and self._closable(f"step {shown.step}", "follow", "Follow the run again"):
             self._state.act("go_to_step", self._state.run.status.step)
@@ -204,11 +203,3 @@ class Tools:
             if imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0):
                 view.exposure = 0.0
             imgui.end_popup()
-
-    def _invitation(self) -> None:
-        middle = self._panel.low.y + self._panel.size.y / 2 - px(60)
-        imgui.set_cursor_screen_pos(ImVec2(self._panel.low.x + self._panel.size.x / 2 - px(150), middle))
-        imgui.begin_child("invitation", ImVec2(px(300), px(150)))
-        if w.empty(Icon.mesh, "Drop a mesh or a folder of photos here.", "Open mesh…", "open_mesh"):
-            self._state.act("open_mesh")
-        imgui.end_child()
