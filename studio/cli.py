@@ -193,7 +193,13 @@ def fit(
     if radiance:
         _check_radiance(
             settings["representation"],
-            {"--mesh": mesh_file, "--resume": resume, "--save-project": project_out, "--truth": truth},
+            {
+                "--mesh": mesh_file,
+                "--resume": resume,
+                "--save-project": project_out,
+                "--truth": truth,
+                "--formats": None if formats == ("glb",) else formats,
+            },
         )
     check_writable(out)
     if project is None:
