@@ -73,6 +73,8 @@ class Grid:
         check.tensor(op, "colors", self.colors, (*shape, "K", 3), like=self.density)
         if self.colors.shape[3] not in (1, 4, 9):
             raise ShapeError(f"{op}: colors must have 1, 4 or 9 coefficients, got {self.colors.shape[3]}")
+        if self.colors.numel() >= 1 << 31:
+            raise ShapeError(f"{op}: colors must have fewer than 2^31 numbers, got {self.colors.numel()}")
         if not (self.voxel > 0 and self.base_voxel > 0):
             raise InputError(f"{op}: voxel and base_voxel must be positive")
 

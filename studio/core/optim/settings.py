@@ -184,7 +184,7 @@ _VOLUME = (
         choices=("mesh", "volume", "points"),
         help="What is fitted: a mesh with materials under light, density and colour in space, or Gaussians",
     ),
-    Param("volume_resolution", 160, "int", 16, 512, 8, "points", "Grid along the object's box at the end"),
+    Param("volume_resolution", 160, "int", 16, 320, 8, "points", "Grid along the object's box at the end"),
     Param(
         "volume_degree", 1, "int", 0, 2, 1, help="How colour varies with direction: 0 not, 1 or 2 harmonics"
     ),
