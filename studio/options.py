@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from studio.core.params import Param, ParamSet
     from studio.core.project import Project
     from studio.core.rasterizer import Rasterizer
-    from studio.core.scene import Camera, Scene
+    from studio.core.scene import Camera, Scene, Volume
 
 DEVICES = click.Choice(["auto", "cpu", "cuda"])
 MESH_FORMATS = ("glb", "obj", "ply")
@@ -97,6 +97,20 @@ def render_flags() -> dict[str, Param]:
     from studio.core.rasterizer import PARAMS
 
     return {param.name.replace("_", "-"): param for param in PARAMS} | effect_flags()
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file is to be read as a volume."""
+    return path.suffix.lower() == ".safetensors"
+
+
+def refuse_for_volumes(given: dict[str, Any]) -> None:
+    """InputError for the first option that was given, by flag or stem: volumes have no surface."""
+    for name, value in given.items():
+        if value:
+            raise InputError(
+                f"--{name.removeprefix('--')}: volumes emit their own light, expected no such option"
+            )
 
 
 def open_scene(path: Path) -> Scene:
@@ -196,7 +210,7 @@ def scene_camera(scene: Scene, text: str | None, width: int, height: int) -> Cam
     return own.resized(round(own.width * height / own.height), height).cropped(width)
 
 
-def orbit_camera(scene: Scene, text: str, width: int, height: int) -> Camera:
+def orbit_camera(scene: Scene | Volume, text: str, width: int, height: int) -> Camera:
     """A camera around the middle of the scene; see the --camera option of `render`."""
     import math
 

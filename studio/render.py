@@ -14,8 +14,11 @@ from studio.options import (
     GeneratedOptions,
     chosen_effects,
     chosen_rasterizer,
+    is_volume,
     open_document,
+    orbit_camera,
     parse_size,
+    refuse_for_volumes,
     render_flags,
     scene_camera,
 )
@@ -69,10 +72,16 @@ def render(
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Draw SCENE (a mesh file, a project, or demo, cornell, teaset, bust, balls) into a picture."""
+    """Draw SCENE (a mesh file, a volume, a project, or demo, cornell, teaset, bust, balls) into a picture."""
     if out.suffix.lower() not in (".png", ".exr"):
         raise InputError(f"--out {out}: expected a file ending in .png or .exr")
     names = chosen_channels(aov_names)
+    if is_volume(scene):
+        refuse_for_volumes(
+            {"--effects": effect_names, "--aov": aov_names, "--environment": environment, **generated}
+        )
+        _volume(scene, out, camera_text, parse_size(size_text), transparent, device)
+        return
     loaded, project = open_document(scene)
     if environment is not None:
         from studio.core.io.images import load_environment
@@ -90,6 +99,32 @@ def render(
     files = [out, *_save(out, made, names, loaded, camera)]
     listed = ", ".join(map(str, files))
     click.echo(f"{listed}: {camera.width}x{camera.height}, {loaded.triangle_count():,} triangles, {renderer}")
+
+
+def _volume(
+    path: Path, out: Path, camera_text: str | None, size: tuple[int, int], transparent: bool, device: str
+) -> None:
+    """Draw a volume over black, or with its coverage: straight in a .png, premultiplied in an .exr."""
+    import numpy as np
+
+    from studio.core.device import pick_device
+    from studio.core.io.images import save_exr, save_png
+    from studio.core.io.volumes import load_volume
+    from studio.core.optim.volume_view import VolumeView
+
+    volume = load_volume(path)
+    camera = orbit_camera(volume, camera_text or "30,20", *size)
+    image = VolumeView.of(volume, pick_device(device)).picture(camera)
+    if not transparent:
+        image = image[..., :3]
+    if out.suffix.lower() == ".exr":
+        save_exr(out, image)
+    else:
+        if transparent:
+            image[..., :3] /= np.maximum(image[..., 3:], 1e-6)
+        save_png(out, image)
+    points = "x".join(map(str, volume.shape))
+    click.echo(f"{out}: {camera.width}x{camera.height}, {points} points of degree {volume.degree}")
 
 
 def chosen_channels(text: str | None) -> tuple[str, ...]:

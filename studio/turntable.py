@@ -13,8 +13,10 @@ from studio.options import (
     Progress,
     chosen_effects,
     effect_flags,
+    is_volume,
     open_document,
     parse_size,
+    refuse_for_volumes,
 )
 
 
@@ -34,10 +36,20 @@ def turntable(
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Turn SCENE (a mesh file, a project, or demo, cornell, teaset, bust, balls) once around."""
+    """Turn SCENE (a mesh file, a volume, a project, or demo, cornell, teaset, bust, balls) once around."""
     from studio.core.device import pick_device
     from studio.core.optim.turntable import save_turntable
 
+    if is_volume(scene):
+        from studio.core.io.volumes import load_volume
+        from studio.core.optim.volume_view import save_volume_turntable
+
+        refuse_for_volumes({"--effects": effect_names, **generated})
+        volume, size = load_volume(scene), parse_size(size_text)
+        with Progress() as progress:
+            save_volume_turntable(volume, out, seconds, size, pick_device(device), progress.report)
+        click.echo(f"{out}: {seconds:g} s")
+        return
     loaded, project = open_document(scene)
     effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     with Progress() as progress:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import OpenEXR
 import pytest
+from PIL import Image
 
+from studio.cli import _run
 from studio.core.errors import InputError
+from studio.core.io.images import load_image
 from studio.core.io.volumes import load_volume, save_volume
 from studio.core.scene import Similarity, Volume
 from studio.core.scene.environment import sh_basis
@@ -88,6 +92,32 @@ def test_files_that_are_no_volumes_are_refused(tmp_path):
         load_volume(path)
     with pytest.raises(InputError, match=r"b\.safetensors"):
         load_volume(tmp_path / "b.safetensors")
+
+
+def test_a_file_is_drawn_and_turned(tmp_path, capsys):
+    volume = some_volume()
+    volume.density[1:3, 1:4, 1:5] = 20.0
+    path = tmp_path / "a.safetensors"
+    save_volume(volume, path)
+    size = ("--size", "40x30", "--device", "cpu")
+    assert _run(["render", str(path), "--out", str(tmp_path / "a.exr"), *size, "--transparent"]) == 0
+    assert _run(["render", str(path), "--out", str(tmp_path / "a.png"), *size]) == 0
+    with OpenEXR.File(str(tmp_path / "a.exr")) as file:
+        image = np.asarray(file.channels()["RGBA"].pixels)
+    assert image[15, 20, 3] > 0.99
+    assert image[0, 0, 3] == 0
+    assert (image[..., :3] <= image[..., 3:] + 1e-5).all()  # premultiplied, and no colour is above 1
+    picture = load_image(tmp_path / "a.png")[::-1]
+    np.testing.assert_allclose(picture[15, 20], image[15, 20, :3], atol=0.01)
+    film = str(tmp_path / "a.gif")
+    assert _run(["turntable", str(path), "--out", film, "--seconds", "0.2", *size]) == 0
+    with Image.open(film) as turned:
+        assert turned.n_frames >= 4
+    capsys.readouterr()
+    assert _run(["render", str(path), "--out", str(tmp_path / "b.png"), "--effects", "pbr"]) == 2
+    assert "--effects" in capsys.readouterr().err
+    assert _run(["turntable", str(path), "--out", film, "--ssao-radius", "0.2"]) == 2
+    assert "--ssao-radius" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

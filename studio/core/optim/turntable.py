@@ -92,10 +92,7 @@ def save_turntable(
         InputError: another suffix, no ffmpeg, nothing to show, or a place that cannot be written.
         WorkError: the disk filled up.
     """
-    path = _checked(path, size)
-    if seconds <= 0:
-        raise InputError(f"{path}: a film of {seconds:g} seconds, expected more than 0")
-    count = max(2, math.ceil(seconds * _RATE))
+    count = film_frames(path, seconds, size)
     cameras = orbit(scene, count, *size)
     save_film(path, pictures(scene, cameras, effects, device), count, progress)
 
@@ -122,8 +119,8 @@ def save_film(
             _write_video(temporary, told())
 
 
-def _checked(path: Path | str, size: tuple[int, int]) -> Path:
-    """The path, once a film of that size can be written there."""
+def film_frames(path: Path | str, seconds: float, size: tuple[int, int]) -> int:
+    """Pictures of a film; InputError if it cannot be written there."""
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
@@ -132,7 +129,9 @@ def _checked(path: Path | str, size: tuple[int, int]) -> Path:
         raise InputError(f"{path}: writing .mp4 needs ffmpeg: pip install imageio-ffmpeg, or write a .gif")
     if suffix == ".mp4" and (size[0] % 2 or size[1] % 2):
         raise InputError(f"{path}: a video of {size[0]}x{size[1]}, expected even numbers")
-    return path
+    if seconds <= 0:
+        raise InputError(f"{path}: a film of {seconds:g} seconds, expected more than 0")
+    return max(2, math.ceil(seconds * _RATE))
 
 
 def _write_gif(path: Path, images: list[np.ndarray]) -> None:

@@ -20,6 +20,7 @@ from studio.core.optim.hull import Cancel, Progress, hull_field
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.volume_model import Batch, RayTargets, VolumeModel
+from studio.core.optim.volume_view import VolumeView
 from studio.core.scene import Camera, Photo, PhotoSet, Volume
 
 TILE = 4
@@ -34,9 +35,6 @@ _PRUNE_ALPHA = 1e-3
 
 _DECAY = 0.1
 """Rates fall to this fraction by the last step."""
-
-_RAYS_AT_ONCE = 1 << 16
-"""Of a picture that is rendered."""
 
 
 class VolumeFit:
@@ -233,18 +231,9 @@ class VolumeFit:
         out = self.model.grid.volume("volume")
         return replace(out, world_to_input=self.photos.input_to_world.inverse())
 
-    @torch.no_grad()
     def render(self, camera: Camera) -> np.ndarray:
         """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
-        origins, directions = (t.reshape(-1, 3).to(self.device) for t in camera_rays(camera))
-        parts = []
-        for begin in range(0, len(origins), _RAYS_AT_ONCE):
-            start, along = (t[begin : begin + _RAYS_AT_ONCE].contiguous() for t in (origins, directions))
-            color, alpha, _ = march(
-                self.model.grid, start, along, self.model.step_length, occupancy=self.model.occupancy
-            )
-            parts.append(torch.cat([color, alpha[:, None]], dim=1))
-        return torch.cat(parts).view(camera.height, camera.width, 4).cpu().numpy()
+        return VolumeView(self.model.grid, self.model.occupancy).picture(camera)
 
 
 def fit_volume(
