@@ -260,6 +260,7 @@ OPTIMIZE = (
             ("Later snapshot", "Right", _K.right_arrow, 1),
         )
     ),
+    Action("derive", "Derive the view", Icon.chart, possible=_has_mesh),
     Action("save_checkpoint", "Save checkpoint…", Icon.export, possible=_has_run),
     Action("resume", "Resume from checkpoint…", Icon.folder, possible=_can_start),
     Action(

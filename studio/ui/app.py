@@ -18,11 +18,13 @@ from studio.core.scene import Scene
 from studio.gl.context import adopt_context, describe_context
 from studio.ui import actions, preferences, theme, widgets
 from studio.ui.control import Controller
+from studio.ui.gradients import GradientImages
 from studio.ui.jobs import Jobs
 from studio.ui.layout import Fitting, layouts
 from studio.ui.pacing import Pacing
 from studio.ui.panels import (
     effects,
+    gradients,
     history,
     light,
     log,
@@ -86,6 +88,7 @@ class App:
         self._thumbnails: Thumbnails | None = None
         self._pictures: Pictures | None = None
         self._palette = palette.Palette()
+        self._gradient_images: GradientImages | None = None
         self._pacing = Pacing()
         self._fitting = Fitting()
         self._began = time.perf_counter()
@@ -170,6 +173,7 @@ class App:
             "Material": lambda: material.draw(state),
             "Light": lambda: light.draw(state),
             "Progress": lambda: progress.draw(state),
+            "Gradients": self._gradients,
             "Log": lambda: log.draw(state),
         }
         bodies: dict[str, Callable[[], None]] = {
@@ -177,6 +181,11 @@ class App:
         }
         bodies["Viewport"] = self._linked(lambda: self.viewport.draw() if self.viewport else None)
         return bodies
+
+    def _gradients(self) -> None:
+        if self._gradient_images is not None:
+            own, names = self.control.gradients, self.control.derivable
+            gradients.draw(self.state, own, self._gradient_images, names)
 
     # Life
 
@@ -194,6 +203,7 @@ class App:
         self.viewport.comparing = self.control.comparing
         self._thumbnails = Thumbnails(ctx, self.state.jobs)
         self._pictures = Pictures(ctx)
+        self._gradient_images = GradientImages(ctx)
         self._drop_callback = self._linked(self._on_drop)  # GLFW keeps no reference
         window = glfw_utils.glfw_window_hello_imgui()
         glfw.set_drop_callback(window, self._drop_callback)
@@ -285,6 +295,8 @@ class App:
             self._thumbnails.release()
         if self._pictures is not None:
             self._pictures.release()
+        if self._gradient_images is not None:
+            self._gradient_images.release()
         if self.viewport is not None:
             self.viewport.release()
 

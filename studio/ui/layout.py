@@ -19,6 +19,7 @@ _PLACES = {
         "Material": "Right",
         "Light": "Right",
         "Progress": "Bottom",
+        "Gradients": "Bottom",
         "Log": "Bottom",
     },
     "Edit": {
@@ -31,6 +32,7 @@ _PLACES = {
         "Effects": "Right",
         "Optimize": "Right",
         "Progress": "Bottom",
+        "Gradients": "Bottom",
         "Log": "Bottom",
     },
     "Compare": {
@@ -43,6 +45,7 @@ _PLACES = {
         "Material": "Right",
         "Light": "Right",
         "Progress": "Bottom",
+        "Gradients": "Bottom",
         "Log": "Bottom",
     },
 }
@@ -51,8 +54,11 @@ COMPACT_WIDTH = 900.0
 
 _HIDDEN = {
     "Optimize": (),
-    "Edit": ("Progress", "Log", "Photos"),
-    "Compare": ("Scene", "History", "Optimize", "Effects", "Material", "Light", "Log"),
+    "Edit": ("Progress", "Gradients", "Log", "Photos"),
+    "Compare": (
+        *("Scene", "History", "Optimize", "Effects", "Material", "Light"),
+        *("Gradients", "Log"),
+    ),
 }
 
 
@@ -74,7 +80,7 @@ def _splits(name: str, compact: bool) -> list[hello_imgui.DockingSplit]:
             split(MAIN, "Right", right, 0.25),
         ]
     return [
-        split(MAIN, "Bottom", down, 0.25),
+        split(MAIN, "Bottom", down, 0.29),
         split(MAIN, "Left", left, 0.175),
         split(MAIN, "Right", right, 0.285),
         split("Left", "LeftTop", imgui.Dir.up, 0.3),

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from studio.core.errors import InputError
+from studio.core.params import ParamSet
+from studio.core.scene import Camera, Scene
 from studio.ui.dialogs import FileDialogs, Request
+from studio.ui.files import Files
+from studio.ui.gradients import Gradients
 from studio.ui.run import Run
 from studio.ui.state import AppState
+
+if TYPE_CHECKING:
+    from studio.ui.panels.viewport import ViewportPanel
 
 CHECKPOINTS = (("Checkpoint", (".safetensors",)),)
 
@@ -17,6 +26,23 @@ class WatchActions:
     state: AppState
     dialogs: FileDialogs
     run: Run
+    files: Files
+    gradients: Gradients
+    viewport: ViewportPanel | None
+
+    def derivable(self) -> list[str]:
+        """The numbers that the picture can be derived by."""
+        return self.gradients.choices(*self._seen())
+
+    def _act_derive(self) -> None:
+        self.gradients.start(*self._seen())
+
+    def _seen(self) -> tuple[Scene, Camera, dict[str, ParamSet]]:
+        """What the viewport shows: scene, camera, effects."""
+        if self.viewport is None:
+            raise InputError("gradients: there is no view yet")
+        camera = self.viewport.camera.camera(*self.viewport.pixels)
+        return self.files.shown_scene(), camera, self.state.document.own.on()
 
     def _act_step_snapshot(self, by: int) -> None:
         self.run.step_through(by)

@@ -164,3 +164,41 @@ def test_states_are_told_apart() -> None:
         assert "step 6 is kept" in status.parts(state)
 
     drive(app, script)
+
+
+def test_gradients_of_the_view_and_of_the_vertices() -> None:
+    app = make_app()
+    state = app.state
+    gradients = app.control.gradients
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        ctx.window_focus("//Gradients")
+        ctx.yield_(2)
+        controls = "//" + ctx.window_info("//Gradients/controls").window.name.replace("/", "\\/")
+        assert "light.0.intensity" in app.control.derivable()
+        gradients.parameter = "light.0.intensity"
+        gradients.size, gradients.block = 48, 8
+        ctx.item_click(controls + "/###derive")
+        wait(ctx, lambda: gradients.view is not None and not gradients.busy, "the view is derived")
+        view = gradients.view
+        assert max(view.picture.shape[:2]) == 48
+        assert np.isfinite(view.adjoint).all()
+        assert view.error < 1e-3
+        assert np.abs(view.difference).max() > 0
+        ctx.yield_(3)
+        assert len(app._gradient_images.get(view)) == 4
+        gradients.size, gradients.block = 160, 1  # minutes: it is cancelled
+        ctx.item_click(controls + "/###derive")
+        wait(ctx, lambda: gradients.busy, "it works")
+        ctx.item_click(controls + "/###cancel_gradients")
+        wait(ctx, lambda: not state.jobs.running, "it ends")
+        _run_to(ctx, app, 4)
+        state.act("show_gradient", "total")
+        wait(ctx, lambda: state.run.snapshot.gradient is not None, "arrows of the finished run")
+        assert state.run.snapshot.gradient.shape == state.run.snapshot.mesh.vertices.shape
+        ctx.yield_(3)
+        state.act("show_gradient", "")
+        wait(ctx, lambda: state.run.snapshot.gradient is None, "no arrows")
+
+    drive(app, script)

@@ -19,6 +19,7 @@ from studio.core.scene.shapes import icosphere
 from studio.ui import timeline as timeline_module
 from studio.ui.autopanel import digits
 from studio.ui.commands import Edits, History, Set
+from studio.ui.gradients import arrows
 from studio.ui.jobs import Job, Jobs
 from studio.ui.panels.curves import linear_ticks, log_ticks, spread
 from studio.ui.panels.hands import in_convex
@@ -281,3 +282,18 @@ def test_bars_worst_first_with_unknown_ones_last() -> None:
 
 def test_a_run_is_extended_by_round_numbers() -> None:
     assert [more_steps(n) for n in (6, 60, 600, 1000)] == [10, 20, 200, 330]
+
+
+def test_arrows_point_downhill_from_what_is_seen() -> None:
+    ball = icosphere(3)
+    normals = ball.vertex_normals()
+    uphill = normals * (0.1 + np.abs(ball.vertices[:, :1]))
+    eye = np.array([0.0, 0.0, 5.0])
+    starts, ends = arrows(ball.vertices, normals, uphill, eye, count=100)
+    assert 50 < len(starts) <= 100
+    assert (starts[:, 2] > -0.1).all(), "only vertices that face the eye"
+    assert (np.linalg.norm(ends, axis=1) < np.linalg.norm(starts, axis=1)).all(), "against the gradient"
+    lengths = np.linalg.norm(ends - starts, axis=1)
+    sides = np.abs(starts[:, 0])
+    assert lengths[sides > 0.8].min() > 2 * lengths[sides < 0.2].max()
+    assert len(arrows(ball.vertices, normals, 0 * uphill, eye)[0]) == 0

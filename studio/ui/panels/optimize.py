@@ -54,6 +54,9 @@ SLIDER_TOP = {
 }
 """Right end of a weight's bar; typing may go beyond up to the parameter's limit."""
 
+ACTING = 110.0
+"""Room for the rate in force and the motion, right of a rate's setting."""
+
 _presets: dict[str, FitSettings] = {}
 
 
@@ -178,13 +181,14 @@ def _groups(state: AppState, settings: FitSettings, base: FitSettings) -> None:
         w.tooltip(known[name].help)
         imgui.set_cursor_pos(ImVec2(start.x + px(LABEL_COLUMN), start.y))
         imgui.begin_disabled(not enabled)
-        imgui.align_text_to_frame_padding()
-        w.text("rate", roles().muted if settings[rate_name] == base[rate_name] else roles().accent)
-        if imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0):
-            state.set(("settings", rate_name), base[rate_name], f"Reset rate of {title.lower()}")
-        imgui.same_line(start.x + px(LABEL_COLUMN + 36))
         acting = state.run.active and state.run.snapshot is not None
-        imgui.set_next_item_width(-px(84) if acting else -1)
+        if not acting:
+            imgui.align_text_to_frame_padding()
+            w.text("rate", roles().muted if settings[rate_name] == base[rate_name] else roles().accent)
+            if imgui.is_item_hovered() and imgui.is_mouse_double_clicked(0):
+                state.set(("settings", rate_name), base[rate_name], f"Reset rate of {title.lower()}")
+            imgui.same_line(start.x + px(LABEL_COLUMN + 36))
+        imgui.set_next_item_width(-px(ACTING) if acting else -1)
         value = autopanel.control(known[rate_name], settings[rate_name])
         if value is not None:
             state.set(("settings", rate_name), value, f"Change rate of {title.lower()}")
@@ -198,15 +202,24 @@ def _acting(state: AppState, group: str) -> None:
     """The rate in force after decay, and by how much the group moved in each of the last steps."""
     snapshot = state.run.snapshot
     assert snapshot is not None
-    imgui.same_line(0, px(8))
+    imgui.same_line(0, px(6))
     imgui.align_text_to_frame_padding()
+    left = imgui.get_cursor_pos_x()
     rate, motion = snapshot.rates.get(group), snapshot.motion.get(group)
     if rate is None:
         w.muted("–")
         w.tooltip("The fit has none of it in this stage.")
         return
     moves = bool(motion) and rate > 0
-    w.text(f"Δ {short(motion or 0.0)}" if moves else "held", roles().good if moves else roles().muted)
+    if rate > 0:
+        w.muted(short(rate))
+        imgui.same_line(left + px(48))
+    if rate == 0:
+        w.muted("held")
+    elif moves:
+        w.text(f"Δ {short(motion or 0.0)}", roles().good)
+    else:
+        w.muted("Δ –")
     w.tooltip(
         f"Acts now: a rate of {rate:.3g}, which is the setting after decay.\n"
         f"Δ is how far the values moved in a step, as a root mean square: {motion or 0.0:.3g}."

@@ -16,6 +16,7 @@ from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ERRORS, ViewOptions
 from studio.gl.viewport import Viewport
 from studio.ui.commands import Path
+from studio.ui.panels.gradients import draw_arrows
 from studio.ui.panels.handles import TOOLS, Handles
 from studio.ui.panels.hands import Hands
 from studio.ui.panels.lamps import Lamps
@@ -215,6 +216,7 @@ class ViewportPanel:
         self.handles.draw(camera)
         self.lamps.draw(camera)
         self.hands.take_input(self.handles.busy)
+        draw_arrows(self.state, camera, self.low, self.size)
         self.tools.draw(camera)
 
     def _watch(self, camera: Camera) -> bool:
