@@ -30,7 +30,7 @@ from studio.core.optim.material_stage import (
 )
 from studio.core.optim.materials import array
 from studio.core.optim.messages import GROUPS, Snapshot
-from studio.core.optim.preparing import can_remesh, first_variables, smoothness
+from studio.core.optim.preparing import can_remesh, edge_length, first_variables, smoothness
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
 from studio.core.optim.remesh import mean_thickness
@@ -38,6 +38,7 @@ from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import FitProblem, evened
+from studio.core.optim.start_volume import FROM_VOLUME
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables
 from studio.core.optim.views import moved_cameras, refined
@@ -339,8 +340,8 @@ class Fit:
         """The photos at this stage's resolution; the previous stage's are let go."""
         resolution = self.schedule.resolution(self._stage)
         if resolution not in self._targets:
-            # The hull lies within the masks; another start may reach beyond what is left of a photo.
-            crop = self.settings["start"] == "hull"
+            # These lie within the masks; another start may reach beyond what is left of a photo.
+            crop = self.settings["start"] in ("hull", *FROM_VOLUME)
             self._targets = {resolution: Targets.build(self.training, resolution, self.device, crop)}
         return self._targets[resolution]
 
@@ -359,8 +360,8 @@ class Fit:
             self._thickness = mean_thickness(mesh.vertices, mesh.faces) / v.scale
         if can_remesh(mesh, self.settings):
             most = int(self.settings["texture_faces"])
-            edge_length = schedule.edge_length(stage) * v.scale
-            mesh = finished(mesh, most) if last else evened(mesh, edge_length)
+            length = edge_length(mesh, self.settings, stage, v.scale)
+            mesh = finished(mesh, most) if last else evened(mesh, length)
         v = v.on_mesh(mesh, smoothness(self.settings, self._thickness))
         self._topology += 1
         self.adopt(textured(v, self.settings, self.steps_done) if last else v)

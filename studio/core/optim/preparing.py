@@ -12,7 +12,7 @@ from studio.core.optim.distance import is_closed
 from studio.core.optim.field import FieldVariables
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.material_stage import has_sky, schedule_of
-from studio.core.optim.remesh import mean_thickness
+from studio.core.optim.remesh import mean_edge_length, mean_thickness
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import (
     FitProblem,
@@ -22,6 +22,7 @@ from studio.core.optim.start import (
     start_lighting,
     start_mesh,
 )
+from studio.core.optim.start_volume import FROM_VOLUME, start_from_volume
 from studio.core.optim.targets import Targets
 from studio.core.optim.variables import Variables, box_of
 from studio.core.scene import Mesh, Photo, PhotoSet
@@ -78,11 +79,17 @@ def first_variables(
         object_center=problem.photos.object_center,
         object_radius=problem.photos.object_radius,
     )
-    mesh = start_mesh(problem, photos, settings, lambda share, note: report(0.5 * share, note), cancel)
+    if settings["start"] in FROM_VOLUME:
+        mesh, note = start_from_volume(
+            photos, settings, device, lambda share, note: report(0.5 * share, note), cancel
+        )
+        notes.append(note)
+    else:
+        mesh = start_mesh(problem, photos, settings, lambda share, note: report(0.5 * share, note), cancel)
     report(0.5, "Evening out the start mesh")
     center, scale = box_of(mesh.vertices)
     if can_remesh(mesh, settings):
-        mesh = evened(mesh, schedule.edge_length(0) * scale)
+        mesh = evened(mesh, edge_length(mesh, settings, 0, scale))
     report(0.6, "Loading kernels and photos")
     small = Targets.build(training, min(_BAKE_RESOLUTION, settings["resolution"]), device)
     report(0.75, "Reading colours off the photos")
@@ -114,6 +121,17 @@ def can_remesh(mesh: Mesh, settings: FitSettings) -> bool:
     if settings["start"] == "mesh" and not settings.enabled("vertices"):
         return False
     return bool((np.diff(mesh.faces, axis=1) != 0).all())
+
+
+def edge_length(mesh: Mesh, settings: FitSettings, stage: int, scale: float) -> float:
+    """Of a stage's triangles, world units, for an object whose box has the longest side `scale`.
+
+    A volume's surface has its details from the beginning, so its triangles never grow.
+    """
+    wished = schedule_of(settings).edge_length(stage) * scale
+    if settings["start"] in FROM_VOLUME:
+        return min(wished, mean_edge_length(mesh.vertices, mesh.faces))
+    return wished
 
 
 def smoothness(settings: FitSettings, thickness: float) -> float:

@@ -42,12 +42,21 @@ _RUN = (
     Param("decay", 0.1, low=0.001, high=1.0, help="Rates fall to this fraction by the last step"),
 )
 _START = (
-    Param("start", "hull", "choice", choices=("hull", "sphere", "mesh"), help="Shape at step 0"),
+    Param(
+        "start",
+        "hull",
+        "choice",
+        choices=("auto", "hull", "volume", "sphere", "mesh"),
+        help="Shape at step 0; auto takes hull or volume, whichever the photos agree with more",
+    ),
     Param("hull_resolution", 80, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
     Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),
     Param(
         "start_smooth", 1.0, low=0.0, high=100.0, step=0.5, help="Implicit smoothing of the hull; 0 is off"
     ),
+    Param("start_points", 96, "int", 16, 512, 8, help="Grid of the start's volume along the object's box"),
+    Param("start_steps", 1200, "int", 1, 1_000_000, 100, help="Steps of the start's volume"),
+    Param("start_pixels", 256, "int", 16, 4096, 16, "px", "Long side of the photos that it is fitted to"),
     Param("sphere_subdivisions", 4, "int", 1, 7, 1, help="Subdivisions of the start sphere; 4 is 5120 faces"),
 )
 _MESH = (

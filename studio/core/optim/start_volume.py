@@ -1,0 +1,156 @@
+"""A start shape from a volume: fitted briefly, then meshed at the level that the photos agree with most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from studio.core.errors import InputError
+from studio.core.optim.agreement import agreement
+from studio.core.optim.hull import Cancel, Progress, visual_hull
+from studio.core.optim.isosurface import Evidence, surface_of
+from studio.core.optim.material_stage import schedule_of
+from studio.core.optim.settings import FitSettings
+from studio.core.optim.start import evened
+from studio.core.optim.targets import Targets
+from studio.core.optim.variables import box_of
+from studio.core.optim.volume_fit import fit_volume
+from studio.core.scene import Mesh, PhotoSet
+from studio.core.scene.volume import Volume
+
+FROM_VOLUME = ("volume", "auto")
+"""Values of the setting `start` that need a volume."""
+
+LEVELS = (0.15, 0.05, 0.5)
+"""Optical depths of a voxel that are tried as the surface, the usual one first."""
+
+_JUDGE_PIXELS = 200
+_JUDGE_VIEWS = 16
+"""Long side of the photos that shapes are compared on, and how many of them, spread over all."""
+
+_FITTING = 0.75
+"""Share of the time that the volume takes, the rest being its meshes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A start shape and how much the photos agree with it.
+
+    Attributes:
+        mesh: closed, of the wished edge length.
+        what: it is, for a note.
+        score: dB, see `agreement`.
+    """
+
+    mesh: Mesh
+    what: str
+    score: float
+
+
+class Jury:
+    """Compares shapes by the photos.
+
+    Args:
+        training: photos with masks.
+        settings: for hull_*, start_smooth, resolution.
+        device: where they are drawn.
+    """
+
+    def __init__(self, training: PhotoSet, settings: FitSettings, device: torch.device):
+        self.training, self.settings = training, settings
+        photos = training.photos
+        stride = max(1, len(photos) // _JUDGE_VIEWS)
+        pixels = min(_JUDGE_PIXELS, int(settings["resolution"]))
+        self.targets = Targets.build(photos[::stride], pixels, device)
+
+    def judge(self, mesh: Mesh, what: str) -> Candidate:
+        """The mesh with triangles of the last stage's size, and its score."""
+        even = evened(mesh, float(self.settings["edge_fine"]) * box_of(mesh.vertices)[1])
+        return Candidate(even, what, agreement(even, self.targets))
+
+    def best_level(self, volume: Volume, report: Progress, cancel: Cancel | None) -> Candidate:
+        """The surface of a volume that the photos agree with most.
+
+        Raises:
+            InputError: no level has a surface.
+            Cancelled: `cancel` said so.
+        """
+        evidence = Evidence.of_photos(
+            volume, self.training.photos, self.settings["hull_misses"], None, cancel
+        )
+        found: list[Candidate] = []
+        failure: InputError | None = None
+        for number, depth in enumerate(LEVELS):
+            report(number / len(LEVELS), "Meshing the volume")
+            try:
+                mesh = surface_of(volume, depth, evidence, smooth=0.0, cancel=cancel)
+            except InputError as error:  # nothing as dense as that; another level may have a surface
+                failure = error
+                continue
+            found.append(self.judge(mesh, f"volume at an optical depth of {depth:g} per voxel"))
+        if failure is not None and not found:
+            raise failure
+        return max(found, key=lambda candidate: candidate.score)
+
+    def hull(self, report: Progress, cancel: Cancel | None) -> Candidate:
+        """The visual hull. Raises as `visual_hull`."""
+        training, s = self.training, self.settings
+        mesh = visual_hull(
+            training.photos, training.object_center, training.object_radius,
+            s["hull_resolution"], s["hull_misses"], s["start_smooth"], report, cancel,
+        )  # fmt: skip
+        return self.judge(mesh, "visual hull")
+
+
+def start_from_volume(
+    training: PhotoSet,
+    settings: FitSettings,
+    device: torch.device,
+    report: Progress,
+    cancel: Cancel | None = None,
+) -> tuple[Mesh, str]:
+    """Fit a volume for a short while and mesh it; with start = auto only if it beats the visual hull.
+
+    Args:
+        training: photos with masks, none of them held out.
+        settings: start_points, start_steps and start_pixels say how finely and how long.
+        report: called with (0..1, note).
+        cancel: asked now and then.
+    Returns:
+        (the mesh, a note on what was chosen).
+    Raises:
+        InputError: photos lack masks, or no level has a surface.
+        WorkError: the volume diverged.
+        Cancelled: `cancel` said so.
+    """
+    volume = fit_volume(
+        training, _short(settings), lambda share, note: report(_FITTING * share, note), cancel, str(device)
+    )
+    jury = Jury(training, settings, device)
+    best = jury.best_level(volume, lambda share, note: report(_FITTING + 0.2 * share, note), cancel)
+    if settings["start"] != "auto":
+        return best.mesh, f"start: {best.what}, mean colours fit to {best.score:.1f} dB"
+    hull = jury.hull(lambda share, note: report(0.95 + 0.05 * share, note), cancel)
+    first, second = sorted((best, hull), key=lambda candidate: -candidate.score)
+    mesh = first.mesh
+    if first is hull:  # which finds its shape better with large triangles at first
+        mesh = evened(mesh, schedule_of(settings).edge_length(0) * box_of(mesh.vertices)[1])
+    return mesh, (
+        f"start: {first.what}, mean colours fit to {first.score:.1f} dB; {second.score:.1f} dB: {second.what}"
+    )
+
+
+def _short(settings: FitSettings) -> FitSettings:
+    """Settings of the start's volume."""
+    short = settings.copy()
+    wished = {
+        "holdout": 0,
+        "resolution": min(int(settings["resolution"]), int(settings["start_pixels"])),
+        "volume_resolution": settings["start_points"],
+        "volume_steps": settings["start_steps"],
+        "volume_degree": 0,
+    }
+    for name, value in wished.items():
+        short.set(name, value)
+    return short
