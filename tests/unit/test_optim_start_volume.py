@@ -15,14 +15,15 @@ from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.scene import Mesh, PhotoSet
 from tests.unit.optim_scenes import photograph
-from tests.unit.test_optim_isosurface import bowl, surface_of, volume_of_distance
+from tests.unit.test_optim_isosurface import ball, surface_of, volume_of_distance
 
 SETTINGS = {
     "start": "volume",
-    "start_points": 40,
-    "start_steps": 240,
+    "start_points": 36,
+    "start_steps": 120,
     "start_pixels": 64,
-    "hull_resolution": 40,
+    "volume_rays": 2048,
+    "hull_resolution": 32,
     "steps": 6,
     "stages": 2,
     "resolution": 64,
@@ -34,6 +35,12 @@ SETTINGS = {
 }
 
 
+def bowl(points: np.ndarray) -> np.ndarray:
+    """A ball of radius 0.5 with a round well, 0.7 wide and 0.35 deep, that many cameras look into."""
+    well = np.maximum(np.hypot(points[..., 0], points[..., 2]) - 0.35, -points[..., 1])
+    return np.minimum(ball(points), well)
+
+
 def hollow() -> Mesh:
     """A bowl whose colours tell its places apart."""
     mesh = surface_of(volume_of_distance(bowl), blur=0, smooth=0)
@@ -43,7 +50,7 @@ def hollow() -> Mesh:
 
 @pytest.fixture(scope="module")
 def photos() -> PhotoSet:
-    return photograph(hollow(), count=32, size=64)
+    return photograph(hollow(), count=24, size=64)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +71,7 @@ def test_a_hollow_that_no_outline_shows_is_open(photos, prepared):
     assert is_closed(mesh)
     true, found, closed = volume(hollow()), volume(mesh), volume(hull.snapshot().mesh)
     assert closed > 1.2 * true  # the well is full
-    assert found - true < 0.55 * (closed - true)  # voxels are a fifth of the well
+    assert found - true < 0.6 * (closed - true)  # what is left is fog of a third of a voxel, all around
     assert any("start: volume at an optical depth" in note for note in prepared.notes)
 
 
@@ -80,7 +87,9 @@ def test_auto_takes_what_the_photos_agree_with(photos, prepared):
 def test_triangles_never_grow(photos, prepared):
     """The first stage asks for larger ones than the volume's surface has; they stay as they are."""
     before = prepared.snapshot().mesh
-    edges = np.linalg.norm(before.vertices[before.faces] - before.vertices[before.faces[:, [1, 2, 0]]], axis=-1)
+    edges = np.linalg.norm(
+        before.vertices[before.faces] - before.vertices[before.faces[:, [1, 2, 0]]], axis=-1
+    )
     assert edges.mean() == pytest.approx(0.06 * np.ptp(before.vertices, axis=0).max(), rel=0.2)
 
 

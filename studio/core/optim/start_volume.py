@@ -25,6 +25,9 @@ FROM_VOLUME = ("volume", "auto")
 LEVELS = (0.15, 0.05, 0.5)
 """Optical depths of a voxel that are tried as the surface, the usual one first."""
 
+_CLEARLY = 0.5
+"""dB by which another level must be better than the usual one: denser ones have holes, thinner ones fog."""
+
 _JUDGE_PIXELS = 200
 _JUDGE_VIEWS = 16
 """Long side of the photos that shapes are compared on, and how many of them, spread over all."""
@@ -70,7 +73,7 @@ class Jury:
         return Candidate(even, what, agreement(even, self.targets))
 
     def best_level(self, volume: Volume, report: Progress, cancel: Cancel | None) -> Candidate:
-        """The surface of a volume that the photos agree with most.
+        """The surface of a volume at the usual level, unless the photos agree clearly more with another.
 
         Raises:
             InputError: no level has a surface.
@@ -91,7 +94,8 @@ class Jury:
             found.append(self.judge(mesh, f"volume at an optical depth of {depth:g} per voxel"))
         if failure is not None and not found:
             raise failure
-        return max(found, key=lambda candidate: candidate.score)
+        best = max(found, key=lambda candidate: candidate.score)
+        return best if best.score > found[0].score + _CLEARLY else found[0]
 
     def hull(self, report: Progress, cancel: Cancel | None) -> Candidate:
         """The visual hull. Raises as `visual_hull`."""
