@@ -80,7 +80,8 @@ def run_record(state: AppState) -> RunRecord | None:
     run = state.run
     if not run.active or run.snapshot is None:
         return state.document.result
-    return RunRecord(run.status.phase, run.snapshot.step, run.status.steps, run.snapshot, list(run.history))
+    step, history = run.snapshot.step, list(run.history)
+    return RunRecord(run.status.phase, step, run.status.steps, run.snapshot, history, run.checkpoint)
 
 
 def run_view(record: RunRecord | None) -> RunView:
@@ -88,7 +89,7 @@ def run_view(record: RunRecord | None) -> RunView:
     if record is None:
         return RunView()
     status = Status("idle", record.step, record.steps)
-    return RunView(status, list(record.history), record.snapshot)
+    return RunView(status, list(record.history), record.snapshot, checkpoint=record.checkpoint)
 
 
 def _camera(viewport: ViewportPanel) -> Camera:

@@ -111,7 +111,11 @@ class Run:
         self._state.jobs.start("Reading checkpoint", work, then)
 
     def save_checkpoint(self, path: Path) -> None:
+        """Leave a checkpoint, which projects then name."""
         self._post(m.SaveCheckpoint(path))
+        self._state.run.checkpoint = str(path)
+        if self._committed is not None and self._committed is self._state.document.result:
+            self._committed.checkpoint = str(path)
 
     def extend(self, steps: int) -> None:
         """More steps for a run that is done; one that was stopped early goes on first."""
@@ -293,7 +297,9 @@ class Run:
         from studio.core.project import RunRecord
 
         run = self._state.run
-        record = RunRecord(run.status.phase, snapshot.step, run.status.steps, snapshot, list(run.history))
+        record = RunRecord(
+            run.status.phase, snapshot.step, run.status.steps, snapshot, list(run.history), run.checkpoint
+        )
         self.commit(record, "Fit", -self._number)
 
     def commit(self, record: RunRecord, label: str, gesture: int = 0) -> None:

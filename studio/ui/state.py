@@ -224,6 +224,7 @@ class RunView:
         timeline: snapshots kept along the way, for going back to look (see studio.ui.timeline).
         shown: the timeline entry being looked at instead of the newest, or None.
         plateau: step since which the loss has not got better in the last part of the run, or None.
+        checkpoint: the file it can go on from, "" if it left none.
     """
 
     status: Status = field(default_factory=Status)
@@ -232,6 +233,7 @@ class RunView:
     timeline: list[Snapshot] = field(default_factory=list)
     shown: Snapshot | None = None
     plateau: int | None = None
+    checkpoint: str = ""
 
     @property
     def visible(self) -> Snapshot | None:

@@ -12,7 +12,7 @@ from studio.ui.dialogs import FileDialogs, Request
 from studio.ui.files import Files
 from studio.ui.gradients import Gradients
 from studio.ui.run import Run
-from studio.ui.state import AppState
+from studio.ui.state import AppState, Choice, Question
 
 if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
@@ -64,4 +64,18 @@ class WatchActions:
         if path is not None:
             self.run.resume(path)
             return
+        own = Path(self.state.run.checkpoint)
+        if not self.state.run.checkpoint or not own.is_file():
+            self._ask_checkpoint()
+            return
+        self.state.question = Question(
+            f"Go on from {own.name}?",
+            f"The last run left it in {own.parent}.",
+            (
+                Choice("Go on", lambda: self.run.resume(own), main=True),
+                Choice("Another…", self._ask_checkpoint),
+            ),
+        )
+
+    def _ask_checkpoint(self) -> None:
         self.dialogs.ask(Request("file", "Resume from a checkpoint", self.run.resume, CHECKPOINTS))

@@ -160,6 +160,10 @@ def test_a_run_is_undone_as_a_whole(tmp_path: Path) -> None:
         assert not np.array_equal(result.scene.lighting.sh, before.scene.lighting.sh)
         sh = result.run.snapshot.lighting.sh
         assert result.scene.lighting.sh is sh, "light that moved is part of the result"
+        left = tmp_path / "left.safetensors"
+        state.act("save_checkpoint", left)
+        wait(ctx, left.exists, "a checkpoint")
+        assert captured(state, None).run.checkpoint == str(left), "a project names where the run can go on"
         ctx.key_press(CTRL | imgui.Key.z)
         ctx.yield_(3)
         same(before.scene, captured(state, None).scene)
@@ -171,6 +175,12 @@ def test_a_run_is_undone_as_a_whole(tmp_path: Path) -> None:
         ctx.key_press(CTRL | SHIFT | imgui.Key.z)
         ctx.yield_(3)
         same(result.scene, captured(state, None).scene)
+        assert state.run.checkpoint == str(left)
+        state.act("resume")
+        ctx.yield_(3)
+        assert state.question is not None
+        ctx.item_click("//Question/###cancel")
+        ctx.yield_(2)
         assert len(state.run.history) == len(result.run.history)
         assert state.run.status.step == result.run.step
         _undo_while_it_runs(ctx, app, result)

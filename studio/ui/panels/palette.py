@@ -110,7 +110,11 @@ class Palette:
         return bool(pressed)
 
 
-def keyed(state: AppState) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
+Group = tuple[str, tuple[tuple[str, str], ...]]
+"""A heading with (what, keys) below it."""
+
+
+def keyed(state: AppState) -> list[Group]:
     """(menu, (title, keys) of every action that has some)."""
     out = []
     for group, items in catalog.groups(state):
@@ -125,22 +129,31 @@ def draw_shortcuts(state: AppState) -> None:
     if state.view.help_open:
         imgui.open_popup("Shortcuts")
         state.view.help_open = False
-    if not modal("Shortcuts", 800):
+    if not modal("Shortcuts", 1040):
         return
     heading("Shortcuts")
-    entries = [("Mouse", _MOUSE), *keyed(state)]
-    half = sum(len(rows) + 2 for _, rows in entries) / 2
-    if imgui.begin_table("keys", 2):
-        imgui.table_next_column()
-        filled = 0
-        for group, rows in entries:
-            if filled < half <= filled + len(rows) + 1:
-                imgui.table_next_column()
-                filled = -(10**6)
-            filled += len(rows) + 2
-            _key_group(group, rows)
+    if imgui.begin_table("keys", 3):
+        for column in columns([("Mouse", _MOUSE), *keyed(state)], 3):
+            imgui.table_next_column()
+            for group, rows in column:
+                _key_group(group, rows)
         imgui.end_table()
     imgui.end_popup()
+
+
+def columns(entries: list[Group], count: int) -> list[list[Group]]:
+    """The groups in order, in columns of about the same length."""
+    out: list[list[Group]] = [[]]
+    left = sum(len(rows) + 2 for _, rows in entries)
+    filled, share = 0.0, left / count
+    for entry in entries:
+        lines = len(entry[1]) + 2
+        if out[-1] and len(out) < count and filled + lines / 2 > share:
+            out.append([])
+            filled, share = 0.0, left / (count - len(out) + 1)
+        out[-1].append(entry)
+        filled, left = filled + lines, left - lines
+    return out
 
 
 def _key_group(group: str, rows: tuple[tuple[str, str], ...]) -> None:
@@ -151,6 +164,6 @@ def _key_group(group: str, rows: tuple[tuple[str, str], ...]) -> None:
     for title, keys in rows:
         w.muted(title)
         imgui.same_line()
-        imgui.set_cursor_pos_x(left + px(168))
+        imgui.set_cursor_pos_x(left + px(128))
         w.text(keys)
     w.spacer(6)
