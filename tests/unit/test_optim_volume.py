@@ -245,7 +245,7 @@ def test_a_fit_tells_how_far_it_is_and_stops_when_asked(photos):
 
 def test_photos_without_masks_are_refused():
     bare = photograph(coloured_ball(), count=4, size=32, masks=False)
-    with pytest.raises(InputError, match="mask"):
+    with pytest.raises(InputError, match="v01: 3 of 3 photos have no mask"):
         fit_volume(bare, small(resolution=32))
 
 

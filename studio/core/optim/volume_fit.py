@@ -89,6 +89,12 @@ class VolumeFit:
         modules = [m.kernels(int(self.settings["volume_degree"])).module for m in (volume, volume_train)]
         launcher.preload(modules, device=self.device)
         check_formats(self.training + self.holdout)
+        bare = [photo.name for photo in self.training if photo.mask is None]
+        if bare:
+            raise InputError(
+                f"{bare[0]}: {len(bare)} of {len(self.training)} photos have no mask, "
+                "expected all to have one for a volume; see --masks"
+            )
         field, low, spacing = hull_field(
             self.training,
             self.photos.object_center,
@@ -273,8 +279,7 @@ def fit_volume(
 
 def _ray_targets(photos: list[Photo], resolution: int, device: torch.device) -> RayTargets:
     targets = Targets.build(photos, resolution, device)
-    if targets.mask is None:
-        raise InputError("fit: a volume needs photos with masks; see --masks")
+    assert targets.mask is not None
     height, width = targets.size
     coverage = targets.mask[..., None]
     colors = torch.cat([srgb_to_linear(targets.color) * coverage, coverage], dim=-1)
