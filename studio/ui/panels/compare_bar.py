@@ -67,8 +67,11 @@ def draw_pickers(state: AppState, at: ImVec2) -> None:
     imgui.push_style_color(imgui.Col_.frame_bg, vec(roles().panel, 0.92))
     _picker(state, "left", state.left, "Left picture")
     imgui.same_line(0, px(2))
-    if w.quiet_button(Icon.swap, "swap_sides", "Swap left and right"):
+    imgui.push_style_color(imgui.Col_.button, vec(roles().panel, 0.92))
+    if imgui.button(f"{Icon.swap}###swap_sides"):
         state.act("swap_sides")
+    imgui.pop_style_color()
+    w.tooltip("Swap left and right")
     imgui.same_line(0, px(2))
     _picker(state, "right", state.right or "photo", "Right picture")
     if state.view.mode == "difference":
@@ -151,11 +154,11 @@ def gradient(low: ImVec2, high: ImVec2, name: str) -> None:
         draw.add_rect_filled_multi_color(start, end, first, second, second, first)
 
 
-def chip(string: str, at: ImVec2, right: bool = False) -> None:
-    """Text on a translucent plate."""
+def chip(string: str, at: ImVec2, right: bool = False, room: float = 0.0) -> None:
+    """Text on a translucent plate, with `room` left free behind it."""
     size = imgui.calc_text_size(string)
     x = at.x - size.x - px(16) if right else at.x
     draw = imgui.get_window_draw_list()
-    low, high = ImVec2(x, at.y), ImVec2(x + size.x + px(16), at.y + size.y + px(8))
+    low, high = ImVec2(x, at.y), ImVec2(x + size.x + px(16) + room, at.y + size.y + px(8))
     draw.add_rect_filled(low, high, u32(roles().window, 0.8), px(4))
     draw.add_text(ImVec2(x + px(8), at.y + px(4)), u32(mix(roles().muted, roles().text, 0.4)), string)

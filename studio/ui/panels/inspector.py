@@ -107,7 +107,7 @@ class Inspector:
         rows = self.words() or [("pixel", "move over the picture")]
         side = (2 * PATCH + 1) * px(CELL)
         patch = side + px(8) if self.seen is not None else 0.0
-        foot = self._panel.low.y + self._panel.size.y - px(8)
+        foot = self._panel.low.y + self._panel.size.y - px(44)
         if at.y + px(14) + patch + len(rows) * px(LINE) > foot:
             patch = 0.0  # no room: the numbers come first
         high = ImVec2(at.x + px(WIDTH), at.y + px(14) + patch + len(rows) * px(LINE))

@@ -22,7 +22,7 @@ SUN_DISTANCE = 1.15
 REACH = 11.0
 """Radius of an icon, pixels of the design."""
 
-COLOR = 0xF2C14E
+COLOR, ON_LIGHT = 0xF2C14E, 0x8A5200
 
 
 def selected_light(state: AppState) -> int | None:
@@ -113,8 +113,9 @@ class Lamps:
         draw = imgui.get_window_draw_list()
         low, size = self._panel.low, self._panel.size
         draw.push_clip_rect(low, ImVec2(low.x + size.x, low.y + size.y), True)
+        glow = ON_LIGHT if self._state.preferences["theme"] == "light" else COLOR
         if chosen is not None and chosen < len(lights):
-            self._draw_shape(camera, chosen)
+            self._draw_shape(camera, chosen, glow)
         for i, (x, y) in enumerate(self._places(camera)):
             if not math.isfinite(x):
                 continue
@@ -123,7 +124,7 @@ class Lamps:
             draw.add_circle(ImVec2(x, y), px(REACH), u32(ring, 0.9), 0, px(1.5))
             icon = Icon.sun if lights[i].kind == "directional" else Icon.bulb
             extent = imgui.calc_text_size(icon)
-            draw.add_text(ImVec2(x - extent.x / 2, y - extent.y / 2), u32(COLOR), icon)
+            draw.add_text(ImVec2(x - extent.x / 2, y - extent.y / 2), u32(glow), icon)
         draw.pop_clip_rect()
 
     def _poses(self, camera: Camera) -> list[np.ndarray]:
@@ -136,7 +137,7 @@ class Lamps:
         low, size = self._panel.low, self._panel.size
         return project(points, camera) * (size.x, size.y) + (low.x, low.y)
 
-    def _draw_shape(self, camera: Camera, index: int) -> None:
+    def _draw_shape(self, camera: Camera, index: int, glow: int) -> None:
         pose = self._poses(camera)[index]
         low, size = self._panel.low, self._panel.size
         draw = imgui.get_window_draw_list()
@@ -145,4 +146,4 @@ class Lamps:
             screen = project(world, camera) * (size.x, size.y) + (low.x, low.y)
             for (ax, ay), (bx, by) in pairwise(screen):
                 if math.isfinite(ax + bx):
-                    draw.add_line(ImVec2(ax, ay), ImVec2(bx, by), u32(COLOR, 0.8), px(1.5))
+                    draw.add_line(ImVec2(ax, ay), ImVec2(bx, by), u32(glow, 0.8), px(1.5))

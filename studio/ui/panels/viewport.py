@@ -180,9 +180,11 @@ class ViewportPanel:
         flags = imgui.WindowFlags_.no_scrollbar | imgui.WindowFlags_.no_scroll_with_mouse
         shown = imgui.begin("Viewport", None, flags)[0]
         imgui.pop_style_var()
-        if shown:
-            self._body()
-        imgui.end()
+        try:
+            if shown:
+                self._body()
+        finally:
+            imgui.end()  # or ImGui ends the process before anybody has seen what went wrong
 
     def _body(self) -> None:
         self.low, self.size = imgui.get_cursor_screen_pos(), imgui.get_content_region_avail()
@@ -272,6 +274,7 @@ class ViewportPanel:
             axes=view.grid,
             frusta=view.cameras and view.photo is None and not view.picture_only,
             exposure=view.exposure,
+            theme="light" if self.state.preferences["theme"] == "light" else "dark",
             resolution_scale=scale,
             draft=draft,
             samples=1 if draft or scale < self.resolution_scale else self.samples,

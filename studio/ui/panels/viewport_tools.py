@@ -183,8 +183,8 @@ class Tools:
         width = imgui.calc_text_size(words).x
         x = self._panel.low.x + self._panel.size.x - width - px(60)
         y = self._panel.low.y + self._panel.size.y - px(34)
-        compare_bar.chip(words, ImVec2(x, y))
-        imgui.set_cursor_screen_pos(ImVec2(x + width + px(20), y - px(1)))
+        compare_bar.chip(words, ImVec2(x, y), room=px(30))  # for the button
+        imgui.set_cursor_screen_pos(ImVec2(x + width + px(14), y - px(1)))
         return w.quiet_button(Icon.close, id, hint)
 
     def _exposure_popup(self) -> None:
