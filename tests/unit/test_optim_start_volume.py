@@ -75,15 +75,6 @@ def test_a_hollow_that_no_outline_shows_is_open(photos, prepared):
     assert any("start: volume at an optical depth" in note for note in prepared.notes)
 
 
-def test_auto_takes_what_the_photos_agree_with(photos, prepared):
-    fit = Fit(FitProblem(photos), FitSettings(SETTINGS | {"start": "auto"}), "cpu")
-    fit.prepare()
-    note = next(note for note in fit.notes if note.startswith("start: "))
-    assert note.startswith("start: volume")
-    assert note.endswith("visual hull")
-    np.testing.assert_array_equal(fit.snapshot().mesh.vertices, prepared.snapshot().mesh.vertices)
-
-
 def test_triangles_never_grow(photos, prepared):
     """The first stage asks for larger ones than the volume's surface has; they stay as they are."""
     before = prepared.snapshot().mesh

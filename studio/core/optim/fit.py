@@ -38,7 +38,6 @@ from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import FitProblem, evened
-from studio.core.optim.start_volume import FROM_VOLUME
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables
 from studio.core.optim.views import moved_cameras, refined
@@ -341,7 +340,7 @@ class Fit:
         resolution = self.schedule.resolution(self._stage)
         if resolution not in self._targets:
             # These lie within the masks; another start may reach beyond what is left of a photo.
-            crop = self.settings["start"] in ("hull", *FROM_VOLUME)
+            crop = self.settings["start"] in ("hull", "volume")
             self._targets = {resolution: Targets.build(self.training, resolution, self.device, crop)}
         return self._targets[resolution]
 

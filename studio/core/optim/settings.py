@@ -42,13 +42,7 @@ _RUN = (
     Param("decay", 0.1, low=0.001, high=1.0, help="Rates fall to this fraction by the last step"),
 )
 _START = (
-    Param(
-        "start",
-        "hull",
-        "choice",
-        choices=("auto", "hull", "volume", "sphere", "mesh"),
-        help="Shape at step 0; auto takes hull or volume, whichever the photos agree with more",
-    ),
+    Param("start", "hull", "choice", choices=("hull", "volume", "sphere", "mesh"), help="Shape at step 0"),
     Param("hull_resolution", 80, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
     Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),
     Param(

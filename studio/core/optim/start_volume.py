@@ -8,9 +8,8 @@ import torch
 
 from studio.core.errors import InputError
 from studio.core.optim.agreement import agreement
-from studio.core.optim.hull import Cancel, Progress, visual_hull
+from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.isosurface import Evidence, surface_of
-from studio.core.optim.material_stage import schedule_of
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import evened
 from studio.core.optim.targets import Targets
@@ -18,9 +17,6 @@ from studio.core.optim.variables import box_of
 from studio.core.optim.volume_fit import fit_volume
 from studio.core.scene import Mesh, PhotoSet
 from studio.core.scene.volume import Volume
-
-FROM_VOLUME = ("volume", "auto")
-"""Values of the setting `start` that need a volume."""
 
 LEVELS = (0.15, 0.05, 0.5)
 """Optical depths of a voxel that are tried as the surface, the usual one first."""
@@ -56,7 +52,7 @@ class Jury:
 
     Args:
         training: photos with masks.
-        settings: for hull_*, start_smooth, resolution.
+        settings: for hull_misses, edge_fine, resolution.
         device: where they are drawn.
     """
 
@@ -97,15 +93,6 @@ class Jury:
         best = max(found, key=lambda candidate: candidate.score)
         return best if best.score > found[0].score + _CLEARLY else found[0]
 
-    def hull(self, report: Progress, cancel: Cancel | None) -> Candidate:
-        """The visual hull. Raises as `visual_hull`."""
-        training, s = self.training, self.settings
-        mesh = visual_hull(
-            training.photos, training.object_center, training.object_radius,
-            s["hull_resolution"], s["hull_misses"], s["start_smooth"], report, cancel,
-        )  # fmt: skip
-        return self.judge(mesh, "visual hull")
-
 
 def start_from_volume(
     training: PhotoSet,
@@ -114,7 +101,7 @@ def start_from_volume(
     report: Progress,
     cancel: Cancel | None = None,
 ) -> tuple[Mesh, str]:
-    """Fit a volume for a short while and mesh it; with start = auto only if it beats the visual hull.
+    """Fit a volume for a short while and mesh it.
 
     Args:
         training: photos with masks, none of them held out.
@@ -132,17 +119,8 @@ def start_from_volume(
         training, _short(settings), lambda share, note: report(_FITTING * share, note), cancel, str(device)
     )
     jury = Jury(training, settings, device)
-    best = jury.best_level(volume, lambda share, note: report(_FITTING + 0.2 * share, note), cancel)
-    if settings["start"] != "auto":
-        return best.mesh, f"start: {best.what}, mean colours fit to {best.score:.1f} dB"
-    hull = jury.hull(lambda share, note: report(0.95 + 0.05 * share, note), cancel)
-    first, second = sorted((best, hull), key=lambda candidate: -candidate.score)
-    mesh = first.mesh
-    if first is hull:  # which finds its shape better with large triangles at first
-        mesh = evened(mesh, schedule_of(settings).edge_length(0) * box_of(mesh.vertices)[1])
-    return mesh, (
-        f"start: {first.what}, mean colours fit to {first.score:.1f} dB; {second.score:.1f} dB: {second.what}"
-    )
+    best = jury.best_level(volume, lambda share, note: report(_FITTING + 0.25 * share, note), cancel)
+    return best.mesh, f"start: {best.what}, mean colours fit to {best.score:.1f} dB"
 
 
 def _short(settings: FitSettings) -> FitSettings:
