@@ -132,7 +132,7 @@ def draw_shortcuts(state: AppState) -> None:
     if not modal("Shortcuts", 1040):
         return
     heading("Shortcuts")
-    if imgui.begin_table("keys", 3):
+    if imgui.begin_table("keys", 3, imgui.TableFlags_.sizing_stretch_same, ImVec2(px(1000), 0)):
         for column in columns([("Mouse", _MOUSE), *keyed(state)], 3):
             imgui.table_next_column()
             for group, rows in column:
