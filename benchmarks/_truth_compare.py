@@ -57,7 +57,7 @@ def compare(truth: Scene, found: Scene, seen_from: list[Camera], held_out: list[
 
     cosine = (pixels(true, "normal") * pixels(fit, "normal")).sum(axis=1)
     color, guess = pixels(true, "albedo"), pixels(fit, "albedo")
-    scale = (color * guess).sum(axis=0) / np.maximum((guess * guess).sum(axis=0), 1e-12)
+    scale = _scale(color, guess)
     pairs = [
         [np.concatenate([v[..., :3][inside] for v, inside in zip(_relit(s, held_out), both)])]
         for s in (with_truths_occlusion(truth), tinted(found, scale))
@@ -89,9 +89,20 @@ def _relit(scene: Scene, shots: list[Camera]) -> list[np.ndarray]:
     return [render_channels(other, shot, effects())["rgba"] for shot in shots]
 
 
+def _scale(true: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """[3] factors of the channels that bring found colours nearest to the true ones."""
+    return np.asarray((true * found).sum(axis=0) / np.maximum((found * found).sum(axis=0), 1e-12))
+
+
 def pictures(truth: Scene, found: Scene, size: int) -> list[np.ndarray]:
-    """True and found surface, base colour, roughness and object under other light, sRGB."""
+    """True and found surface, base colour, roughness and object under other light, sRGB.
+
+    The found base colour is scaled as for the figures.
+    """
     camera = cameras(36, size)[_SHOWN]
+    seen = [render_channels(scene, camera, {}, ("albedo", "covered")) for scene in (truth, found)]
+    both = (seen[0]["covered"] * seen[1]["covered"])[..., 0] > 0
+    found = tinted(found, _scale(*(one["albedo"][both] for one in seen)))
     tiles: list[list[np.ndarray]] = []
     for scene in (with_truths_occlusion(truth), found):
         dark = replace(scene, background=_BACKGROUND)

@@ -6,7 +6,8 @@
 
 Photos are taken in a museum (`museum.exr`); every 9th is held out, which leaves 32 of 36. `mitsuba`
 traces paths: bounces, shadows and another diffuse lobe are in the photos that no fit knows. `own` is
-the renderer that fits use, past baked occlusion. They are kept in `--keep` for the next time.
+the renderer that fits use, past occlusion baked for an even sky, which the fit then assumes as well.
+They are kept in `--keep` for the next time.
 Measured, in the order of the table:
 
     distance       from the truth's visible surface to the fit, exact, in % of the box's diagonal
@@ -47,10 +48,11 @@ COLUMNS = ("object", "photos", "distance %", "p99 %", "back %", "p99 %", "normal
            "base colour", "roughness", "metallic", "relit", "held out", "processor s")  # fmt: skip
 
 
-def settings_of(arguments: argparse.Namespace) -> FitSettings:
+def settings_of(arguments: argparse.Namespace, maker: str) -> FitSettings:
     """The preset at the photos' size, and what --set changes."""
     settings = load_preset(arguments.preset)
-    changes = {"resolution": arguments.size, "holdout": HELD_OUT, "light_fixed_to": "world"}
+    changes: dict[str, Any] = {"resolution": arguments.size, "holdout": HELD_OUT, "light_fixed_to": "world"}
+    changes["directed_occlusion"] = maker != "own"
     for entry in arguments.set:
         name, _, value = entry.partition("=")
         changes[name] = value
@@ -124,12 +126,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args(argv)
     objects, makers = _listed(arguments.objects, OBJECTS), _listed(arguments.photos, MAKERS)
-    settings = settings_of(arguments)
     rows, shown, names = [], [], []
     print(table([]), flush=True)
     for name in objects:
         for maker in makers:
             shots = Shots(maker, arguments.views, arguments.size, arguments.samples)
+            settings = settings_of(arguments, maker)
             figures, truth, found = run(name, shots, settings, arguments.keep)
             rows.append(row(name, maker, figures))
             print(rows[-1], flush=True)

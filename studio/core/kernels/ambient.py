@@ -1,4 +1,4 @@
-"""How much of the hemisphere above a point the mesh itself leaves open, by casting rays."""
+"""What rays from the hemisphere above a point meet: the mesh itself, or the environment."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ wp.set_module_options({"enable_backward": False})
 
 
 @wp.kernel
-def visibility(
+def first_hits(
     begin: int,
     mesh: wp.uint64,
     points: wp.array(dtype=wp.vec3),
     normals: wp.array(dtype=wp.vec3),
-    directions: wp.array(dtype=wp.vec3),
+    around: wp.array(dtype=wp.vec3),
     lift: float,
-    share: wp.array(dtype=float),
+    hits: wp.array(dtype=int, ndim=2),
+    directions: wp.array(dtype=wp.vec3, ndim=2),
 ):
-    """One point.
+    """One point: the triangle that each ray meets first, or -1, and the ray's direction.
 
     Args:
-        directions: around +Z, spread as the cosine: every ray counts the same.
+        around: directions around +Z, spread as the cosine: every ray counts the same.
         lift: distance along the normal from which rays start.
     """
     i = begin + wp.tid()
@@ -34,10 +35,12 @@ def visibility(
     t = wp.vec3(1.0 + sign * n[0] * n[0] * a, sign * b, -sign * n[0])
     s = wp.vec3(b, sign + n[1] * n[1] * a, -n[1])
     start = points[i] + lift * n
-    free = wp.int32(0)
-    for k in range(directions.shape[0]):
-        d = directions[k]
-        hit = wp.mesh_query_ray(mesh, start, d[0] * t + d[1] * s + d[2] * n, 1.0e6)
-        if not hit.result:
-            free += 1
-    share[i] = float(free) / float(directions.shape[0])
+    for k in range(around.shape[0]):
+        d = around[k]
+        direction = d[0] * t + d[1] * s + d[2] * n
+        directions[i, k] = direction
+        hit = wp.mesh_query_ray(mesh, start, direction, 1.0e6)
+        if hit.result:
+            hits[i, k] = hit.face
+        else:
+            hits[i, k] = -1

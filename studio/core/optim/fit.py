@@ -21,12 +21,13 @@ from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.losses import Measured, measure
 from studio.core.optim.material_stage import (
     Pictures,
+    attune,
     finished,
     pace,
     schedule_of,
     share_gradients,
     textured,
-    warming_up,
+    trade,
 )
 from studio.core.optim.materials import array
 from studio.core.optim.messages import GROUPS, Snapshot
@@ -245,6 +246,7 @@ class Fit:
     def _try_step(self) -> StepResult:
         with self.ranks.together():
             self._enter_stage()
+            attune(self.variables, self.settings, self.steps_done)
             targets = self._current_targets()
             views = self._draw_views()
             own = self.ranks.own(views)
@@ -301,8 +303,8 @@ class Fit:
             raise Diverged(
                 f"fit: a gradient is not finite at step {self.steps_done + 1}; lower the learning rates"
             )
-        if warming_up(self.settings, self.variables, self.steps_done):
-            share_gradients(self.variables, self.settings)
+        share_gradients(self.variables, self.settings, self.steps_done)
+        trade(self.variables, self.settings, self.steps_done)
         for group in moved:
             optimizer = self._optimizers[group]
             for options in optimizer.param_groups:

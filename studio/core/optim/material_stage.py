@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.ops.normals import vertex_normals
 from studio.core.optim.materials import TextureMaterial
+from studio.core.optim.occlusion import arriving
 from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.schedule import FIELD, Schedule, progress
 from studio.core.optim.settings import FitSettings
@@ -44,7 +46,11 @@ def textured(variables: Variables, settings: FitSettings, step: int) -> Variable
     They show what the vertices showed, or one material where a warm-up follows.
     """
     seen = None
-    if settings["ambient_occlusion"] and settings["shading"] != "unlit":
+    if (
+        settings["ambient_occlusion"]
+        and settings["shading"] != "unlit"
+        and not _directed(variables, settings)
+    ):
         seen = variables.visibility()
     out = variables.textured(int(settings["texture_size"]), seen)
     assert isinstance(out.material, TextureMaterial)
@@ -56,8 +62,51 @@ def textured(variables: Variables, settings: FitSettings, step: int) -> Variable
     return out
 
 
+_RELIT = (0.0, 0.5, 1.0)
+"""Shares of the warm-up after which occlusion is made anew; the light changes most there."""
+
+_RELIT_LATER = (1 / 3, 2 / 3)
+"""The same of the rest."""
+
+
+def _directed(variables: Variables, settings: FitSettings) -> bool:
+    """Whether occlusion is that of the light found: it must stand still and be a map."""
+    wished = settings["ambient_occlusion"] and settings["directed_occlusion"]
+    return bool(wished and has_sky(settings) and variables.fixed_to == "world")
+
+
+@torch.no_grad()
+def _occlude(variables: Variables, material: TextureMaterial, settings: FitSettings, step: int) -> None:
+    """Make occlusion anew for the light as it is, where the step after `step` calls for it."""
+    if variables.sky is None:
+        return
+    warm = warm_up_steps(settings)
+    rest = int(settings["steps"]) - material.began - warm
+    due = {round(share * warm) for share in _RELIT} | {warm + round(share * rest) for share in _RELIT_LATER}
+    if step - material.began not in due or not _directed(variables, settings):
+        return
+    vertices = variables.to_world(variables.box_vertices())
+    ambient, light = arriving(
+        vertices,
+        variables.faces,
+        vertex_normals(vertices, variables.faces),
+        variables.sky,
+        material.colors(len(vertices)),
+    )
+    material.occlude(light, ambient)
+
+
 _UNIFORM = ("albedo", "roughness", "metallic")
 """Groups that have one value for the whole surface while light settles."""
+
+_PARTING = 0.8
+"""Share of the textures' steps in which their smoothness fades to what is set."""
+
+_TRADE = 0.02
+"""Largest change of the common factor in a step, as a logarithm, at first."""
+
+_WHITE, _WHITEST = 0.98, 0.01
+"""Paint is not made brighter when this share of it is as bright as paint can be."""
 
 _SETTLING, _SETTLED = 0.1, 0.02
 """Rates of the light during the warm-up and after it; it must not follow the texels then."""
@@ -95,11 +144,65 @@ def _level(variables: Variables, settings: FitSettings) -> None:
         leaf.copy_(leaf[inside].mean(dim=0).expand_as(leaf))
 
 
-def share_gradients(variables: Variables, settings: FitSettings) -> None:
-    """All texels of a texture get the mean of their gradients, and so stay equal."""
-    for leaf in _uniform_leaves(variables, settings):
-        if leaf.grad is not None:
-            leaf.grad = leaf.grad.mean(dim=(1, 2), keepdim=True).expand_as(leaf).contiguous()
+def share_gradients(variables: Variables, settings: FitSettings, step: int) -> None:
+    """Texels of textures that are still of one value get the mean of their gradients.
+
+    Base colour is so during the warm-up, roughness and metallic longer: a highlight says little
+    about one texel, and while paint is still mistaken for light it says the wrong thing.
+    """
+    material = variables.material
+    if not isinstance(material, TextureMaterial) or warm_up_steps(settings) == 0:
+        return
+    steps = schedule_of(settings).texture_steps
+    ends = {"albedo": warm_up_steps(settings)}
+    ends |= dict.fromkeys(("roughness", "metallic"), min(int(settings["gloss_from"]), 2 * steps // 3))
+    for group in _UNIFORM:
+        if step - material.began < max(ends[group], ends["albedo"]) and settings.enabled(group):
+            for leaf in variables.tensors(group):
+                if leaf.grad is not None:
+                    leaf.grad = leaf.grad.mean(dim=(1, 2), keepdim=True).expand_as(leaf).contiguous()
+
+
+@torch.no_grad()
+def trade(variables: Variables, settings: FitSettings, step: int) -> None:
+    """Light and base colour exchange a common factor, with a step of its own along its gradient.
+
+    Brighter light on darker paint shows the same but for the highlights, whose strength is that of
+    the light alone. So they tell the factor; but among the gradients of thousands of texels, which
+    all hold light and paint to their product, theirs is not heard, and roughness makes up for
+    highlights of the wrong strength. Call after the gradients are there.
+    """
+    material, sky = variables.material, variables.sky
+    if not isinstance(material, TextureMaterial) or sky is None or warm_up_steps(settings) == 0:
+        return
+    shade = material.shade
+    if warming_up(settings, variables, step) or sky.grad is None or shade.grad is None:
+        return
+    slope = float(sky.grad.sum() - 0.5 * (shade.grad * shade).sum())  # of the logarithm of the light
+    first, second, count = material.traded
+    first, second, count = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2, count + 1
+    material.traded = (first, second, count)
+    mean, deviation = first / (1 - 0.9**count), math.sqrt(second / (1 - 0.99**count))
+    began = material.began + warm_up_steps(settings)
+    rate = _TRADE * float(settings["decay"]) ** progress(step, began, int(settings["steps"]))
+    change = -rate * mean / max(deviation, 1e-20)
+    inside = material.atlas.covered[..., 0]
+    if change < 0 and float((shade[inside].amax(dim=1) > _WHITE).float().mean()) > _WHITEST:
+        return
+    sky.add_(change)
+    shade.mul_(math.exp(-0.5 * change)).clamp_(max=1.0)
+
+
+def attune(variables: Variables, settings: FitSettings, step: int) -> None:
+    """What changes with the steps of the textures' part: occlusion, and how even colours must be."""
+    material = variables.material
+    if not isinstance(material, TextureMaterial):
+        return
+    _occlude(variables, material, settings, step)
+    length = _PARTING * schedule_of(settings).texture_steps
+    left = 1.0 - min(1.0, (step - material.began) / max(1.0, length))
+    parting = warm_up_steps(settings) > 0
+    material.evenness = float(settings["parting_smoothness"]) ** left if parting else 1.0
 
 
 def has_sky(settings: FitSettings) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from studio.core.optim.atlas import Atlas, fill
@@ -21,6 +22,9 @@ from studio.core.tensors import Part, SceneTensors
 
 MIN_SHADE = 0.02
 """Lowest square root of a base colour: at 0 its gradient vanishes, 0.02 is albedo 0.0004."""
+
+_USUAL_SHADE = 0.5
+"""At this mean the variation of base colours counts as it is."""
 
 MIN_ROUGHNESS = 0.05
 """Below it the highlight is narrower than a pixel of the training images."""
@@ -123,6 +127,9 @@ class TextureMaterial:
         tilt: [1, S, S, 2] x and y of the unit normal in tangent space.
         occlusion: [1, S, S, 1] share of the environment that arrives; not optimised.
         began: step of the run after which the textures were made.
+        ambient: occlusion under an even sky, for files; None where it is not another.
+        evenness: times that the smoothness of base colours counts now.
+        traded: moments of the gradient of the factor between light and base colour, and steps.
     """
 
     atlas: Atlas
@@ -132,6 +139,9 @@ class TextureMaterial:
     tilt: Tensor
     occlusion: Tensor
     began: int = 0
+    ambient: Tensor | None = None
+    evenness: float = 1.0
+    traded: tuple[float, float, int] = (0.0, 0.0, 0)
 
     @classmethod
     def baked(
@@ -185,6 +195,20 @@ class TextureMaterial:
         )
         return replace(like.moved(vertices=self.torn(vertices)), parts=(part,))
 
+    def colors(self, count: int) -> Tensor:
+        """[count, 3] linear base colour where the mesh's vertices are; of one side where a seam is."""
+        place = 2 * self.atlas.uvs - 1
+        found = F.grid_sample(
+            self.shade.detach().square().permute(0, 3, 1, 2), place[None, None], align_corners=False
+        )
+        out = found.new_zeros(count, 3)
+        out[self.atlas.source] = found[0, :, 0].T
+        return out
+
+    def occlude(self, light: Tensor, ambient: Tensor) -> None:
+        """Take [V, 1] shares that arrive of the light that was found, and of an even sky."""
+        self.occlusion, self.ambient = self.atlas.bake(torch.cat([light, ambient], dim=1)).split(1, dim=3)
+
     @property
     def bent(self) -> bool:
         """Whether normals are textured: not as long as their texture stands still at neutral."""
@@ -202,12 +226,17 @@ class TextureMaterial:
     def terms(self, surface: SurfaceTerms) -> Terms:
         """Total variations over the charts, and how far normals are from neutral."""
         return {
-            "texture_smoothness": lambda: self._terms.variation(self.shade),
+            "texture_smoothness": self._unevenness,
             "material_smoothness": lambda: self._terms.variation(
                 torch.cat([self.roughness, self.metallic], dim=3)
             ),
             "flat_normals": lambda: self._terms.mean_square(self.tilt),
         }
+
+    def _unevenness(self) -> Tensor:
+        """Variation of the base colour for its brightness, so that darker is not smoother."""
+        mean = self._terms.mean(self.shade).clamp_min(MIN_SHADE)
+        return self.evenness * _USUAL_SHADE / mean * self._terms.variation(self.shade)
 
     @torch.no_grad()
     def clamp(self) -> None:
@@ -224,7 +253,8 @@ class TextureMaterial:
         out = {"base_color_texture": array(fill(self.shade.square(), owned)[0])}
         if unlit:
             return out
-        orm = array(fill(torch.cat([self.occlusion, self.roughness, self.metallic], dim=3), owned)[0])
+        occlusion = self.occlusion if self.ambient is None else self.ambient
+        orm = array(fill(torch.cat([occlusion, self.roughness, self.metallic], dim=3), owned)[0])
         out |= {"orm_texture": orm, "occlusion_texture": orm}
         if self.bent:
             out["normal_texture"] = array(fill(self._normals(), owned)[0])

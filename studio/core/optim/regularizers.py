@@ -98,6 +98,10 @@ class TextureTerms:
         scale = self.size / _UNIT_TEXELS / (self.texels * image.shape[3])
         return scale * (steps.sum() + climbs.sum())
 
+    def mean(self, image: Tensor) -> Tensor:
+        """Mean of [1, S, S, C] over texels and channels. Gradients: to image."""
+        return (image * self.inside).sum() / (self.texels * image.shape[3])
+
     def mean_square(self, image: Tensor) -> Tensor:
         """Mean squared length of the texels of [1, S, S, C]. Gradients: to image."""
         return (image.square() * self.inside).sum() / self.texels

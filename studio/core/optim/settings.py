@@ -100,7 +100,30 @@ _MATERIAL = (
         help="One material for all at first, while light settles",
     ),
     Param(
+        "gloss_from",
+        200,
+        "int",
+        0,
+        100_000,
+        5,
+        "steps",
+        help="Of the textures, in which roughness and metal are the same all over; at most two thirds",
+    ),
+    Param(
+        "parting_smoothness",
+        10.0,
+        low=1.0,
+        high=1000.0,
+        help="Times that texture_smoothness counts at first, while colours part from light; it fades",
+    ),
+    Param(
         "ambient_occlusion", True, "bool", help="The mesh hides the environment from itself, with textures"
+    ),
+    Param(
+        "directed_occlusion",
+        True,
+        "bool",
+        help="Occlusion while fitting is that of the light found, and of bounces, if it stands still",
     ),
     Param("texture_vertices", 0.1, low=0.0, high=1.0, help="Rate of the vertices beside textures, of theirs"),
 )

@@ -49,6 +49,12 @@ def octahedral(sky: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def radiance(sky: Tensor, directions: Tensor) -> Tensor:
+    """[A, B, 3] radiance from [A, B, 3] unit directions."""
+    return _looked_up(sky, _grid(directions))
+
+
+@torch.no_grad()
 def picture(sky: Tensor, world_to_output: np.ndarray | None = None) -> np.ndarray:
     """[64, 128, 3] float32 equirectangular radiance, as scene.environment has it.
 
@@ -58,7 +64,7 @@ def picture(sky: Tensor, world_to_output: np.ndarray | None = None) -> np.ndarra
     directions = equirect_directions(*_SHOWN)
     if world_to_output is not None:
         directions = directions @ world_to_output
-    grid = _grid(directions, sky.device)
+    grid = _grid(torch.tensor(directions, dtype=torch.float32, device=sky.device))
     out: np.ndarray = _looked_up(sky, grid).cpu().numpy()
     return out
 
@@ -99,14 +105,15 @@ def _looked_up(sky: Tensor, grid: Tensor) -> Tensor:
     return found[0].permute(1, 2, 0)
 
 
-def _grid(directions: np.ndarray, device: torch.device) -> Tensor:
-    """[H, W, 2] places of unit directions in a map with one more column on either side."""
-    x, y, z = np.moveaxis(directions, -1, 0)
-    around = np.arctan2(x, -z) / math.pi * SIZE[1] / (SIZE[1] + 2)
-    up = np.arcsin(np.clip(y, -1, 1)) / (0.5 * math.pi)
-    return torch.tensor(np.stack([around, up], axis=-1), dtype=torch.float32, device=device)
+def _grid(directions: Tensor) -> Tensor:
+    """[..., 2] places of [..., 3] unit directions in a map with one more column on either side."""
+    x, y, z = directions.unbind(dim=-1)
+    around = torch.atan2(x, -z) / math.pi * (SIZE[1] / (SIZE[1] + 2))
+    up = torch.asin(y.clamp(-1, 1)) / (0.5 * math.pi)
+    return torch.stack([around, up], dim=-1)
 
 
 @cache
 def _octahedral_grid(device: torch.device) -> Tensor:
-    return _grid(octahedral_directions(OCTAHEDRAL_SIZE), device)
+    directions = octahedral_directions(OCTAHEDRAL_SIZE)
+    return _grid(torch.tensor(directions, dtype=torch.float32, device=device))

@@ -1,0 +1,135 @@
+"""How light and materials part: what textures share, and for how long."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.material_stage import attune, trade
+from studio.core.optim.materials import TextureMaterial
+from studio.core.optim.settings import FitSettings
+from tests.unit.optim_scenes import coloured_ball, photograph
+
+SMALL = {
+    "steps": 40,
+    "texture_steps": 30,
+    "texture_size": 64,
+    "warm_up": 5,
+    "gloss_from": 12,
+    "resolution": 32,
+    "stages": 1,
+    "hull_resolution": 16,
+    "edge_coarse": 0.2,
+    "edge_fine": 0.2,
+    "views_per_step": 2,
+    "light_model": "environment",
+    "light_fixed_to": "world",
+}
+
+
+def textures(fit: Fit) -> TextureMaterial:
+    material = fit.variables.material
+    assert isinstance(material, TextureMaterial)
+    return material
+
+
+def at(step: int, **changes: object) -> Fit:
+    """A fit after so many steps of its textures."""
+    fit = Fit(FitProblem(photograph(coloured_ball(), count=8, size=32)), FitSettings(SMALL | changes), "cpu")
+    fit.prepare()
+    while fit.steps_done < 10 + step:
+        fit.step()
+    return fit
+
+
+@pytest.fixture(scope="module")
+def fit() -> Iterator[Fit]:
+    return at(6)
+
+
+def spread(values: torch.Tensor) -> float:
+    return float((values.detach() - values.detach()[:, :1, :1]).abs().max())
+
+
+def test_roughness_is_one_value_for_longer_than_colours(fit: Fit) -> None:
+    material = textures(fit)
+    assert spread(material.shade) > 0.01
+    assert spread(material.roughness) < 1e-6
+    assert float(material.roughness.detach().mean()) != pytest.approx(0.5, abs=1e-6)
+    later = textures(at(14))
+    assert spread(later.roughness) > 1e-3
+
+
+def test_colours_are_smoothest_at_first(fit: Fit) -> None:
+    material = textures(fit)
+    seen = []
+    for step in (10, 22, 34, 40):
+        attune(fit.variables, fit.settings, step)
+        seen.append(material.evenness)
+    assert seen[0] == pytest.approx(10)
+    assert seen[1] == pytest.approx(math.sqrt(10))
+    assert seen[2:] == [1, 1]
+
+
+def test_darker_colours_are_not_smoother(fit: Fit) -> None:
+    material = textures(fit)
+    before = float(material.terms(fit._terms)["texture_smoothness"]().detach())
+    darker = material.clone()
+    with torch.no_grad():
+        darker.shade.mul_(0.4)
+    assert float(darker.terms(fit._terms)["texture_smoothness"]().detach()) == pytest.approx(before, rel=1e-4)
+
+
+@pytest.mark.parametrize(("sign", "brighter"), [(1.0, False), (-1.0, True)])
+def test_light_and_colour_trade_their_factor(fit: Fit, sign: float, brighter: bool) -> None:
+    """Against the gradient, and what a matt surface shows stays as it is."""
+    variables, material = fit.variables.clone(), textures(fit)
+    material = variables.material
+    assert isinstance(material, TextureMaterial)
+    material.traded = (0.0, 0.0, 0)
+    sky, shade = variables.sky, material.shade
+    assert sky is not None
+    before = float(sky.detach().mean()), float(shade.detach().square().mean())
+    sky.grad, shade.grad = torch.full_like(sky, sign), torch.zeros_like(shade)
+    trade(variables, fit.settings, 16)
+    change = float(sky.detach().mean()) - before[0]
+    assert (change > 0) == brighter
+    assert abs(change) > 0.01
+    assert float(shade.detach().square().mean()) == pytest.approx(before[1] * math.exp(-change), rel=1e-3)
+
+
+def test_what_both_explain_is_not_traded(fit: Fit) -> None:
+    """A picture that is too bright pulls at light and colour alike, so at their factor not at all."""
+    variables = fit.variables.clone()
+    material, sky = variables.material, variables.sky
+    assert isinstance(material, TextureMaterial)
+    assert sky is not None
+    material.traded = (0.0, 0.0, 0)
+    before = sky.detach().clone()
+    material.shade.grad = torch.ones_like(material.shade)
+    pull = 0.5 * float(material.shade.detach().sum())
+    sky.grad = torch.full_like(sky, pull / sky.numel())
+    trade(variables, fit.settings, 16)
+    slope = material.traded[0] / 0.1
+    assert abs(slope) < 1e-3 * pull
+    material.traded = (0.0, 0.0, 0)
+    material.shade.grad = None
+    trade(variables, fit.settings, 16)
+    assert material.traded[2] == 0, "colours that stand still trade nothing"
+    assert before.shape == sky.shape
+
+
+def test_occlusion_of_the_light_stays_out_of_files(fit: Fit) -> None:
+    material = textures(fit)
+    assert material.ambient is not None
+    orm = torch.from_numpy(material.pictures(False)["orm_texture"][..., 0])
+    inside = material.atlas.covered[0, ..., 0]
+    assert torch.allclose(orm[inside], material.ambient[0, ..., 0][inside])
+    plain = textures(at(1, directed_occlusion=False))
+    assert plain.ambient is None
+    turning = textures(at(1, light_fixed_to="camera"))
+    assert turning.ambient is None
