@@ -54,6 +54,9 @@ from studio.options import (
 from studio.render import render
 from studio.turntable import turntable
 
+FILM_SIZE = (320, 320)
+"""Pixels of the film of a fit."""
+
 if TYPE_CHECKING:
     from studio.core.io.masking import MaskSource
     from studio.core.optim.fitrun import Keep
@@ -151,6 +154,7 @@ def open_window(files: tuple[Path, ...], device: str, out: Path) -> None:
     type=click.Path(path_type=Path),
     help="Keep the result in a .studio file.",
 )
+@click.option("--film", type=click.Path(path_type=Path), help="Film the run: a .gif or .mp4 file.")
 def fit(
     source: Path,
     out: Path,
@@ -165,6 +169,7 @@ def fit(
     formats: tuple[str, ...],
     moved: Path | None,
     project_out: Path | None,
+    film: Path | None,
     generated: dict[str, Any],
 ) -> None:
     """Fit shape, materials and light to the photos of SOURCE.
@@ -198,6 +203,7 @@ def fit(
                 "--resume": resume,
                 "--save-project": project_out,
                 "--truth": truth,
+                "--film": film,
                 "--formats": None if formats == ("glb",) else formats,
             },
         )
@@ -209,7 +215,20 @@ def fit(
         return
     problem = None if project is None else problem_of(project, photos, settings, mesh)
     keep = None if project_out is None else saver(project_out, project, photos, settings, out)
-    _fit(photos, settings, out, mesh, device, checkpoint, checkpoint_seconds, problem, keep, known, formats)
+    _fit(
+        photos,
+        settings,
+        out,
+        mesh,
+        device,
+        checkpoint,
+        checkpoint_seconds,
+        problem,
+        keep,
+        known,
+        formats,
+        film,
+    )
     if project_out is not None and FIRST_PROCESS:
         click.echo(f"project in {project_out}")
 
@@ -262,10 +281,17 @@ def _fit(
     keep: Keep | None = None,
     known: Mesh | None = None,
     formats: tuple[str, ...] = ("glb",),
+    film: Path | None = None,
 ) -> None:
     """Run a fit with a progress bar and print what came out."""
+    from studio.core.optim.convergence import Recorder, save_convergence
     from studio.core.optim.fitrun import run_fit
+    from studio.core.optim.start import FitProblem
+    from studio.core.optim.turntable import film_frames
 
+    recorder = Recorder()
+    if film is not None:
+        film_frames(film, 5.0, FILM_SIZE)
     with Progress() as progress:
         metrics = run_fit(
             photos,
@@ -280,7 +306,14 @@ def _fit(
             keep=keep,
             known=known,
             formats=formats,
+            watch=None if film is None else recorder.take,
         )
+        if film is not None and FIRST_PROCESS:
+            scene_of = (problem or FitProblem(photos, mesh)).scene_of
+            effects: dict[str, Any] | None = {} if settings["shading"] == "unlit" else None
+            save_convergence(
+                recorder.snapshots, scene_of, film, 5.0, FILM_SIZE, effects, progress=progress.report
+            )
     if not FIRST_PROCESS:
         return
     for note in metrics["notes"]:

@@ -159,6 +159,8 @@ FILE = (
         "export", "Export mesh…", Icon.export, "Ctrl+E", (_key(_K.e, CTRL),), possible=_has_mesh, divided=True
     ),
     Action("copy_command", "Copy export as command", Icon.terminal, args=("export",), possible=_has_mesh),
+    Action("save_turntable", "Save turntable…", Icon.camera, possible=_has_mesh),
+    Action("save_film", "Save film of the run…", Icon.camera, possible=_has_timeline),
     Action("screenshot", "Save picture", Icon.camera, "F12", (_key(_K.f12),), possible=_ready),
     Action("quit", "Quit", Icon.quit, "Ctrl+Q", (_key(_K.q, CTRL),), divided=True),
 )

@@ -22,6 +22,7 @@ from studio.ui.commands import Path as DocPath
 from studio.ui.comparing import Comparing
 from studio.ui.dialogs import FileDialogs
 from studio.ui.files import ADVICE, Files
+from studio.ui.films import Films
 from studio.ui.gradients import Gradients
 from studio.ui.jobs import Job
 from studio.ui.panels.optimize import message_for
@@ -71,6 +72,7 @@ class Controller(ViewActions, WatchActions):
         self._when_stopped: Callable[[], None] | None = None
         self.comparing = Comparing(state, self._apply, self.files.shown_scene)
         self.gradients = Gradients(state)
+        self.films = Films(state, self.dialogs, self.files)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
 

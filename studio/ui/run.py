@@ -13,7 +13,7 @@ from studio.ui import capture
 from studio.ui.commands import Edits, Set
 from studio.ui.jobs import Job
 from studio.ui.state import AppState, RunView
-from studio.ui.timeline import keep, neighbour
+from studio.ui.timeline import neighbour
 
 if TYPE_CHECKING:
     from studio.core.optim.fit import FitProblem
@@ -251,6 +251,8 @@ class Run:
         run = self._state.run
         run.snapshot = snapshot
         self._fresh = self._fresh or run.shown is None
+        from studio.core.optim.convergence import keep
+
         keep(run.timeline, snapshot)
 
     def _look_for_plateau(self) -> None:

@@ -1,4 +1,4 @@
-"""Which snapshots of a run are kept for going back, so that memory stays bounded; curves, smoothed."""
+"""Walking along the snapshots of a run; its curves, smoothed and thinned."""
 
 from __future__ import annotations
 
@@ -7,35 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from studio.core.optim.messages import HistoryRow, Snapshot
-
-KEPT = 60
-"""Snapshots kept for going back: one per 20 pixels of the line, more could not be told apart."""
-
-KEPT_BYTES = 400_000_000
-"""Memory that they take, at most: 20k triangles are 1 MB, textures of 512 x 512 are 9 MB."""
-
-
-def keep(timeline: list[Snapshot], snapshot: Snapshot) -> None:
-    """Add a snapshot in place; the kept ones stay few, small, and spread evenly over the run."""
-    if timeline and snapshot.step < timeline[-1].step:
-        timeline.clear()  # the run was reset
-    if timeline and snapshot.step == timeline[-1].step:
-        return
-    timeline.append(snapshot)
-    while len(timeline) > 2 and (len(timeline) > KEPT or memory(timeline) > KEPT_BYTES):
-        gaps = [b.step - a.step for a, b in zip(timeline, timeline[2:])]
-        del timeline[1 + int(np.argmin(gaps))]
-
-
-def memory(snapshots: Sequence[Snapshot]) -> int:
-    """Bytes of the snapshots' arrays; those that several share count once."""
-    arrays: dict[int, int] = {}
-    for snapshot in snapshots:
-        for owner in (snapshot.mesh, snapshot.mesh.material, snapshot):
-            for value in vars(owner).values():
-                if isinstance(value, np.ndarray):
-                    arrays[id(value)] = value.nbytes
-    return sum(arrays.values())
 
 
 def neighbour(timeline: Sequence[Snapshot], shown: int, by: int) -> int:

@@ -10,6 +10,7 @@ from studio.core.params import ParamSet
 from studio.core.scene import Camera, Scene
 from studio.ui.dialogs import FileDialogs, Request
 from studio.ui.files import Files
+from studio.ui.films import Films
 from studio.ui.gradients import Gradients
 from studio.ui.run import Run
 from studio.ui.state import AppState, Choice, Question
@@ -28,6 +29,7 @@ class WatchActions:
     run: Run
     files: Files
     gradients: Gradients
+    films: Films
     viewport: ViewportPanel | None
 
     def derivable(self) -> list[str]:
@@ -52,6 +54,12 @@ class WatchActions:
 
     def _act_show_gradient(self, term: str) -> None:
         self.run.show_gradient(term)
+
+    def _act_save_turntable(self, path: Path | None = None) -> None:
+        self.films.turntable(path)
+
+    def _act_save_film(self, path: Path | None = None) -> None:
+        self.films.run(path)
 
     def _act_save_checkpoint(self, path: Path | None = None) -> None:
         if path is not None:

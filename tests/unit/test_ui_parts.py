@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from studio.core.errors import InputError, WorkError
+from studio.core.optim import convergence as timeline_module
+from studio.core.optim.convergence import KEPT, keep, memory
 from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import FitSettings
 from studio.core.params import Param, ParamSet
 from studio.core.scene import Camera, Light, Lighting, Material, Photo
 from studio.core.scene.shapes import icosphere
-from studio.ui import timeline as timeline_module
 from studio.ui.autopanel import digits
 from studio.ui.commands import Edits, History, Set
 from studio.ui.gradients import arrows
@@ -30,7 +31,7 @@ from studio.ui.panels.scene_tree import count
 from studio.ui.panels.status import duration
 from studio.ui.run import more_steps
 from studio.ui.thumbnails import LONG_SIDE, thumbnail
-from studio.ui.timeline import KEPT, keep, memory, neighbour, smoothed, thin
+from studio.ui.timeline import neighbour, smoothed, thin
 
 
 @dataclass

@@ -32,6 +32,7 @@ from studio.core.scene import Lighting, Mesh, PhotoSet
 
 Report = Callable[[float, str], None]
 Keep = Callable[[Snapshot, list[HistoryRow]], None]
+Watch = Callable[[Fit], None]
 
 LOG = "log.jsonl"
 CHECKPOINTS = "checkpoints"
@@ -66,6 +67,7 @@ def run_fit(
     keep: Keep | None = None,
     known: Mesh | None = None,
     formats: tuple[str, ...] = ("glb",),
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Fit and leave everything in a folder: mesh, metrics, pictures, log.
 
@@ -91,6 +93,7 @@ def run_fit(
         formats: suffixes of the mesh's files, of glb, obj and ply.
         known: the true shape, in the coordinates of the photos' files; metrics["known"] then says
             how far the result is from it, see studio.core.optim.known.
+        watch: called before the first step and after every one.
     Returns:
         The contents of metrics.json; nothing in the other processes of a shared fit.
     Raises:
@@ -106,7 +109,7 @@ def run_fit(
         fit = Fit(given, settings, device, tell, ranks=ranks)
         if ranks.rank > 0:
             return _follow(fit, resume)
-        return _lead(fit, out, tell, resume, checkpoint_seconds, keep, known, formats)
+        return _lead(fit, out, tell, resume, checkpoint_seconds, keep, known, formats, watch)
     finally:
         ranks.leave()
 
@@ -135,6 +138,7 @@ def _lead(
     keep: Keep | None,
     known: Mesh | None,
     formats: tuple[str, ...],
+    watch: Watch | None,
 ) -> dict[str, Any]:
     """A whole fit with all of its files."""
     began = time.perf_counter()
@@ -151,7 +155,7 @@ def _lead(
         with open(out / LOG, "w", encoding="utf-8") as log:
             log.writelines(json.dumps(_log_row(row)) + "\n" for row in rows)
             try:
-                _optimize(fit, rows, log, tell, out / CHECKPOINTS, pause)
+                _optimize(fit, rows, log, tell, out / CHECKPOINTS, pause, watch)
             except KeyboardInterrupt:
                 interrupted = True
             except WorkError as error:
@@ -172,12 +176,20 @@ def _lead(
 
 
 def _optimize(
-    fit: Fit, rows: list[HistoryRow], log: TextIO, tell: Report, folder: Path, pause: float
+    fit: Fit,
+    rows: list[HistoryRow],
+    log: TextIO,
+    tell: Report,
+    folder: Path,
+    pause: float,
+    watch: Watch | None = None,
 ) -> None:
     """All steps, each one line of the log, with a checkpoint every `pause` seconds and at the end."""
     seconds = rows[-1].seconds if rows else 0.0
     first, start = fit.steps_done, seconds
     saved = time.perf_counter()
+    if watch is not None:
+        watch(fit)
     while fit.steps_done < fit.steps:
         began = time.perf_counter()
         result = fit.step()
@@ -185,6 +197,8 @@ def _optimize(
         seconds += ended - began
         rows.append(HistoryRow(result.step, result.losses, result.psnr, seconds))
         log.write(json.dumps(_log_row(rows[-1])) + "\n")
+        if watch is not None:
+            watch(fit)
         finished = fit.steps_done >= fit.steps
         if result.step % _FLUSH_STEPS == 0 or finished:
             log.flush()

@@ -1,0 +1,120 @@
+"""The film of a fit: its snapshots one after the other, kept few and evenly spread while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from studio.core.errors import InputError
+from studio.core.optim.messages import Snapshot
+from studio.core.optim.turntable import film_frames, orbit, pictures, save_film
+from studio.core.plan import Effects
+from studio.core.scene import Scene
+
+if TYPE_CHECKING:
+    from studio.core.optim.fit import Fit
+
+KEPT = 60
+"""Snapshots kept of a run: one per 20 pixels of a timeline, more could not be told apart."""
+
+KEPT_BYTES = 400_000_000
+"""Memory that they take, at most: 20k triangles are 1 MB, textures of 512 x 512 are 9 MB."""
+
+_HELD = 0.2
+"""Share of a film that shows the result."""
+
+_TURN = 120.0
+"""Degrees that the camera goes around meanwhile: enough to see the shape, little enough to follow it."""
+
+
+def keep(timeline: list[Snapshot], snapshot: Snapshot) -> None:
+    """Add a snapshot in place; the kept ones stay few, small, and spread evenly over the run."""
+    if timeline and snapshot.step < timeline[-1].step:
+        timeline.clear()  # the run was reset
+    if timeline and snapshot.step == timeline[-1].step:
+        return
+    timeline.append(snapshot)
+    while len(timeline) > 2 and (len(timeline) > KEPT or memory(timeline) > KEPT_BYTES):
+        gaps = [b.step - a.step for a, b in zip(timeline, timeline[2:])]
+        del timeline[1 + int(np.argmin(gaps))]
+
+
+def memory(snapshots: Sequence[Snapshot]) -> int:
+    """Bytes of the snapshots' arrays; those that several share count once."""
+    arrays: dict[int, int] = {}
+    for snapshot in snapshots:
+        for owner in (snapshot.mesh, snapshot.mesh.material, snapshot):
+            for value in vars(owner).values():
+                if isinstance(value, np.ndarray):
+                    arrays[id(value)] = value.nbytes
+    return sum(arrays.values())
+
+
+class Recorder:
+    """Takes the snapshots of a fit without a window; call `take` between its steps."""
+
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self._next = 0
+
+    def take(self, fit: Fit) -> None:
+        if fit.steps_done >= self._next or fit.steps_done >= fit.steps:
+            keep(self.snapshots, fit.snapshot())
+            self._next = fit.steps_done + max(1, fit.steps // (2 * KEPT))
+
+
+def shown_at(steps: Sequence[int], frames: int) -> list[int]:
+    """Which of the kept steps each frame shows: more time for the beginning, where most happens.
+
+    Args:
+        steps: ascending, not empty.
+        frames: of the film; the last fifth shows the last step.
+    """
+    moving = max(1, round((1 - _HELD) * frames))
+    last = steps[-1]
+    out = []
+    for frame in range(frames):
+        share = min(frame / moving, 1.0)
+        wanted = steps[0] + (last - steps[0]) * share**2
+        out.append(int(np.searchsorted(np.asarray(steps), wanted + 1e-9, side="right")) - 1)
+    return [max(place, 0) for place in out]
+
+
+def save_convergence(
+    snapshots: Sequence[Snapshot],
+    scene_of: Callable[[Snapshot], Scene],
+    path: Path | str,
+    seconds: float = 5.0,
+    size: tuple[int, int] = (320, 320),
+    effects: Effects | None = None,
+    device: torch.device | str = "cpu",
+    progress: Callable[[float, str], None] | None = None,
+) -> None:
+    """Write a film of a run; an earlier file is replaced only when done.
+
+    Args:
+        snapshots: by ascending step.
+        scene_of: the scene that shows one.
+        path, size, effects, progress: see save_turntable.
+        seconds: length of the film.
+    Raises:
+        InputError: no snapshots, no length, or as save_turntable. WorkError: the disk filled up.
+    """
+    count = film_frames(path, seconds, size)
+    if not snapshots:
+        raise InputError(f"{path}: the run has no snapshots to film")
+    last = scene_of(snapshots[-1])
+    cameras = orbit(last, max(count, round(count * 360 / _TURN)), *size)[:count]
+    places = shown_at([s.step for s in snapshots], count)
+
+    def frames() -> Iterator[np.ndarray]:
+        for place in dict.fromkeys(places):
+            scene = scene_of(snapshots[place])
+            own = [camera for camera, p in zip(cameras, places) if p == place]
+            yield from pictures(scene, own, effects, device)
+
+    save_film(path, frames(), count, progress)
