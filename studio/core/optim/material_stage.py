@@ -102,7 +102,7 @@ _UNIFORM = ("albedo", "roughness", "metallic")
 _PARTING = 0.8
 """Share of the textures' steps in which their smoothness fades to what is set."""
 
-_TRADE = 0.02
+_TRADE = 0.06
 """Largest change of the common factor in a step, as a logarithm, at first."""
 
 _WHITE, _WHITEST = 0.98, 0.01
