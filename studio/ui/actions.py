@@ -390,6 +390,10 @@ def trigger_shortcuts(state: AppState) -> None:
         return
     if state.question is not None or imgui.is_popup_open("Recovery"):  # that has to be answered first
         return
+    any_popup = imgui.PopupFlags_.any_popup_id | imgui.PopupFlags_.any_popup_level
+    if imgui.is_popup_open("", any_popup) and imgui.is_key_pressed(imgui.Key.escape, False):
+        imgui.internal.close_popups_except_modals()  # and nothing else, such as leaving the photo
+        return
     for _, actions in GROUPS:
         for action in actions:
             flags = imgui.InputFlags_.route_global

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from imgui_bundle import hello_imgui, imgui
 from imgui_bundle.immapp import testing
 
 from studio.core.optim.settings import FitSettings, load_preset
@@ -19,7 +20,7 @@ from studio.ui.commands import Edits, Set
 SIZE = 64
 RADIUS = 0.45
 PATIENCE = 25.0
-"""Seconds a condition may take: the test engine ends a whole test after 60."""
+"""Seconds a condition may take."""
 
 
 def sphere_photos(count: int = 6) -> PhotoSet:
@@ -88,11 +89,15 @@ def make_app(document: bool = True, demo: bool = False, **given: Any) -> App:
 
 def drive(app: App, test: Callable[[Any], None]) -> None:
     """Run the window and click in it; an assertion of `test` is raised here."""
+
+    def patient(ctx: Any) -> None:
+        # Of the engine's own accord a test ends after 60 s; ours end when a wait is in vain.
+        imgui.test_engine.get_io(hello_imgui.get_imgui_test_engine()).config_watchdog_kill_test = 600.0
+        scripts[0](ctx)
+
     scripts = [test]  # emptied at the end: the engine keeps what it calls, and that the whole app
     try:
-        testing.run(
-            test_function=lambda ctx: scripts[0](ctx), runner_params=app.params, add_ons_params=App.add_ons()
-        )
+        testing.run(test_function=patient, runner_params=app.params, add_ons_params=App.add_ons())
     finally:
         scripts.clear()
         app.let_go()
