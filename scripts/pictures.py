@@ -20,7 +20,6 @@ from imgui_bundle import glfw_utils  # noqa: E402  # before glfw
 import glfw  # noqa: E402  # isort: skip
 from PIL import ImageGrab  # noqa: E402
 
-from studio.ui.app import App  # noqa: E402
 from tests.ui.driving import drive, make_app, wait, wait_ready  # noqa: E402
 
 PATIENCE = 300.0

@@ -45,7 +45,8 @@ LAYERS = {
     "studio.fit_inputs": 11,
     "studio.export": 11,
     "studio.ui": 10,
-    "studio.cli": 12,
+    "studio.fit": 12,
+    "studio.cli": 13,
 }
 OWNERS = {
     "imgui_bundle": "studio.ui",
