@@ -23,6 +23,7 @@ from benchmarks._gradient_geometry import (
     raster_cases,
 )
 from benchmarks._gradient_soft import soft_cases
+from benchmarks._gradient_splats import splat_cases
 from benchmarks._gradient_textures import texture_cases
 from benchmarks._gradient_volumes import volume_cases
 
@@ -37,6 +38,7 @@ def cases() -> list[Case]:
         *antialias_cases(),
         *fused_cases(),
         *soft_cases(),
+        *splat_cases(),
         *volume_cases(),
     ]
 

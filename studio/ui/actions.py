@@ -188,20 +188,47 @@ EDIT = (
     Action("copy_command", "Copy picture as command", Icon.terminal, args=("render",), possible=_has_mesh),
     Action("preferences", "Preferences…", Icon.sliders, "Ctrl+,", (_key(_K.comma, CTRL),), divided=True),
 )
+_SIDES = (
+    *(("Front", "1", _K.keypad1), ("Right", "3", _K.keypad3), ("Top", "7", _K.keypad7)),
+    *(("Back", "Ctrl+1", _key(_K.keypad1, CTRL)), ("Left", "Ctrl+3", _key(_K.keypad3, CTRL))),
+    ("Bottom", "Ctrl+7", _key(_K.keypad7, CTRL)),
+)
+_TURNS = (
+    *(("Turn left", "4", _K.keypad4, (-15.0, 0.0)), ("Turn right", "6", _K.keypad6, (15.0, 0.0))),
+    *(("Turn up", "8", _K.keypad8, (0.0, 15.0)), ("Turn down", "2", _K.keypad2, (0.0, -15.0))),
+    ("Opposite side", "9", _K.keypad9, (180.0, 0.0)),
+)
+
+
+def _numpad(shown: str) -> str:
+    """How a key of the number pad is written: Num 1, Ctrl+Num 1."""
+    before, _, digit = shown.rpartition("+")
+    return f"{before}+Num {digit}" if before else f"Num {digit}"
+
+
+VIEWPOINTS = (
+    *(
+        Action("look", side, "", _numpad(shown), (int(key),), (side.lower(),), under="Viewpoint")
+        for side, shown, key in _SIDES
+    ),
+    *(
+        Action(
+            "turn_view",
+            title,
+            "",
+            _numpad(shown),
+            (int(key),),
+            by,
+            repeat=by != (180.0, 0.0),
+            under="Viewpoint",
+        )
+        for title, shown, key, by in _TURNS
+    ),
+)
 VIEW = (
     Action("frame", "Frame object", Icon.frame, "F", (_key(_K.f),)),
     Action("reset_view", "Reset view", Icon.home, "R", (_key(_K.r),)),
-    Action("look", "Front", "", "Num 1", (_key(_K.keypad1),), args=("front",), divided=True),
-    Action("look", "Right", "", "Num 3", (_key(_K.keypad3),), args=("right",)),
-    Action("look", "Top", "", "Num 7", (_key(_K.keypad7),), args=("top",)),
-    Action("look", "Back", "", "Ctrl+Num 1", (_key(_K.keypad1, CTRL),), args=("back",)),
-    Action("look", "Left", "", "Ctrl+Num 3", (_key(_K.keypad3, CTRL),), args=("left",)),
-    Action("look", "Bottom", "", "Ctrl+Num 7", (_key(_K.keypad7, CTRL),), args=("bottom",)),
-    Action("turn_view", "Turn left", "", "Num 4", (_key(_K.keypad4),), (-15.0, 0.0), repeat=True),
-    Action("turn_view", "Turn right", "", "Num 6", (_key(_K.keypad6),), (15.0, 0.0), repeat=True),
-    Action("turn_view", "Turn up", "", "Num 8", (_key(_K.keypad8),), (0.0, 15.0), repeat=True),
-    Action("turn_view", "Turn down", "", "Num 2", (_key(_K.keypad2),), (0.0, -15.0), repeat=True),
-    Action("turn_view", "Opposite side", "", "Num 9", (_key(_K.keypad9),), (180.0, 0.0)),
+    *VIEWPOINTS,
     Action("toggle", "Turntable", Icon.rotate, args=("turning",), checked=_flag("turning")),
     Action(
         "look_photo", "Through the photo", Icon.camera, "Num 0", (_key(_K.keypad0),), possible=_has_photos

@@ -307,6 +307,8 @@ class App:
 class _Link:
     """Calls `target` until it is let go."""
 
+    __slots__ = ("target",)  # no __dict__, which glfw would copy into what it keeps
+
     def __init__(self, target: Callable[..., Any] | None) -> None:
         self.target = target
 

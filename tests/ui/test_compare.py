@@ -138,7 +138,7 @@ def test_channels_from_the_menu() -> None:
         pictures = {}
         for title, name in (("Normal", "normal"), ("Part", "part"), ("Irradiance", "irradiance")):
             if name in state.channels:  # of an effect: only while that makes it
-                ctx.menu_click(f"//##MainMenuBar/View/###Channel/{title}")
+                ctx.menu_click(f"//##MainMenuBar/View/###Channel/###{title}")
                 still(ctx, app)
                 assert state.view.aov == name
                 pictures[name] = shown(ctx, app)

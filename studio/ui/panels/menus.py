@@ -36,10 +36,8 @@ def _items(state: AppState, items: tuple[Action, ...]) -> None:
             continue
         # "###": the title alone, as tests and the palette know it.
         if imgui.begin_menu(f"{INDENT}{under}###{under}"):
-            for i, action in enumerate(together):
-                imgui.push_id(i)
+            for action in together:
                 _item(state, action)
-                imgui.pop_id()
             imgui.end_menu()
 
 
