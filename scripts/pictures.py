@@ -2,7 +2,7 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24 -noreset" python scripts/pictures.py
 
-Writes docs/images/window.png, and docs/images/convergence.gif as "Save film of the run" makes it.
+Writes docs/images/window.png, and docs/images/convergence.gif, "Save film of the run" made small.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ sys.path.insert(0, str(ROOT))
 from imgui_bundle import glfw_utils  # noqa: E402  # before glfw
 
 import glfw  # noqa: E402  # isort: skip
-from PIL import ImageGrab  # noqa: E402
+from PIL import Image, ImageGrab, ImageSequence  # noqa: E402
 
 from tests.ui.driving import drive, make_app, wait, wait_ready  # noqa: E402
 
 PATIENCE = 300.0
+FILM = 240
 
 
 def take(folder: Path) -> None:
@@ -48,6 +49,16 @@ def take(folder: Path) -> None:
         wait(ctx, lambda: not app.state.jobs.running, "the film", PATIENCE)
 
     drive(app, script)
+    shrink(folder / "convergence.gif")
+
+
+def shrink(path: Path) -> None:
+    """Every third frame at FILM pixels: small enough for a page."""
+    with Image.open(path) as film:
+        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(film)][::3]
+        shown = 3 * film.info["duration"]
+    small = [frame.resize((FILM, FILM)).quantize(96) for frame in frames]
+    small[0].save(path, save_all=True, append_images=small[1:], duration=shown, loop=0, optimize=True)
 
 
 def picture(ctx: Any, path: Path) -> None:
