@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 from studio.core.color import mse_to_psnr, srgb_to_linear
-from studio.core.device import configure_threads, pick_device
-from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.device import configure_threads
+from studio.core.errors import WorkError
 from studio.core.gbuffer import CameraBatch
 from studio.core.kernels import launcher, splat, splat_project
 from studio.core.ops import Splats, pinholes, project_gaussians
 from studio.core.ops import splat as lay_over
 from studio.core.ops.grid import harmonics
-from studio.core.optim.hull import Cancel, Progress, visual_hull
-from studio.core.optim.settings import FitSettings
-from studio.core.optim.targets import Targets, check_formats, split_holdout
-from studio.core.scene import Camera, Mesh, PhotoSet, Points
+from studio.core.optim.hull import visual_hull
+from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.targets import Targets
+from studio.core.scene import Camera, Mesh, Points
 from studio.core.scene.points import GREY
 
 _FIRST_SHARE = 0.5
@@ -51,42 +51,20 @@ _MASK_WEIGHT = 0.5
 NAMES = ("centers", "log_sizes", "turns", "opacity_logits", "colors")
 
 
-class PointsFit:
-    """Moves Gaussians until their pictures are the photos.
+class PointsFit(RadianceFit):
+    """Moves Gaussians until their pictures are the photos; see RadianceFit.
 
-    `prepare` once, then `step` until `steps_done` reaches `steps`. Everything lives in the photos'
-    normalised world. One thread at a time.
+    Its own settings are those called points_*, and views_per_step.
 
-    Args:
-        photos: with masks.
-        settings: those called points_*, and resolution, views_per_step, holdout, seed, hull_resolution,
-            hull_misses.
-        device: auto, cpu or cuda.
-        progress: called with (0..1, note) while preparing.
-        cancel: asked while preparing; true makes it raise Cancelled.
     Attributes:
-        steps_done, steps: where the run is, and its length.
-        training, holdout: the photos.
         values: the cloud's arrays as tensors, by name; there after `prepare`.
     """
 
+    KIND = "points"
     values: dict[str, Tensor]
 
-    def __init__(
-        self,
-        photos: PhotoSet,
-        settings: FitSettings,
-        device: str = "auto",
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> None:
-        self.photos = photos
-        self.settings = settings.copy()
-        self.device = pick_device(device)
-        self.steps = int(settings["points_steps"])
-        self.steps_done = 0
-        self.training, self.holdout = split_holdout(photos.photos, settings["holdout"])
-        self._progress, self._cancel = progress, cancel
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
         self._error = float("nan")
         self._queue: list[int] = []
 
@@ -101,9 +79,8 @@ class PointsFit:
         """
         configure_threads()
         self._report(0.0, "Compiling kernels")
-        for module in (splat, splat_project):
-            launcher.load(module.over.module if module is splat else module.project.module, self.device)
-        check_formats(self.training + self.holdout)
+        launcher.preload((splat.over.module, splat_project.project.module), device=self.device)
+        self._check_photos()
         hull = visual_hull(
             self.training,
             self.photos.object_center,
@@ -116,18 +93,10 @@ class PointsFit:
         )
         self._report(0.8, "Loading photos")
         self.targets = Targets.build(self.training, int(self.settings["resolution"]), self.device, crop=True)
-        if self.targets.mask is None:
-            raise InputError("fit: points need photos with masks; see --masks")
         self._views = _views_of(self.targets.cameras)
         self._generator = torch.Generator().manual_seed(int(self.settings["seed"]))
         self._start(hull)
         self._report(1.0, "Ready")
-
-    def _report(self, fraction: float, note: str) -> None:
-        if self._cancel is not None and self._cancel():
-            raise Cancelled("stopped while preparing")
-        if self._progress is not None:
-            self._progress(fraction, note)
 
     def _start(self, hull: Mesh) -> None:
         """Flat grey discs that cover the hull."""

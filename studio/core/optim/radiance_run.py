@@ -25,6 +25,7 @@ from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
 from studio.core.optim.points_fit import PointsFit
+from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.sheet import sheet
 from studio.core.optim.targets import Targets
@@ -33,7 +34,6 @@ from studio.core.optim.volume_fit import VolumeFit
 from studio.core.scene import Photo, PhotoSet, Points, Volume
 
 Report = Callable[[float, str], None]
-RadianceFit = VolumeFit | PointsFit
 
 
 @dataclass(frozen=True)

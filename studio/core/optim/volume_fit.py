@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +13,14 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from studio.core.color import mse_to_psnr, srgb_to_linear
-from studio.core.device import configure_threads, pick_device
-from studio.core.errors import Cancelled, InputError, WorkError
+from studio.core.device import configure_threads
+from studio.core.errors import Cancelled, WorkError
 from studio.core.kernels import launcher, volume, volume_train
 from studio.core.ops import Grid, camera_rays, march
 from studio.core.optim.hull import Cancel, Progress, hull_field
+from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.settings import FitSettings
-from studio.core.optim.targets import Targets, check_formats, split_holdout
+from studio.core.optim.targets import Targets
 from studio.core.optim.volume_model import Batch, RayTargets, VolumeModel
 from studio.core.optim.volume_view import VolumeView
 from studio.core.scene import Camera, Photo, PhotoSet, Volume
@@ -37,41 +39,20 @@ _DECAY = 0.1
 """Rates fall to this fraction by the last step."""
 
 
-class VolumeFit:
-    """Moves a volume until what rays see of it are the pixels of photos.
+class VolumeFit(RadianceFit):
+    """Moves a volume until what rays see of it are the pixels of photos; see RadianceFit.
 
-    `prepare` once, then `step` until `steps_done` reaches `steps`. Everything lives in the photos'
-    normalised world. One thread at a time.
+    Its own settings are those called volume_*.
 
-    Args:
-        photos: with masks.
-        settings: those called volume_*, and resolution, holdout, seed, hull_resolution, hull_misses.
-        device: auto, cpu or cuda.
-        progress: called with (0..1, note) while preparing.
-        cancel: asked while preparing; true makes it raise Cancelled.
     Attributes:
-        steps_done, steps: where the run is, and its length.
-        training, holdout: the photos.
         model: the values as they are now; there after `prepare`.
     """
 
+    KIND = "volume"
     model: VolumeModel
 
-    def __init__(
-        self,
-        photos: PhotoSet,
-        settings: FitSettings,
-        device: str = "auto",
-        progress: Progress | None = None,
-        cancel: Cancel | None = None,
-    ) -> None:
-        self.photos = photos
-        self.settings = settings.copy()
-        self.device = pick_device(device)
-        self.steps = int(settings["volume_steps"])
-        self.steps_done = 0
-        self.training, self.holdout = split_holdout(photos.photos, settings["holdout"])
-        self._progress, self._cancel = progress, cancel
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
         self._errors: Tensor | None = None
         self._queue = np.empty(0, np.int64)
 
@@ -88,13 +69,7 @@ class VolumeFit:
         self._report(0.0, "Compiling kernels")
         modules = [m.kernels(int(self.settings["volume_degree"])).module for m in (volume, volume_train)]
         launcher.preload(modules, device=self.device)
-        check_formats(self.training + self.holdout)
-        bare = [photo.name for photo in self.training if photo.mask is None]
-        if bare:
-            raise InputError(
-                f"{bare[0]}: {len(bare)} of {len(self.training)} photos have no mask, "
-                "expected all to have one for a volume; see --masks"
-            )
+        self._check_photos()
         field, low, spacing = hull_field(
             self.training,
             self.photos.object_center,
@@ -112,12 +87,6 @@ class VolumeFit:
         self.model = self._first_model(field, low, spacing)
         self._enter_stage(0)
         self._report(1.0, "Ready")
-
-    def _report(self, fraction: float, note: str) -> None:
-        if self._cancel is not None and self._cancel():
-            raise Cancelled("stopped while preparing")
-        if self._progress is not None:
-            self._progress(fraction, note)
 
     def _first_model(self, field: np.ndarray, low: np.ndarray, spacing: float) -> VolumeModel:
         """Thin grey fog in the hull and one voxel around it."""
