@@ -153,10 +153,21 @@ def _cuda() -> Finding:
 
 
 def _interop() -> Finding:
-    import torch
+    """Whether what CUDA computes gets into OpenGL directly: tried, where nothing speaks against it."""
+    from studio.core.device import cuda_available, pick_device
+    from studio.gl.context import headless_context
+    from studio.gl.interop import Interop
+    from studio.gl.resources import Resources
 
-    if not torch.cuda.is_available():
-        return Finding("GL/CUDA interop", "note", "no CUDA device: frames go through host memory")
-    # The viewport does not register CUDA resources yet, so a GPU changes nothing here.
-    version = importlib.metadata.version("cuda-python")
-    return Finding("GL/CUDA interop", "note", f"cuda-python {version}: frames go through host memory")
+    with headless_context() as context:
+        interop = Interop(Resources(context))
+        if not interop.reason:
+            interop.ready(pick_device("cuda"))
+        text = interop.describe()
+        shared = not interop.reason
+        interop.release()
+    if shared:
+        version = importlib.metadata.version("cuda-python")
+        return Finding("GL/CUDA interop", "ok", f"{text}, cuda-python {version}")
+    fix = f"{sys.executable} -m pip install cuda-python" if "No module named" in text else ""
+    return Finding("GL/CUDA interop", "bad" if fix and cuda_available() else "note", text, fix)

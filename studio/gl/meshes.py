@@ -9,12 +9,20 @@ import numpy as np
 import torch
 
 from studio.core.ops import texture_construct_mip
+from studio.core.optim.messages import OnGpu
 from studio.core.scene import Material, Mesh
 from studio.core.scene.mesh import weld
+from studio.gl.interop import Interop, SharedBuffer
 from studio.gl.program import Program, ProgramCache
 from studio.gl.resources import Resources
 
 _TEXTURES = ("base_color", "orm", "occlusion", "normal", "emissive")
+_ON_GPU = {
+    **{"in_position": "vertices", "in_normal": "normals", "in_color": "colors"},
+    **{"in_roughness": "roughness", "in_metallic": "metallic"},
+}
+"""Shader input -> name in OnGpu."""
+
 MATERIAL_UNIT = 0
 """First texture unit of material textures; nothing else is bound while geometry is drawn."""
 
@@ -120,6 +128,7 @@ class GpuMesh:
         attributes = _attributes(mesh)
         self._kinds = {name: kind for name, (kind, _) in attributes.items()}
         self._buffers = {name: resources.buffer(data) for name, (_, data) in attributes.items()}
+        self._shared: dict[str, SharedBuffer] = {}
         self._index = resources.buffer(np.ascontiguousarray(mesh.faces, np.int32))
         self._arrays: dict[int, moderngl.VertexArray] = {}
         self._bounds: tuple[np.ndarray, np.ndarray] | None = None
@@ -133,9 +142,11 @@ class GpuMesh:
             self._bounds = self.mesh.bounds()
         return self._bounds
 
-    def update(self, mesh: Mesh) -> bool:
+    def update(self, mesh: Mesh, on_gpu: OnGpu | None = None, interop: Interop | None = None) -> bool:
         """Rewrite the buffers in place where counts and kinds of attributes are the same.
 
+        Args:
+            on_gpu: the same values on the GPU; taken instead where `interop` can.
         Returns:
             done: False where the mesh has to be made anew.
         """
@@ -148,12 +159,22 @@ class GpuMesh:
         if attributes.keys() != self._buffers.keys():
             return False
         for name, (_, data) in attributes.items():
-            self._buffers[name].write(data)
+            if on_gpu is None or interop is None or not self._share(name, on_gpu, interop):
+                self._buffers[name].write(data)
         if mesh.faces is not self.mesh.faces and not np.array_equal(mesh.faces, self.mesh.faces):
             self._index.write(np.ascontiguousarray(mesh.faces, np.int32))
             self.encloses = encloses(mesh)
         self.mesh, self._bounds = mesh, None
         return True
+
+    def _share(self, name: str, on_gpu: OnGpu, interop: Interop) -> bool:
+        """Write one attribute from the GPU; False where the host has to."""
+        values = on_gpu.arrays.get(_ON_GPU.get(name, ""))
+        if values is None or not interop.ready(values.device):
+            return False
+        if name not in self._shared:
+            self._shared[name] = interop.buffer(_ON_GPU[name], self._buffers[name])
+        return self._shared[name].write(values, on_gpu.event)
 
     def defines(self, normal_maps: bool) -> tuple[str, ...]:
         """What the G-buffer program of this mesh has to be compiled with."""
@@ -194,6 +215,9 @@ class GpuMesh:
         self._arrays[key].render(moderngl.LINES, vertices=2, instances=len(self.mesh.vertices))
 
     def release(self) -> None:
+        for shared in self._shared.values():
+            shared.release()
+        self._shared.clear()
         self._resources.release(*self._arrays.values(), *self._buffers.values(), self._index)
         self._arrays.clear()
         for image in self._images.values():
@@ -216,6 +240,7 @@ class SceneMeshes:
         self._resources = resources
         self._programs = programs
         self.textures = MaterialTextures(resources)
+        self.interop: Interop | None = None
         self.parts: list[GpuMesh] = []
 
     def set(self, meshes: list[Mesh]) -> None:
@@ -225,8 +250,8 @@ class SceneMeshes:
         for part in before:
             part.release()
 
-    def update(self, index: int, mesh: Mesh) -> None:
-        if not self.parts[index].update(mesh):
+    def update(self, index: int, mesh: Mesh, on_gpu: OnGpu | None = None) -> None:
+        if not self.parts[index].update(mesh, on_gpu, self.interop):
             fresh = GpuMesh(self._resources, self.textures, mesh)
             self.parts[index].release()
             self.parts[index] = fresh

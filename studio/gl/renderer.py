@@ -13,6 +13,7 @@ import numpy as np
 
 from studio.core.channels import CHANNELS, channel
 from studio.core.errors import InputError
+from studio.core.optim.messages import OnGpu
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Lighting, Mesh, Scene
 from studio.core.tensors import SceneTensors
@@ -88,15 +89,16 @@ class SceneRenderer:
         self._version += 1
         self.frame.world = World(self._bounds, self._version, surfaces)
 
-    def update_mesh(self, index: int, mesh: Mesh) -> None:
+    def update_mesh(self, index: int, mesh: Mesh, on_gpu: OnGpu | None = None) -> None:
         """Show a new state of one mesh, e.g. a snapshot of the optimizer.
 
         Cheap while the numbers of vertices and faces and the kinds of attributes stay: the
-        buffers are rewritten in place. Give normals, or they are computed here.
+        buffers are rewritten in place, from the GPU where the mesh's values are `on_gpu` and can
+        be shared. Give normals, or they are computed here.
         """
         if not 0 <= index < len(self.meshes.parts):
             raise InputError(f"viewport: no mesh {index}, the scene has {len(self.meshes.parts)}")
-        self.meshes.update(index, mesh)
+        self.meshes.update(index, mesh, on_gpu)
         boxes = [part.bounds for part in self.meshes.parts]
         self._bounds = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
         self._surfaces_changed()

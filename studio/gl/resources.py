@@ -74,6 +74,10 @@ class Resources:
     def buffer(self, data: np.ndarray) -> moderngl.Buffer:
         return self._own(self.ctx.buffer(np.ascontiguousarray(data), dynamic=True))
 
+    def room(self, size: int) -> moderngl.Buffer:
+        """A buffer of `size` bytes with nothing in it."""
+        return self._own(self.ctx.buffer(reserve=size, dynamic=True))
+
     def vertex_array(
         self, program: moderngl.Program, content: list[Any], index: Any = None
     ) -> moderngl.VertexArray:

@@ -11,6 +11,7 @@ A still picture is refined: each call of `render` adds one jittered frame to the
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ import moderngl
 import numpy as np
 
 from studio.core.errors import InputError
+from studio.core.optim.messages import OnGpu
 from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene
 from studio.gl.compose import Compositor, Picture, effective_mode
 from studio.gl.frame import FrameSettings, jitter, jittered_view, read_channel, read_texture
 from studio.gl.ground import Ground
+from studio.gl.interop import Interop
 from studio.gl.options import PARITY, PixelInfo, Source, ViewOptions
 from studio.gl.overlay import PhotoOverlay
 from studio.gl.probe import read_pixel
@@ -46,13 +49,23 @@ def _camera_key(camera: Camera) -> Key:
 class Viewport(SceneRenderer):
     """Renders a scene into a texture for the window.
 
+    Args:
+        say: told once of each thing that goes through host memory instead of staying on the GPU.
+
     Attributes:
+        interop: what can be shared with CUDA.
         settled: the last `render` changed nothing and the next would not either.
         frames_drawn: how often the geometry was drawn, for tests and the status bar.
     """
 
-    def __init__(self, ctx: moderngl.Context, shaders: Path = SHADERS):
+    def __init__(
+        self,
+        ctx: moderngl.Context,
+        shaders: Path = SHADERS,
+        say: Callable[[str], None] | None = None,
+    ):
         super().__init__(ctx, shaders)
+        self.interop = self.meshes.interop = Interop(self.resources, say)
         self.ground = Ground(self.resources, self.programs)
         self.stills = Stills(self.resources)
         self.frames_drawn = 0
@@ -85,9 +98,9 @@ class Viewport(SceneRenderer):
         self.ground.place(*self._bounds)
         self._selection = None
 
-    def update_mesh(self, index: int, mesh: Mesh) -> None:
+    def update_mesh(self, index: int, mesh: Mesh, on_gpu: OnGpu | None = None) -> None:
         """See SceneRenderer.update_mesh."""
-        super().update_mesh(index, mesh)
+        super().update_mesh(index, mesh, on_gpu)
         self.ground.invalidate(*self._bounds)
 
     def set_photos(self, photos: PhotoSet | None) -> None:
@@ -388,3 +401,8 @@ class Viewport(SceneRenderer):
         rgb = image[..., :3]
         image[..., :3] = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
         return image
+
+    def release(self) -> None:
+        """Give every GL object back, and what was shared with CUDA."""
+        super().release()
+        self.interop.release()

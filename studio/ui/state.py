@@ -259,6 +259,7 @@ class AppState:
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
         preferences: of the person, not of the document.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
+        pictures: how what a fit computes gets into OpenGL, and why (see studio.gl.interop).
         earlier: curves of the runs before this one, newest last.
         stills: pictures that are compared with the render: the path-traced "reference" of a view,
             as far as it is, the one of the differentiable renderer, those that were kept.
@@ -290,6 +291,7 @@ class AppState:
         self.starting_note = "Loading"
         self.renderer = ""
         self.software = False
+        self.pictures = ""
         self.gesture = 1
         self.holding = False
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)

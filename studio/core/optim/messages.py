@@ -110,6 +110,20 @@ Message = Pause | Resume | Step | Stop | Reset | Setting | SaveCheckpoint
 
 # Worker -> window
 @dataclass(frozen=True, eq=False)
+class OnGpu:
+    """The vertices of a snapshot's mesh where the fit has them; nobody writes to them.
+
+    Attributes:
+        arrays: contiguous float32 tensors of a CUDA device, named as the mesh's: vertices, normals,
+            colors, roughness, metallic, as far as the mesh has them.
+        event: recorded once they are written; who reads them on another stream makes it wait.
+    """
+
+    arrays: dict[str, Any]
+    event: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Snapshot:
     """An immutable copy of the state after `step` steps; nobody writes to its arrays.
 
@@ -127,7 +141,7 @@ class Snapshot:
         rates: group -> learning rate that acts now; 0 for one that is held.
         motion: group -> root mean square change per step, in the group's units.
         gradient: [V, 3] of the asked-for loss term by the mesh's vertices, or None.
-        event: CUDA event to wait for, or None on the CPU.
+        on_gpu: the mesh's values on the GPU, of a fit there that is watched; else None.
     """
 
     step: int
@@ -140,7 +154,7 @@ class Snapshot:
     view_errors: dict[str, float] = field(default_factory=dict)
     topology: int = 0
     cameras: dict[str, Camera] = field(default_factory=dict)
-    event: Any = None
+    on_gpu: OnGpu | None = None
     rates: dict[str, float] = field(default_factory=dict)
     motion: dict[str, float] = field(default_factory=dict)
     gradient: np.ndarray | None = None

@@ -144,7 +144,9 @@ def _machine(state: AppState, width: float) -> None:
     imgui.same_line(width - imgui.calc_text_size(shown).x - px(14))
     imgui.align_text_to_frame_padding()
     w.muted(shown)
-    w.tooltip("Frames a second · where fits run · what draws the picture")
+    w.tooltip(
+        f"Frames a second · where fits run · what draws the picture\nPictures of fits: {state.pictures}"
+    )
 
 
 def duration(seconds: float) -> str:

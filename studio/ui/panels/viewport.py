@@ -51,7 +51,7 @@ class ViewportPanel:
     """
 
     def __init__(self, ctx: Any, state: AppState) -> None:
-        self.gl = Viewport(ctx)
+        self.gl = Viewport(ctx, say=state.say)
         self.camera = OrbitCamera()
         self.state = state
         self.resolution_scale = 1.0
@@ -91,6 +91,7 @@ class ViewportPanel:
             state.view.mode = "render"
         if parts & {"effects", "enabled", "other"} and state.document.effects:
             self._sync_effects()
+        state.pictures = self.gl.interop.describe()
         state.channels = tuple(name for name in AOVS if self.gl.chain.makes(name))
 
     def _sync_effects(self) -> None:
@@ -127,7 +128,7 @@ class ViewportPanel:
             return
         if not self.gl.meshes.parts:
             self.gl.set_scene(replace(self.state.scene, meshes=[snapshot.mesh]))
-        self.gl.update_mesh(0, snapshot.mesh)
+        self.gl.update_mesh(0, snapshot.mesh, snapshot.on_gpu)
         self.gl.set_lighting(self.state.lighting())
         self.camera.set_bounds(*self.gl.bounds())
 
