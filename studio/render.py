@@ -31,9 +31,13 @@ if TYPE_CHECKING:
     from studio.core.scene import Camera, Scene
 
 
+JPEG = (".jpg", ".jpeg")
+SUFFIXES = (".png", *JPEG, ".exr")
+
+
 @click.command("render", cls=GeneratedOptions, flags=render_flags)
 @click.argument("scene", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png or .exr file.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A .png, .jpg or .exr file.")
 @click.option("--renderer", type=click.Choice(["gl", "diff"]), default="gl", show_default=True)
 @click.option(
     "--effects",
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
     "--aov",
     "aov_names",
     metavar="A,B,…",
-    help="Channels besides: layers of the .exr, or pictures beside the .png.",
+    help="Channels besides: layers of the .exr, or pictures beside the other kinds.",
 )
 @click.option(
     "--environment", type=click.Path(path_type=Path), help="An equirectangular .hdr or .exr to light with."
@@ -73,8 +77,10 @@ def render(
     generated: dict[str, Any],
 ) -> None:
     """Draw SCENE (a mesh file, a volume, a project, or demo, cornell, teaset, bust, balls) into a picture."""
-    if out.suffix.lower() not in (".png", ".exr"):
-        raise InputError(f"--out {out}: expected a file ending in .png or .exr")
+    if out.suffix.lower() not in SUFFIXES:
+        raise InputError(f"--out {out}: expected a file ending in {', '.join(SUFFIXES)}")
+    if transparent and out.suffix.lower() in JPEG:
+        raise InputError(f"--out {out}: a JPEG always has a background, expected .png or .exr")
     names = chosen_channels(aov_names)
     if is_volume(scene):
         refuse_for_volumes(
@@ -108,7 +114,7 @@ def _volume(
     import numpy as np
 
     from studio.core.device import pick_device
-    from studio.core.io.images import save_exr, save_png
+    from studio.core.io.images import save_exr, save_picture
     from studio.core.io.volumes import load_volume
     from studio.core.optim.volume_view import VolumeView
 
@@ -122,7 +128,7 @@ def _volume(
     else:
         if transparent:
             image[..., :3] /= np.maximum(image[..., 3:], 1e-6)
-        save_png(out, image)
+        save_picture(out, image)
     points = "x".join(map(str, volume.shape))
     click.echo(f"{out}: {camera.width}x{camera.height}, {points} points of degree {volume.degree}")
 
@@ -163,7 +169,7 @@ def _save(
     out: Path, made: dict[str, np.ndarray], names: tuple[str, ...], scene: Scene, camera: Camera
 ) -> list[Path]:
     """Write the picture and its channels; returns the files besides `out`."""
-    from studio.core.io.images import save_exr, save_exr_layers, save_png
+    from studio.core.io.images import save_exr, save_exr_layers, save_picture
     from studio.gl.aov import layers, picture
     from studio.gl.frame import depth_range
 
@@ -174,7 +180,7 @@ def _save(
         else:
             save_exr(out, made["rgba"])
         return []
-    save_png(out, made["rgba"])
+    save_picture(out, made["rgba"])
     files = []
     low, high = scene.bounds()
     near, far = depth_range(camera, low, high)
@@ -183,6 +189,6 @@ def _save(
         start, end = ([near], [far]) if name == "depth" else (low.tolist(), high.tolist())
         covered = made["depth"][..., 0] > 0
         shown = picture(channel(name), made[name], covered, scene.background, start, end, lights)
-        files.append(out.with_suffix(f".{name}.png"))
-        save_png(files[-1], shown)
+        files.append(out.with_suffix(f".{name}{out.suffix}"))
+        save_picture(files[-1], shown)
     return files

@@ -13,6 +13,7 @@ from studio.gl.options import ERRORS, ViewOptions
 from studio.gl.program import Program, ProgramCache
 from studio.gl.sides import COVERAGE_UNIT, RIGHT_UNIT, Side, set_sides, side_defines
 from studio.gl.targets import Targets
+from studio.gl.view_math import window_of
 
 PART_UNIT, SHADOW_UNIT, MAP_UNIT = RIGHT_UNIT + 1, RIGHT_UNIT + 2, RIGHT_UNIT + 3
 ACCENT = (0.102, 0.397, 1.0)
@@ -39,6 +40,7 @@ class Picture:
         error_map: of this view, for the error "map".
         behind: linear colour of the scene's background, for differences.
         selected: part with an outline, or None.
+        whole: the camera of the picture that this is a tile of, or None.
     """
 
     left: Side
@@ -52,6 +54,7 @@ class Picture:
     behind: tuple[float, float, float] = (0.0, 0.0, 0.0)
     selected: int | None = None
     ground: Ground | None = field(default=None)
+    whole: Camera | None = None
 
     def live(self, mode: str) -> bool:
         """Whether a render is seen in this mode, as a picture."""
@@ -91,6 +94,7 @@ class Compositor:
         defines += ["GROUND", *(name.upper() for name in shown)] if ground else []
         defines += ["OUTLINE"] if outlined else []
         defines += ["CLIPPING"] if options.clipping and mode != "difference" else []
+        defines += ["WINDOW"] if picture.whole is not None else []
         apart = picture.sharp and right is None and picture.left.live and not outlined
         for test, more in ((">", ["COVERED", "FAR"]), ("<=", ["EMPTY", "FAR"])) if apart else (("", []),):
             program = self._programs.get("fullscreen.vert", "compose.frag", (*defines, *more))
@@ -117,7 +121,9 @@ class Compositor:
         ctx.depth_func = "<"
 
     def _set_picture(self, program: Program, picture: Picture, right: Side | None) -> None:
-        set_sides(program, picture.left, right, picture.camera, picture.options.exposure)
+        set_sides(program, picture.left, right, picture.camera, picture.options.exposure, picture.whole)
+        if picture.whole is not None:
+            program.set("u_window", window_of(picture.camera, picture.whole))
         picture.coverage.use(COVERAGE_UNIT)
         program.set("u_coverage", COVERAGE_UNIT)
         middle, edge = GRADIENT[picture.options.theme]

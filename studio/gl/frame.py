@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -313,7 +313,7 @@ class FrameRenderer:
             return source
         return (chain or self._chain).post(self._shot(targets, view, settings), source)
 
-    def finished(
+    def finishing(
         self,
         targets: Targets,
         camera: Camera,
@@ -321,16 +321,23 @@ class FrameRenderer:
         samples: int,
         transparent: bool,
         exposure: float,
-    ) -> np.ndarray:
-        """[H, W, 4] float32 linear after all stages: `samples` frames averaged, alpha is coverage."""
+    ) -> Generator[None, None, np.ndarray]:
+        """Draw a picture, sample by sample: gives way after each.
+
+        Returns:
+            image: [H, W, 4] float32 linear after all stages: `samples` frames averaged, alpha is coverage.
+        """
         for index, offset in enumerate(jitter(samples)):
             view = jittered_view(camera, offset)
             self.draw_gbuffer(targets, view, settings)
             color = self.shade(targets, view, settings)
             self.accumulate(targets, color, first=index == 0)
+            yield
         linear = self.resolve(targets, samples, unpremultiply=transparent)
         still = jittered_view(camera, (0.0, 0.0))
-        image = read_texture(targets, self.post(targets, linear, still, settings, exposure))
+        finished = self.post(targets, linear, still, settings, exposure)
+        yield
+        image = read_texture(targets, finished)
         image[..., 3] = read_texture(targets, linear)[..., 3]
         return image
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+import itertools
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import moderngl
 import numpy as np
@@ -18,6 +19,7 @@ from studio.core.params import ParamSet
 from studio.core.scene import Camera, Lighting, Mesh, Scene
 from studio.core.tensors import SceneTensors
 from studio.gl.frame import FrameRenderer, FrameSettings, World, depth_range, jittered_view
+from studio.gl.graph import draws
 from studio.gl.meshes import SceneMeshes
 from studio.gl.options import PARITY, ViewOptions
 from studio.gl.probe import read_gbuffer
@@ -38,6 +40,22 @@ NORMAL_SHARE = 0.05
 MARGIN = 64
 """Pixels that effects which look around them see beyond a tile. Longer reflections and wider
 scattering than that end at the tile's edge."""
+
+
+T = TypeVar("T")
+Steps = Generator[float, None, T]
+"""Work on the thread of the OpenGL context that gives way now and then, with the share that is done;
+closing it frees what it holds."""
+
+
+def finish(steps: Steps[T]) -> T:
+    """All steps at once; what they return."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            result: T = end.value
+            return result
 
 
 class SceneRenderer:
@@ -155,14 +173,19 @@ class SceneRenderer:
         )
 
     @contextlib.contextmanager
-    def _scratch(self, camera: Camera) -> Iterator[Targets]:
+    def _targets_of(self, camera: Camera) -> Iterator[Targets]:
         """Targets of a camera's size for one use, apart from those on screen."""
         targets = Targets(self.resources, (camera.width, camera.height))
         try:
-            with self._own_state():
-                yield targets
+            yield targets
         finally:
             targets.release()
+
+    @contextlib.contextmanager
+    def _scratch(self, camera: Camera) -> Iterator[Targets]:
+        """The same, with OpenGL left as others expect it."""
+        with self._targets_of(camera) as targets, self._own_state():
+            yield targets
 
     @contextlib.contextmanager
     def _own_state(self) -> Iterator[None]:
@@ -187,36 +210,72 @@ class SceneRenderer:
     ) -> np.ndarray:
         """One finished picture for a file or a comparison, apart from what is on screen.
 
+        See `offline_steps`; `size` (width, height) resizes the camera.
+        """
+        camera = camera if size is None else camera.resized(*size)
+        return finish(self.offline_steps(camera, samples, transparent, options))
+
+    def offline_steps(
+        self,
+        camera: Camera,
+        samples: int = 16,
+        transparent: bool = False,
+        options: ViewOptions = PARITY,
+        tile: int | None = None,
+    ) -> Steps[np.ndarray]:
+        """One finished picture, apart from what is on screen, drawn a piece at a time.
+
         No grid, frusta, gradient or comparison.
 
         Args:
-            camera: resized to `size` (width, height) if that is given.
             samples: jittered frames to average; 1 is a single unjittered one, the same
                 pixel centres as the differentiable renderer.
             transparent: no background: rgb is not premultiplied, alpha is coverage.
                 Otherwise rgb lies over the scene's background; alpha is still coverage.
             options: channel, wireframe, normal maps and exposure are taken from it.
+            tile: largest side of a piece; larger ones where an effect needs to see more.
+        Yields:
+            the share that is done, 0..1, after each sample of a piece.
         Returns:
             image: [H, W, 4] float32 linear, after the post effects, row 0 at the bottom.
         """
-        camera = camera if size is None else camera.resized(*size)
         settings = replace(
             self._settings(camera, options),
             background=(0.0, 0.0, 0.0) if transparent else self._background,
             scenery=not transparent,
             cull=False,
         )
+        samples = max(1, samples)
         image = np.empty((camera.height, camera.width, 4), np.float32)
-        margin = MARGIN if self.chain.plan().stage("light", "screen") else 0
-        for x, y, part in tiles(camera, TILE):
+        pieces, margin = self._pieces(camera, tile)
+        for number, (x, y, part) in enumerate(pieces):
             wide, left, low = widened(camera, x, y, part, margin)
-            with self._scratch(wide) as targets:
-                drawn = self.frame.finished(
-                    targets, wide, settings, max(1, samples), transparent, options.exposure
-                )
+            with self._targets_of(wide) as targets:
+                work = self.frame.finishing(targets, wide, settings, samples, transparent, options.exposure)
+                drawn = yield from self._told(work, (number, len(pieces)), samples)
             inner = drawn[low : low + part.height, left : left + part.width]
             image[y : y + part.height, x : x + part.width] = inner
         return image
+
+    def _pieces(self, camera: Camera, tile: int | None) -> tuple[list[tuple[int, int, Camera]], int]:
+        """(x, y, camera) of every tile of a picture, and the margin around each."""
+        plan = self.chain.plan()
+        wide = any(draw.halvings for draw in draws(plan, "post"))  # it spreads over the whole picture
+        margin = MARGIN if plan.stage("light", "screen") else 0
+        return list(tiles(camera, TILE if tile is None or wide else tile)), margin
+
+    def _told(self, work: Generator[None, None, T], piece: tuple[int, int], samples: int) -> Steps[T]:
+        """The steps of one piece with their share of the whole; between them OpenGL is as others expect."""
+        number, count = piece
+        for sample in itertools.count(1):
+            with self._own_state():
+                try:
+                    next(work)
+                except StopIteration as end:
+                    result: T = end.value
+                    return result
+            yield (number + min(sample / samples, 1.0)) / count
+        raise AssertionError  # count has no end
 
     def gbuffer(self, camera: Camera, normal_maps: bool = True) -> dict[str, np.ndarray]:
         """Every channel as float32 [H, W, C], unjittered (see `read_gbuffer` for the names)."""
@@ -243,6 +302,23 @@ class SceneRenderer:
         with self._scratch(camera) as targets:
             view = jittered_view(camera, (0.0, 0.0))
             return self.frame.channels(targets, view, replace(settings, triangle_ids=True), wanted)
+
+    def channel_steps(
+        self, camera: Camera, names: Iterable[str], tile: int | None = None
+    ) -> Steps[dict[str, np.ndarray]]:
+        """The same as `channels`, drawn a piece at a time; see `offline_steps`."""
+        wanted = tuple(dict.fromkeys(channel(name).name for name in names))
+        shape = (camera.height, camera.width)
+        out = {name: np.empty((*shape, CHANNELS[name].size), np.float32) for name in wanted}
+        pieces, margin = self._pieces(camera, tile)
+        for number, (x, y, part) in enumerate(pieces):
+            wide, left, low = widened(camera, x, y, part, margin)
+            drawn = self.channels(wide, wanted)
+            for name, image in out.items():
+                inner = drawn[name][low : low + part.height, left : left + part.width]
+                image[y : y + part.height, x : x + part.width] = inner
+            yield (number + 1) / len(pieces)
+        return out
 
     def release(self) -> None:
         """Give every GL object back; the viewport is of no use afterwards."""

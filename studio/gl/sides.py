@@ -14,6 +14,7 @@ from studio.gl.photos import PhotoTextures, placement
 from studio.gl.program import Program, ProgramCache
 from studio.gl.resources import Resources
 from studio.gl.targets import Targets
+from studio.gl.view_math import window_of
 
 LEFT_UNIT, COVERAGE_UNIT, RIGHT_UNIT = COLOR_UNIT, COLOR_UNIT + 1, COLOR_UNIT + 2
 
@@ -110,14 +111,28 @@ def unshifted(mode: str, u: float, v: float) -> tuple[float, float]:
     return u, v
 
 
-def set_sides(program: Program, left: Side, right: Side | None, camera: Camera, exposure: float) -> None:
-    """Textures and placements of both pictures into a program with common/sides.glsl."""
+def set_sides(
+    program: Program,
+    left: Side,
+    right: Side | None,
+    camera: Camera,
+    exposure: float,
+    whole: Camera | None = None,
+) -> None:
+    """Textures and placements of both pictures into a program with common/sides.glsl.
+
+    Args:
+        whole: the camera of the picture that `camera` sees a tile of.
+    """
     for name, unit, side in (("left", LEFT_UNIT, left), ("right", RIGHT_UNIT, right)):
         if side is None:
             continue
         side.texture.use(unit)
         program.set(f"u_{name}", unit)
-        program.set(f"u_{name}_placement", placement(camera, side.camera))
+        scale_x, scale_y, x, y = placement(whole or camera, side.camera)
+        left_edge, low_edge, width, height = window_of(camera, whole or camera)
+        place = (scale_x * width, scale_y * height, x + scale_x * left_edge, y + scale_y * low_edge)
+        program.set(f"u_{name}_placement", place)
         program.set(f"u_{name}_cutout", side.cutout)
     program.set("u_still_gain", float(2.0**exposure))
 
@@ -147,6 +162,7 @@ class PairReader:
         background: tuple[float, float, float],
         behind: bool,
         exposure: float = 0.0,
+        whole: Camera | None = None,
     ) -> Pair:
         """Both over the same background. Waits for the GPU.
 
@@ -155,13 +171,14 @@ class PairReader:
             background: linear, what belongs behind pictures that have none.
             behind: renders have none.
             exposure: stops, of the still pictures; renders have it.
+            whole: the camera of the picture that `camera` sees a tile of.
         """
         textures = [self._resources.texture(targets.size, 4, dtype="f4") for _ in range(2)]
         fbo = self._resources.framebuffer(textures)
         defines = (*side_defines(left, right), *(["BEHIND"] if behind else []))
         program = self._programs.get("fullscreen.vert", "pair.frag", defines)
         fbo.use()
-        set_sides(program, left, right, camera, exposure)
+        set_sides(program, left, right, camera, exposure, whole)
         coverage.use(COVERAGE_UNIT)
         program.set("u_coverage", COVERAGE_UNIT)
         program.set("u_behind", background)

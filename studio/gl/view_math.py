@@ -65,3 +65,11 @@ def widened(camera: Camera, x: int, y: int, part: Camera, margin: int) -> tuple[
         cy=part.cy + high,
     )
     return wide, left, low
+
+
+def window_of(part: Camera, whole: Camera) -> tuple[float, float, float, float]:
+    """Where a tile's picture lies in the whole one: uv of the whole = uv of the tile * zw + xy."""
+    left, top = whole.cx - part.cx, whole.cy - part.cy
+    low = whole.height - top - part.height
+    size = (whole.width, whole.height)
+    return left / size[0], low / size[1], part.width / size[0], part.height / size[1]

@@ -199,47 +199,78 @@ class Viewport(SceneRenderer):
     def _add_sample(self, camera: Camera, options: ViewOptions) -> None:
         targets = self._targets_for(camera)
         settings = self._settings(camera, options, self._background_of(options) == "scene")
-        view = jittered_view(camera, jitter(options.samples)[self._samples])
-        both = self._shows_other(options)
-        self.frame.draw_gbuffer(targets, view, settings, also=self.other if both else None)
-        self._color = self._layer(targets, view, settings, options, self.chain)
-        self._other_color = None
-        if both:
-            self._other_color = self._layer(targets.other, view, settings, options, self.other)
+        self._color, self._other_color = self._sample(targets, camera, settings, options, self._samples)
         self._samples += 1
         self.frames_drawn += 1
 
+    def _sample(
+        self, targets: Targets, camera: Camera, settings: FrameSettings, options: ViewOptions, number: int
+    ) -> tuple[Layer, Layer | None]:
+        """Both sets of effects, the second where it is shown, after the sample of this number."""
+        view = jittered_view(camera, jitter(options.samples)[number])
+        both = self._shows_other(options)
+        self.frame.draw_gbuffer(targets, view, settings, also=self.other if both else None)
+        color = self._layer(targets, view, settings, (number, options.samples), self.chain)
+        other = None
+        if both:
+            other = self._layer(targets.other, view, settings, (number, options.samples), self.other)
+        return color, other
+
     def _layer(
-        self, targets: Targets, view: View, settings: FrameSettings, options: ViewOptions, chain: EffectChain
+        self,
+        targets: Targets,
+        view: View,
+        settings: FrameSettings,
+        sample: tuple[int, int],
+        chain: EffectChain,
     ) -> Layer:
-        """The colour of one set of effects, averaged with the samples before."""
+        """The colour of one set of effects, averaged with the samples before; `sample` is (number, of how
+        many)."""
         aov = settings.aov if chain.makes(settings.aov) else "color"
         color = self.frame.shade(targets, view, replace(settings, aov=aov), chain)
-        if options.samples > 1:
-            self.frame.accumulate(targets, color, first=self._samples == 0)
-        if self._samples == 0:
+        number, count = sample
+        if count > 1:
+            self.frame.accumulate(targets, color, first=number == 0)
+        if number == 0:
             return color, targets.gbuffer["albedo"]
-        resolved = self.frame.resolve(targets, self._samples + 1, not settings.scenery)
+        resolved = self.frame.resolve(targets, number + 1, not settings.scenery)
         return resolved, resolved
 
-    def _present(self, camera: Camera, options: ViewOptions) -> None:
-        targets = self._targets_for(camera)
-        settings = self._settings(camera, options, self._background_of(options) == "scene")
+    def _live(
+        self,
+        targets: Targets,
+        camera: Camera,
+        settings: FrameSettings,
+        options: ViewOptions,
+        drawn: tuple[Layer, Layer | None],
+    ) -> dict[str, Side]:
+        """The renders after their post effects, by source."""
         view = jittered_view(camera, (0.0, 0.0))
-        if self._color is None:
-            return
-        linear, coverage = self._color
-        color = self.frame.post(targets, linear, view, settings, options.exposure)
-        live = {"render": Side(color, camera)}
-        if self._other_color is not None:
-            linear = self._other_color[0]
-            other = self.frame.post(targets.other, linear, view, settings, options.exposure, self.other)
-            live["effects"] = Side(other, camera)
-        self._other_linear = live["effects"].texture if "effects" in live else None
+        (linear, _), other = drawn
+        live = {"render": Side(self.frame.post(targets, linear, view, settings, options.exposure), camera)}
+        if other is not None:
+            color = self.frame.post(targets.other, other[0], view, settings, options.exposure, self.other)
+            live["effects"] = Side(color, camera)
+        return live
+
+    def _two_sides(self, live: dict[str, Side], options: ViewOptions) -> tuple[Side | None, Side | None]:
+        """What is compared: renders, and pictures that are not drawn from the scene."""
         left, right = (
             None if name is None else live.get(name) or self.stills.side(name, options.photo)
             for name in shown_sides(options, self.stills)
         )
+        return left, right
+
+    def _present(self, camera: Camera, options: ViewOptions) -> None:
+        targets = self._targets_for(camera)
+        settings = self._settings(camera, options, self._background_of(options) == "scene")
+        if self._color is None:
+            return
+        coverage = self._color[1]
+        live = self._live(targets, camera, settings, options, (self._color, self._other_color))
+        color = live["render"].texture
+        self._other_linear = live["effects"].texture if "effects" in live else None
+        left, right = self._two_sides(live, options)
         ground = self.ground if options.grid or options.axes else None
         if ground is not None:
             ground.draw_shadow(self.meshes, now=1 < options.samples <= self._samples)

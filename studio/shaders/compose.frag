@@ -42,9 +42,15 @@ float outline_strength(vec2 uv) {
 #endif
 
 uniform vec3 u_gradient_middle, u_gradient_edge;
+#ifdef WINDOW
+uniform vec4 u_window;          // where this tile lies in the whole picture: its uv = uv * zw + xy
+#endif
 
 // Soft grey, lightest a little above the middle, so that dark and light objects both stand out.
 vec3 studio_gradient(vec2 uv) {
+#ifdef WINDOW
+    uv = uv * u_window.zw + u_window.xy;
+#endif
     vec2 d = uv - vec2(0.5, 0.72);
     d *= vec2(0.75, d.y > 0.0 ? 1.7 : 0.85);
     return mix(u_gradient_middle, u_gradient_edge, smoothstep(0.05, 0.85, length(d)));

@@ -161,7 +161,16 @@ FILE = (
     Action("copy_command", "Copy export as command", Icon.terminal, args=("export",), possible=_has_mesh),
     Action("save_turntable", "Save turntable…", Icon.camera, possible=_has_mesh),
     Action("save_film", "Save film of the run…", Icon.camera, possible=_has_timeline),
-    Action("screenshot", "Save picture", Icon.camera, "F12", (_key(_K.f12),), possible=_ready),
+    Action("screenshot", "Screenshot", Icon.camera, "F12", (_key(_K.f12),), possible=_ready, divided=True),
+    Action(
+        "dialog",
+        "Screenshot…",
+        "",
+        "Shift+F12",
+        (_key(_K.f12, SHIFT),),
+        ("picture",),
+        possible=_ready,
+    ),
     Action("quit", "Quit", Icon.quit, "Ctrl+Q", (_key(_K.q, CTRL),), divided=True),
 )
 EDIT = (

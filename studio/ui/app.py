@@ -16,7 +16,7 @@ from imgui_bundle import glfw_utils
 from studio.core.memory import keep_freed_memory
 from studio.core.scene import Scene
 from studio.gl.context import adopt_context, describe_context
-from studio.ui import actions, preferences, theme, widgets
+from studio.ui import actions, choices, preferences, theme, widgets
 from studio.ui.control import Controller
 from studio.ui.gradients import GradientImages
 from studio.ui.jobs import Jobs
@@ -37,6 +37,7 @@ from studio.ui.panels import (
     progress,
     questions,
     scene_tree,
+    shot_dialog,
     status,
     welcome,
 )
@@ -268,12 +269,15 @@ class App:
                 welcome.draw(state, self._pictures, self.viewport.rectangle())
             questions.draw(state, self._pictures)
         preferences_dialog.draw(state)
+        if self.viewport is not None and self._pictures is not None:
+            shot_dialog.draw(state, self.control.shots, self.viewport, self._pictures)
         if self.on_frame is not None:
             self.on_frame()
 
     def _load_preferences(self) -> None:
         """View settings and preferences of the last session; whatever is damaged is ignored."""
         self.state.preferences = preferences.load()
+        self.state.choices = choices.load()
         try:
             saved = json.loads(hello_imgui.load_user_pref(PREFERENCE) or "{}")
         except ValueError:
@@ -285,6 +289,7 @@ class App:
     def _before_exit(self) -> None:
         if self._preferences:
             preferences.save(self.state.preferences)
+            choices.save(self.state.choices)
             view = self.state.view
             hello_imgui.save_user_pref(
                 PREFERENCE, json.dumps({name: getattr(view, name) for name in REMEMBERED})

@@ -22,9 +22,13 @@ from studio.ui.state import AppState
 
 if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
+    from studio.ui.shots import Shots
 
 _PROGRAM = ("python", "main.py")
 _SAVE = "save the project first (Ctrl+S), then the command can name it"
+SAMPLES = 16
+"""Of `render`."""
+
 _CENTRED = 0.02
 """Share of the scene's radius that the pivot may lie off its middle: --camera orbits the middle."""
 
@@ -100,7 +104,30 @@ def render(state: AppState, viewport: ViewportPanel | None) -> Copied:
     return _copied([*words, *view], note)
 
 
-def compare(state: AppState, viewport: ViewportPanel | None) -> Copied:
+def picture(state: AppState, viewport: ViewportPanel, shots: Shots) -> Copied:
+    """`render` of the picture that the dialog of screenshots has chosen, as far as there are flags."""
+    drawn, size = shots.drawn(), shots.size(viewport.pixels)
+    if drawn == "shown" and state.comparing() and state.view.mode != "render":
+        return compare(state, viewport, size)
+    word, project = _scene(state)
+    words = ["render", word, "--out", f"{_file_name(state.document.title)}.{shots.values['format']}"]
+    if not project:
+        (text,), flags = _effects([state.document.own.on()])
+        words += ["--effects", text, *flags]
+    words += ["--transparent"] if shots.values["transparent"] else []
+    layers = shots.layers() if shots.values["format"] == "exr" else ()
+    channels = [*layers, *((drawn,) if drawn not in ("shown", "render", *layers) else ())]
+    words += ["--aov", ",".join(channels)] if channels else []
+    view, note = _view(state, viewport, project, size)
+    left_out = ["grid and background"] if drawn == "shown" else []
+    left_out += ["exposure"] if state.view.exposure else []
+    left_out += ["the number of samples"] if shots.values["samples"] != SAMPLES else []
+    notes = [note] if note else []
+    notes += [f"The command leaves out {' and '.join(left_out)}."] if left_out else []
+    return _copied([*words, *view], " ".join(notes))
+
+
+def compare(state: AppState, viewport: ViewportPanel | None, size: tuple[int, int] | None = None) -> Copied:
     """`compare` of the two sets of effects, or of render and photo, whichever is on screen.
 
     Raises:
@@ -122,7 +149,7 @@ def compare(state: AppState, viewport: ViewportPanel | None) -> Copied:
         (a, b), flags = _effects([document.own.on(), document.other.on()])
         words += ["--a", a, "--b", b, *flags]
     words += ["--reference"] if "reference" in sides else []
-    view, note = _view(state, viewport, project)
+    view, note = _view(state, viewport, project, size)
     return _copied([*words, *view], note)
 
 
@@ -212,11 +239,16 @@ def _check_shared(sets: list[dict[str, ParamSet]], effect: str, param: str, valu
         raise InputError(f"{effect}: {param} differs between A and B, which no flag says; {_SAVE}.")
 
 
-def _view(state: AppState, viewport: ViewportPanel | None, project: bool) -> tuple[list[str], str]:
+def _view(
+    state: AppState,
+    viewport: ViewportPanel | None,
+    project: bool,
+    pixels: tuple[int, int] | None = None,
+) -> tuple[list[str], str]:
     """(--camera and --size, a note where the view has no --camera)."""
     if viewport is None:
         return [], ""
-    width, height = viewport.pixels
+    width, height = pixels or viewport.pixels
     size = ["--size", f"{width}x{height}"]
     azimuth, elevation, pivot, distance = viewport.camera.placement()
     low, high = (np.asarray(corner, np.float64) for corner in state.scene.bounds())

@@ -29,6 +29,7 @@ from studio.ui.panels.optimize import message_for
 from studio.ui.projects import Projects
 from studio.ui.recovery import EVERY, Autosave, Captured, Recovery, find_recoveries
 from studio.ui.run import Run
+from studio.ui.shots import Shots
 from studio.ui.state import AppState, Choice, Question
 from studio.ui.view_control import ViewActions
 from studio.ui.watch_actions import WatchActions
@@ -72,6 +73,7 @@ class Controller(ViewActions, WatchActions):
         self._when_stopped: Callable[[], None] | None = None
         self.comparing = Comparing(state, self._apply, self.files.shown_scene)
         self.gradients = Gradients(state)
+        self.shots = Shots(state, self.dialogs)
         self.films = Films(state, self.dialogs, self.files)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
@@ -275,7 +277,22 @@ class Controller(ViewActions, WatchActions):
 
     def _act_screenshot(self, path: Path | None = None) -> None:
         if self.viewport is not None:
-            self.files.save_picture(self.viewport, path)
+            self.shots.save(self.viewport, path)
+
+    def _act_ask_screenshot(self) -> None:
+        if self.viewport is not None:
+            self.shots.ask(self.viewport)
+
+    def _act_dialog(self, name: str) -> None:
+        """Open the dialog in which something to take away is chosen."""
+        self.state.view.dialog = name
+
+    def _act_choose(self, dialog: str, name: str, value: Any) -> None:
+        """A choice in one of those dialogs; kept for the next time, in no document."""
+        if dialog == "picture":
+            self.shots.choose(name, value)
+        else:
+            self.state.choices[dialog].set(name, value)
 
     def _act_quit(self) -> None:
         self.projects.guard(lambda: self.leave(), "closing")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from studio.core.errors import InputError
 from studio.core.optim.settings import FitSettings
@@ -19,8 +18,6 @@ from studio.ui.state import AppState
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from studio.ui.panels.viewport import ViewportPanel
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
 ENVIRONMENT_SUFFIXES = (".hdr", ".exr")
@@ -264,35 +261,9 @@ class Files:
     def _exported(self, path: Path) -> None:
         self._state.notify(f"Exported {path.name}", "good", f"In {path.parent}")
 
-    def save_picture(self, viewport: ViewportPanel, path: Path | None = None) -> None:
-        """The picture of the viewport as it stands, without the controls over it."""
-        folder = Path.home() / "Pictures"
-        folder = folder if folder.is_dir() else Path.home()
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        target = path or folder / f"{self._state.document.name}-{stamp}.png"
-        image = viewport.picture()
-
-        def work(job: Job) -> Path:
-            _write_png(target, image)
-            return target
-
-        self._state.jobs.start("Saving picture", work, lambda saved: self._saved(saved))
-
-    def _saved(self, path: Path) -> None:
-        self._state.notify(f"Saved {path.name}", "good", f"In {path.parent}")
-
 
 def is_default(lighting: Lighting) -> bool:
     """Whether this is the light that every mesh file opens under."""
     plain = Lighting()
     same = [vars(light) for light in lighting.lights] == [vars(light) for light in plain.lights]
     return same and lighting.environment is None and bool((lighting.sh == plain.sh).all())
-
-
-def _write_png(path: Path, image: Any) -> None:
-    from PIL import Image
-
-    from studio.core.io.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")

@@ -1,14 +1,21 @@
-"""Background jobs with progress and cancel; what they return is handed over on the main thread."""
+"""Background jobs with progress and cancel; what they return is handed over on the main thread.
+
+Most run on threads of their own. What needs OpenGL is drawn on the main thread, a piece per frame.
+"""
 
 from __future__ import annotations
 
 import threading
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
 from studio.core.errors import Cancelled, StudioError, describe
+
+DRAWING_SECONDS = 0.012
+"""Of a frame, for drawing in pieces; one piece is drawn however long it takes."""
 
 
 class Job:
@@ -55,6 +62,7 @@ class Jobs:
         self._lock = threading.Lock()
         self._finished: list[tuple[Job, Callable[[], None]]] = []
         self._threads: list[threading.Thread] = []
+        self._drawings: list[tuple[Job, Generator[float, None, Any], Callable[[Any], None]]] = []
         self.running: list[Job] = []
         self.quiet: list[Job] = []
 
@@ -78,10 +86,7 @@ class Jobs:
             except Cancelled:
                 pass
             except Exception as error:
-                if not isinstance(error, StudioError | OSError):
-                    traceback.print_exc()  # a defect: the terminal gets the whole story
-                line = str(error) if isinstance(error, StudioError) else describe(error)
-                deliver = partial(self._on_error, title, line)
+                deliver = partial(self._on_error, title, _line(error))
             with self._lock:
                 self._finished.append((job, deliver))
             self._on_update()
@@ -91,20 +96,78 @@ class Jobs:
         thread.start()
         return job
 
+    def draw(
+        self,
+        title: str,
+        steps: Generator[float, None, Any],
+        then: Callable[[Any], None],
+        quiet: bool = False,
+    ) -> Job:
+        """Work on the main thread that gives way between its steps, each with the share that is done.
+
+        Args:
+            steps: closed if it is cancelled, so that it can free what it holds.
+            then, quiet: as for `start`.
+        """
+        job = Job(title)
+        (self.quiet if quiet else self.running).append(job)
+        self._drawings.append((job, steps, then))
+        self._on_update()
+        return job
+
+    def _go_on_drawing(self) -> None:
+        """A few steps of the oldest drawing."""
+        end = time.perf_counter() + DRAWING_SECONDS
+        while self._drawings:
+            job, steps, then = self._drawings[0]
+            deliver: Callable[[], None] | None = None
+            try:
+                if job.cancelled:
+                    steps.close()
+                    deliver = _nothing
+                else:
+                    job.fraction = next(steps)
+            except StopIteration as done:
+                deliver = partial(then, done.value)
+            except Exception as error:
+                deliver = partial(self._on_error, job.title, _line(error))
+            if deliver is not None:
+                self._drawings.pop(0)
+                self._forget(job)
+                deliver()
+            if time.perf_counter() > end:
+                break
+        if self._drawings:
+            self._on_update()  # the next piece, in the next frame
+
+    def _forget(self, job: Job) -> None:
+        (self.running if job in self.running else self.quiet).remove(job)
+
     def poll(self) -> None:
-        """Deliver what has finished; call once a frame."""
+        """Deliver what has finished, and go on drawing; call once a frame."""
         with self._lock:
             finished, self._finished = self._finished, []
         for job, deliver in finished:
-            (self.running if job in self.running else self.quiet).remove(job)
+            self._forget(job)
             deliver()
+        self._go_on_drawing()
 
     def close(self, timeout: float = 5.0) -> None:
         """Cancel everything and wait a moment; nothing is delivered any more."""
         for job in (*self.running, *self.quiet):
             job.cancel()
+        for _, steps, _ in self._drawings:
+            steps.close()
+        self._drawings.clear()
         for thread in self._threads:
             thread.join(timeout)
+
+
+def _line(error: Exception) -> str:
+    """What went wrong, in one line; of a defect the terminal gets the whole story."""
+    if not isinstance(error, StudioError | OSError):
+        traceback.print_exception(error)
+    return str(error) if isinstance(error, StudioError) else describe(error)
 
 
 def _nothing() -> None:

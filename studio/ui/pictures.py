@@ -43,6 +43,12 @@ class Pictures:
         y = max(0.0, (1 - width / (aspect * height)) / 2)
         return texture.glo, ImVec2(x, y), ImVec2(1 - x, 1 - y)
 
+    def forget(self, key: str) -> None:
+        """Free the texture of this name, if there is one."""
+        texture = self._textures.pop(key, None)
+        if texture is not None:
+            texture.release()
+
     def _make(self, data: bytes) -> Any:
         from PIL import Image
 
@@ -50,10 +56,10 @@ class Pictures:
             with Image.open(io.BytesIO(data)) as image:
                 if max(image.size) > _SMALL:
                     return None
-                pixels = np.asarray(image.convert("RGB"))
+                pixels = np.asarray(image.convert("RGBA"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             return None
-        return self._ctx.texture(pixels.shape[1::-1], 3, np.ascontiguousarray(pixels).tobytes(), alignment=1)
+        return self._ctx.texture(pixels.shape[1::-1], 4, np.ascontiguousarray(pixels).tobytes(), alignment=1)
 
     def release(self) -> None:
         """Free the textures; on the OpenGL thread."""

@@ -16,7 +16,7 @@ from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
 from studio.core.scene import Lighting, Photo, PhotoSet, Scene
 from studio.gl.options import Mode, Source
-from studio.ui import preferences
+from studio.ui import choices, preferences
 from studio.ui.commands import Act, Command, History, Path, Set
 from studio.ui.jobs import Jobs
 
@@ -110,6 +110,7 @@ class View:
         exposure: stops.
         worst_first: the strip and the bars are sorted by error.
         smoothing: 0..1, how much the past counts in the curves shown.
+        dialog: what is taken away is chosen in this one: "picture", …; "" for none.
         gradients: the loss term whose gradient the arrows show, "" for no arrows.
     """
 
@@ -149,6 +150,7 @@ class View:
     welcome_open: bool = False
     palette_open: bool = False
     preferences_open: bool = False
+    dialog: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +259,7 @@ class AppState:
     Attributes:
         ready: the heavy libraries are loaded, so fits and files can be opened.
         device: what the user asked for: auto, cpu or cuda; `compute` what that came to.
-        preferences: of the person, not of the document.
+        preferences: of the person, not of the document; `choices` those of the dialogs, by name.
         renderer: name of the OpenGL renderer; `software` if the processor draws.
         pictures: how what a fit computes gets into OpenGL, and why (see studio.gl.interop).
         earlier: curves of the runs before this one, newest last.
@@ -284,6 +286,7 @@ class AppState:
         self.run = RunView()
         self.earlier: list[list[HistoryRow]] = []
         self.preferences = preferences.defaults()
+        self.choices = choices.defaults()
         self.jobs = jobs
         self.device = device
         self.compute = ""

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from imgui_bundle import hello_imgui, imgui
 
+from studio.core.errors import InputError
 from studio.ui import as_command, preferences
 from studio.ui.comparing import Comparing
 from studio.ui.panels import optimize
+from studio.ui.shots import Shots
 from studio.ui.state import AppState
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ class ViewActions:
 
     state: AppState
     comparing: Comparing
+    shots: Shots
     viewport: ViewportPanel | None
 
     def _act_aov(self, aov: str) -> None:
@@ -123,9 +126,15 @@ class ViewActions:
             "render": lambda: as_command.render(self.state, self.viewport),
             "compare": lambda: as_command.compare(self.state, self.viewport),
             "export": lambda: as_command.export(self.state),
+            "picture": self._picture_command,
         }[what]()
         imgui.set_clipboard_text(made.command)
         self.state.notify("Copied", "good", made.note or made.command)
+
+    def _picture_command(self) -> as_command.Copied:
+        if self.viewport is None:
+            raise InputError("picture: there is no view yet")
+        return as_command.picture(self.state, self.viewport, self.shots)
 
     def _act_palette(self) -> None:
         self.state.view.palette_open = True

@@ -199,25 +199,29 @@ def drag_int(
 def combo(id: str, current: str, items: Sequence[str], titles: Sequence[str] | None = None) -> str | None:
     """A drop-down with a small chevron; returns the chosen item."""
     titles = items if titles is None else titles
-    shown = titles[items.index(current)] if current in items else current
-    width = imgui.calc_item_width()
-    height = imgui.get_frame_height()
-    start = imgui.get_cursor_screen_pos()
     chosen = None
-    imgui.set_next_item_width(width)
-    if imgui.begin_combo(id, shown, imgui.ComboFlags_.no_arrow_button):
+    if begin_combo(id, titles[items.index(current)] if current in items else current):
         for item, title in zip(items, titles):
             if imgui.selectable(title, item == current)[0]:
                 chosen = item
         imgui.end_combo()
+    return chosen
+
+
+def begin_combo(id: str, shown: str) -> bool:
+    """A drop-down of one's own; if it is open, imgui.end_combo() ends it."""
+    width = imgui.calc_item_width()
+    height = imgui.get_frame_height()
+    start = imgui.get_cursor_screen_pos()
+    draw = imgui.get_window_draw_list()
+    imgui.set_next_item_width(width)
+    opened = imgui.begin_combo(id, shown, imgui.ComboFlags_.no_arrow_button | imgui.ComboFlags_.height_large)
     size = 0.72 * theme.FONT_SIZE  # smaller than text: a hint only
     imgui.push_font(None, size)
     y = start.y + (height - imgui.get_font_size()) / 2
-    imgui.get_window_draw_list().add_text(
-        ImVec2(start.x + width - px(19), y), u32(roles().muted), Icon.chevron
-    )
+    draw.add_text(ImVec2(start.x + width - px(19), y), u32(roles().muted), Icon.chevron)
     imgui.pop_font()
-    return chosen
+    return opened
 
 
 def checkbox(id: str, value: bool) -> bool | None:

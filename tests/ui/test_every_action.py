@@ -188,6 +188,7 @@ EXPECTED: dict[str, Expectation] = {
     "open_environment": Expectation(_dialog, clean=_no_dialog),
     "export": Expectation(_dialog, clean=_no_dialog),
     "screenshot": Expectation(_saved, clean=_settled),
+    "dialog": Expectation(_popup, clean=_no_popup),
     "save_turntable": Expectation(_dialog, clean=_no_dialog),
     "save_film": Expectation(_dialog, prepare=_paused, clean=_no_dialog),
     "quit": Expectation(_question, prepare=_edited, clean=_no_question),

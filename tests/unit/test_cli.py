@@ -36,7 +36,7 @@ def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str]:
         (["fit", "nowhere", "--out", "{out}", "--representation", "cloud"], ["--representation", "volume"]),
         (["fit", "nowhere", "--out", "{out}", "--representation", "volume", "--resume", "x.y"], ["x.y"]),
         (["render", "none.obj", "--out", "{out}/a.png"], ["none.obj"]),
-        (["render", "demo", "--out", "{out}/a.gif"], [".png or .exr"]),
+        (["render", "demo", "--out", "{out}/a.gif"], [".png, .jpg, .jpeg, .exr"]),
         (["render", "demo", "--out", "{out}/a.png", "--size", "big"], ["--size", "big"]),
         (["render", "demo", "--out", "{out}/a.png", "--size", "0x10"], ["--size"]),
         (["render", "demo", "--out", "{out}/a.png", "--camera", "north"], ["--camera", "north"]),

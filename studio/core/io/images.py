@@ -280,6 +280,18 @@ def encode_png(image: np.ndarray, color: bool = True) -> bytes:
     return out.getvalue()
 
 
+def encode_jpeg(image: np.ndarray, quality: int = 92) -> bytes:
+    """JPEG file of [H, W, 3] linear floats, row 0 at the bottom.
+
+    Args:
+        quality: 1..100; from 90 on colours keep their full resolution.
+    """
+    out = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(to_bytes(np.nan_to_num(image), True)[::-1]))
+    picture.save(out, "JPEG", quality=quality, subsampling=0 if quality >= 90 else 2)
+    return out.getvalue()
+
+
 def save_png(path: Path | str, image: np.ndarray, color: bool = True) -> None:
     """Write an 8-bit PNG, atomically.
 
@@ -292,6 +304,17 @@ def save_png(path: Path | str, image: np.ndarray, color: bool = True) -> None:
         WorkError: the disk filled up.
     """
     write_bytes(path, encode_png(image, color))
+
+
+def save_picture(path: Path | str, image: np.ndarray, quality: int = 92) -> None:
+    """Write a linear picture as its file's ending wants it: .jpg, .exr or else PNG; see save_png."""
+    suffix = Path(path).suffix.lower()
+    if suffix in (".jpg", ".jpeg"):
+        write_bytes(path, encode_jpeg(image, quality))
+    elif suffix == ".exr":
+        save_exr(path, image)
+    else:
+        save_png(path, image)
 
 
 def save_exr(path: Path | str, image: np.ndarray) -> None:

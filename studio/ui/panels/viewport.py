@@ -14,7 +14,7 @@ from studio.core.scene import Camera, Photo
 from studio.gl.governor import LEVELS, Governor
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ERRORS, ViewOptions
-from studio.gl.viewport import Viewport
+from studio.gl.shots import ShotViewport
 from studio.ui.commands import Path
 from studio.ui.panels.gradients import draw_arrows
 from studio.ui.panels.handles import TOOLS, Handles
@@ -51,7 +51,7 @@ class ViewportPanel:
     """
 
     def __init__(self, ctx: Any, state: AppState) -> None:
-        self.gl = Viewport(ctx, say=state.say)
+        self.gl = ShotViewport(ctx, say=state.say)
         self.camera = OrbitCamera()
         self.state = state
         self.resolution_scale = 1.0
@@ -294,15 +294,17 @@ class ViewportPanel:
 
     # Pictures
 
-    def picture(self) -> np.ndarray:
-        """[H, W, 3] uint8 sRGB of the present view without frusta and tools, row 0 at the top."""
-        options = replace(self._options(False), resolution_scale=1.0, samples=8, frusta=False)
-        camera = self.camera.camera(*self.pixels)
-        for _ in range(options.samples):
-            self.gl.render(camera, options)
-        linear = self.gl.read_image()[::-1, :, :3]
-        encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-        return np.ascontiguousarray((encoded * 255 + 0.5).astype(np.uint8))
+    def shot_options(self, height: int, samples: int) -> ViewOptions:
+        """The present view as a picture of that many rows, without frusta and tools."""
+        lines = px(1) * height / max(self.pixels[1], 1)
+        return replace(
+            self._options(False),
+            resolution_scale=1.0,
+            draft=False,
+            samples=samples,
+            frusta=False,
+            ui_scale=lines,
+        )
 
     def still(self, name: str) -> Photo:
         """The render of this view as a picture to compare with, without exposure."""

@@ -1,0 +1,165 @@
+"""Taking away from the real window: pictures of any size, layers, films, meshes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import OpenEXR
+import pytest
+from imgui_bundle import imgui
+from PIL import Image
+
+from studio.core.io.images import load_image
+from studio.core.optim.fit import Fit, FitProblem
+from tests.needs import need
+from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait, wait_ready
+
+SHIFT = imgui.Key.mod_shift
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kernels() -> None:
+    """Compile kernels before the window opens, and before another home is set."""
+    need("display")
+    fit = Fit(FitProblem(sphere_photos()), small_settings(2), "cpu")
+    fit.prepare()
+    fit.step()
+
+
+def settled(ctx: Any, app: Any, what: str) -> None:
+    wait(ctx, lambda: not app.state.jobs.running and not app.state.jobs.quiet, what)
+
+
+def choose(ctx: Any, app: Any, dialog: str, **values: Any) -> None:
+    for name, value in values.items():
+        app.state.act("choose", dialog, name, value)
+    ctx.yield_(2)
+
+
+def test_pictures_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    app = make_app()
+    state = app.state
+
+    def save(ctx: Any, name: str) -> np.ndarray:
+        state.act("screenshot", tmp_path / name)
+        wait(ctx, lambda: (tmp_path / name).exists() and not state.jobs.running, f"{name} is written")
+        return load_image(tmp_path / name)
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        _dialog(ctx, app)
+        choose(ctx, app, "picture", size="custom", locked=True, width=300, samples=2)
+        assert app.control.shots.size((7, 7)) == (300, 169), "the shape is locked"
+        choose(ctx, app, "picture", locked=False, height=200)
+        shown = save(ctx, "shown.png")
+        assert shown.shape == (200, 300, 3)
+        assert shown.std() > 0.02, "the picture is blank"
+        choose(ctx, app, "picture", transparent=True)
+        assert state.choices["picture"]["draw"] == "render", "a grid is not transparent"
+        cut = save(ctx, "cut.png")
+        assert cut.shape == (200, 300, 4)
+        assert cut[0, 0, 3] == 0
+        assert cut[100, 150, 3] == 1
+        save(ctx, "small.jpg")
+        assert not state.choices["picture"]["transparent"], "a JPEG has a background"
+        choose(ctx, app, "picture", draw="normal")
+        normal = save(ctx, "normal.png")
+        assert abs(normal[100, 150] - normal[60, 150]).max() > 0.05
+        _wipe(ctx, app, save)
+        state.act("screenshot")  # the key: at once, as chosen last, among the user's pictures
+        wait(ctx, lambda: any(tmp_path.glob("ball-*.png")) and not state.jobs.running, "the key saves")
+        with Image.open(next(tmp_path.glob("ball-*.png"))) as image:
+            assert image.size == (300, 200)
+        assert not [n.text for n in state.notices if n.level in ("warn", "fail")]
+
+    drive(app, script)
+
+
+def _dialog(ctx: Any, app: Any) -> None:
+    """Opened by its key; the preview and the size of the file follow the choices."""
+    shots = app.control.shots
+    ctx.key_press(SHIFT | imgui.Key.f12)
+    wait(ctx, lambda: shots.preview is not None, "a preview")
+    first = shots.preview
+    ctx.item_click("//$FOCUSED/##size")
+    ctx.yield_(2)
+    ctx.item_click("//$FOCUSED/4K")
+    wait(ctx, lambda: app.state.choices["picture"]["size"] == "4k", "4K is chosen")
+    wait(ctx, lambda: shots.preview is not None and shots.preview is not first, "another preview")
+    assert shots.preview.bytes > 2 * first.bytes
+    ctx.key_press(imgui.Key.escape)
+    wait(ctx, lambda: shots.preview is None, "the dialog is closed")
+    app.state.act("dialog", "picture")
+    ctx.yield_(4)
+    ctx.item_click("//$FOCUSED/###main")
+    wait(ctx, lambda: app.control.dialogs.open, "it asks where")
+    app.control.dialogs.close()
+    ctx.yield_(3)
+
+
+def _wipe(ctx: Any, app: Any, save: Any) -> None:
+    """The comparison as it is shown: the photo on the right of the divider, at any size."""
+    app.state.act("look_through", 1)
+    app.state.act("mode", "target")
+    choose(ctx, app, "picture", draw="shown")
+    ctx.yield_(30)
+    right = save(ctx, "target.png")
+    app.state.act("mode", "wipe")
+    ctx.yield_(3)
+    wipe = save(ctx, "wipe.png")
+    middle = round(300 * app.state.view.wipe)
+    assert np.abs(wipe[:, middle + 4 :] - right[:, middle + 4 :]).max() < 0.02
+    assert np.abs(wipe[:, : middle - 4] - right[:, : middle - 4]).max() > 0.1
+    app.state.act("mode", "difference")
+    ctx.yield_(3)
+    assert save(ctx, "difference.png").std() > 0.01
+    app.state.act("leave_photo")
+    ctx.yield_(3)
+
+
+def test_layers_in_one_file(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        values = {"size": "custom", "locked": False, "width": 96, "height": 64, "samples": 2}
+        choose(ctx, app, "picture", **values, transparent=True)
+        choose(ctx, app, "picture", format="exr", layer_normal=True, layer_depth=True)
+        path = tmp_path / "layers.exr"
+        state.act("screenshot", path)
+        wait(ctx, lambda: path.exists() and not state.jobs.running, "the file is written")
+        with OpenEXR.File(str(path), separate_channels=True) as file:
+            names = set(file.channels())
+            depth = np.asarray(file.channels()["depth.Z"].pixels)
+        assert {"R", "G", "B", "A", "normal.X", "normal.Y", "normal.Z", "depth.Z"} == names
+        assert depth.shape == (64, 96)
+        assert depth[32, 48] == pytest.approx(app.viewport.camera.distance - 0.75, rel=0.05)
+
+    drive(app, script)
+
+
+def test_a_large_picture_is_drawn_in_pieces_and_can_be_cancelled(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        choose(ctx, app, "picture", size="1", draw="render", samples=2)
+        state.act("screenshot", tmp_path / "small.png")  # compiles shaders, which stay
+        wait(ctx, lambda: (tmp_path / "small.png").exists() and not state.jobs.running, "a small one")
+        wait(ctx, lambda: app.viewport.gl.settled, "the view stands still")
+        alive = app.viewport.gl.resources.count
+        choose(ctx, app, "picture", size="4k")
+        state.act("screenshot", tmp_path / "large.png")
+        wait(ctx, lambda: bool(state.jobs.running), "it is drawn")
+        wait(ctx, lambda: 0 < state.jobs.running[0].fraction < 1, "some of it")
+        state.jobs.running[0].cancel()
+        wait(ctx, lambda: not state.jobs.running, "it is cancelled")
+        assert app.viewport.gl.resources.count == alive
+        assert not (tmp_path / "large.png").exists()
+
+    drive(app, script)
