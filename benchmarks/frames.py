@@ -11,7 +11,7 @@ that every movement orbits.
 - orbiting: the torus of 40,000 triangles
 - optimizing: the same, while a fit of it runs
 - hovering: over the panels and the picture, while the fit runs
-- opening: while a mesh of a million triangles is read and handed to the graphics card
+- opening: while a mesh of a million triangles is read, handed to the graphics card and first drawn
 - big mesh: orbiting that mesh
 - exporting: while it is written as GLB
 """
@@ -175,7 +175,9 @@ class Situations:
         state = self.app.state
         state.act("open_files", [path])
         yield
-        yield from self._orbit("opening", lambda: bool(state.jobs.running), settle=0.0)
+        yield from self._orbit(
+            "opening", self._and_a_second_more(lambda: bool(state.jobs.running)), settle=0.0
+        )
         yield from self._orbit("big mesh", self._for(self._seconds))
         state.act("export", self._folder / "big.glb")
         yield
@@ -190,6 +192,11 @@ class Situations:
             return time.perf_counter() < ends[0]
 
         return holds
+
+    def _and_a_second_more(self, holds: Callable[[], bool]) -> Callable[[], bool]:
+        """Holds for a second after `holds` has ended: what was made is then handed over and drawn first."""
+        ended = self._for(1.0)
+        return lambda: holds() or ended()
 
     def _pause(self, seconds: float) -> Iterator[None]:
         holds = self._for(seconds)

@@ -59,7 +59,8 @@ class FrameSettings:
     Attributes:
         aov: name of the channel that is shown; color is the picture.
         scenery: an effect may draw the background.
-        draft: effects run as drafts.
+        draft: effects run as drafts, and large meshes are drawn by their stand-ins, unless
+            their own triangles or vertices are to be seen.
         normals: length of the vertex normals that are drawn, 0 for none.
         low, high: what a single number (in the first component) or a position is shown between.
         colormap: of single numbers; "" is their own look.
@@ -138,7 +139,11 @@ class FrameRenderer:
         extra = ("SHOW_UV",) * (settings.aov == "uv") + ("TRIANGLE_ID",) * triangles
         extra += ("EMISSION",) * emission
         self._meshes.draw_gbuffer(
-            view.world_to_clip, settings.normal_maps, extra, view.position if settings.cull else None
+            view.world_to_clip,
+            settings.normal_maps,
+            extra,
+            view.position if settings.cull else None,
+            settings.draft and not (triangles or settings.wireframe or settings.normals),
         )
         self._ctx.enable_only(moderngl.NOTHING)
 

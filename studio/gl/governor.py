@@ -35,6 +35,10 @@ TARGET = 0.028
 PATIENCE = 6
 """Frames in a row that say a better picture fits, before one is tried."""
 
+MOST_PATIENCE = 20 * PATIENCE
+"""A try that failed doubles the patience, up to this: a large mesh, whose drafts are drawn by a
+stand-in, would else be tried whole again and again."""
+
 
 class Governor:
     """Picks the level of the moving picture from the times that its frames took.
@@ -54,6 +58,7 @@ class Governor:
     def __init__(self, target: float = TARGET, level: Level = LEVELS[0]) -> None:
         self.target = target
         self.level = level
+        self._patience = PATIENCE
         self._fits = 0
         self._slow = 0.0
         self._settling = True
@@ -78,19 +83,21 @@ class Governor:
                 slow = min(before, seconds)  # a single one may have been held up by something else
                 # Straight to what fits, if that is further away than the next.
                 fits = [one for one in LEVELS[place + 1 :] if slow * one.cost / level.cost <= self.target]
+                self._patience = min(2 * self._patience, MOST_PATIENCE)
                 self._set(fits[0] if fits else LEVELS[-1])
             return
         self._slow = 0.0
         better = LEVELS[max(place - 1, 0)]
         fits_better = place > 0 and seconds * better.cost / level.cost < 0.9 * self.target
         self._fits = self._fits + 1 if fits_better else 0
-        if self._fits >= PATIENCE:
+        if self._fits >= self._patience:
             self._set(better)
 
     def reset(self) -> None:
         """Something else is drawn from now on: what a frame costs has to be found out anew."""
-        self._fits, self._slow, self._settling = 0, 0.0, True
+        self._patience = PATIENCE
+        self._set(self.level)
 
     def _set(self, level: Level) -> None:
         self.level = level
-        self.reset()
+        self._fits, self._slow, self._settling = 0, 0.0, True

@@ -11,10 +11,10 @@ import torch
 from studio.core.ops import texture_construct_mip
 from studio.core.optim.messages import OnGpu
 from studio.core.scene import Material, Mesh
-from studio.core.scene.mesh import weld
 from studio.gl.interop import Interop, SharedBuffer
 from studio.gl.program import Program, ProgramCache
 from studio.gl.resources import Resources
+from studio.gl.upload import attributes, encloses, upload_of
 
 _TEXTURES = ("base_color", "orm", "occlusion", "normal", "emissive")
 _ON_GPU = {
@@ -27,39 +27,10 @@ MATERIAL_UNIT = 0
 """First texture unit of material textures; nothing else is bound while geometry is drawn."""
 
 
-def _attributes(mesh: Mesh) -> dict[str, tuple[str, np.ndarray]]:
-    """Shader input -> (moderngl format, float32 data) of what the mesh has."""
-    out = {"in_position": ("3f", mesh.vertices), "in_normal": ("3f", mesh.vertex_normals())}
-    optional = (
-        ("in_uv", "2f", mesh.uvs),
-        ("in_color", "3f", mesh.colors),
-        ("in_roughness", "1f", mesh.roughness),
-        ("in_metallic", "1f", mesh.metallic),
-    )
-    out.update({name: (kind, data) for name, kind, data in optional if data is not None})
-    return {name: (kind, np.ascontiguousarray(data, np.float32)) for name, (kind, data) in out.items()}
-
-
 def _images(material: Material) -> dict[str, np.ndarray]:
     """Name -> image of the textures that the material has."""
     found = {name: getattr(material, f"{name}_texture") for name in _TEXTURES}
     return {name: image for name, image in found.items() if image is not None}
-
-
-def encloses(mesh: Mesh) -> bool:
-    """Whether the mesh is a closed surface whose faces look outwards: its backs are never seen.
-
-    Every edge, after joining vertices at one position (UV seams), has one neighbour that
-    runs the other way, and the enclosed volume is positive.
-    """
-    joined = weld(mesh.vertices)[mesh.faces].astype(np.int64)
-    start, end = joined.ravel(), np.roll(joined, -1, axis=1).ravel()
-    count = len(mesh.vertices)
-    forward, backward = np.sort(start * count + end), np.sort(end * count + start)
-    if not np.array_equal(forward, backward) or (forward[1:] == forward[:-1]).any():
-        return False
-    a, b, c = np.moveaxis(mesh.vertices[mesh.faces].astype(np.float64), 1, 0)
-    return bool(np.einsum("ij,ij->", a, np.cross(b, c)) > 0)
 
 
 def _halves(image: torch.Tensor) -> bytes:
@@ -124,13 +95,15 @@ class GpuMesh:
         self._resources = resources
         self._textures = textures
         self.mesh = mesh
-        self.encloses = encloses(mesh)
-        attributes = _attributes(mesh)
-        self._kinds = {name: kind for name, (kind, _) in attributes.items()}
-        self._buffers = {name: resources.buffer(data) for name, (_, data) in attributes.items()}
+        upload = upload_of(mesh)
+        self.encloses = upload.encloses
+        self._kinds = {name: kind for name, (kind, _) in upload.attributes.items()}
+        self._buffers = {name: resources.buffer(data) for name, (_, data) in upload.attributes.items()}
         self._shared: dict[str, SharedBuffer] = {}
         self._index = resources.buffer(np.ascontiguousarray(mesh.faces, np.int32))
-        self._arrays: dict[int, moderngl.VertexArray] = {}
+        few = upload.stand_in
+        self._stand_in = None if few is None else resources.buffer(few)
+        self._arrays: dict[tuple[int, bool], moderngl.VertexArray] = {}
         self._bounds: tuple[np.ndarray, np.ndarray] | None = None
         self._images = {} if mesh.uvs is None else _images(mesh.material)
         self._bound = {name: textures.acquire(image) for name, image in self._images.items()}
@@ -155,13 +128,16 @@ class GpuMesh:
         images = {} if mesh.uvs is None else _images(mesh.material)
         if images.keys() != self._images.keys() or any(images[n] is not self._images[n] for n in images):
             return False
-        attributes = _attributes(mesh)
-        if attributes.keys() != self._buffers.keys():
+        fresh = attributes(mesh)
+        if fresh.keys() != self._buffers.keys():
             return False
-        for name, (_, data) in attributes.items():
+        same = mesh.faces is self.mesh.faces or np.array_equal(mesh.faces, self.mesh.faces)
+        if not same and self._stand_in is not None:
+            return False
+        for name, (_, data) in fresh.items():
             if on_gpu is None or interop is None or not self._share(name, on_gpu, interop):
                 self._buffers[name].write(data)
-        if mesh.faces is not self.mesh.faces and not np.array_equal(mesh.faces, self.mesh.faces):
+        if not same:
             self._index.write(np.ascontiguousarray(mesh.faces, np.int32))
             self.encloses = encloses(mesh)
         self.mesh, self._bounds = mesh, None
@@ -196,19 +172,20 @@ class GpuMesh:
             texture.use(MATERIAL_UNIT + offset)
             program.set(f"u_{name}_texture", MATERIAL_UNIT + offset)
 
-    def draw(self, program: Program) -> None:
-        """Triangles with whatever attributes the program takes."""
-        key = program.glo.glo
+    def draw(self, program: Program, draft: bool = False) -> None:
+        """Triangles with whatever attributes the program takes; of the stand-in, if this is a draft."""
+        index = self._index if self._stand_in is None or not draft else self._stand_in
+        key = program.glo.glo, index is self._index
         if key not in self._arrays:
             content = [
                 (self._buffers[name], kind, name) for name, kind in self._kinds.items() if name in program
             ]
-            self._arrays[key] = self._resources.vertex_array(program.glo, content, self._index)
+            self._arrays[key] = self._resources.vertex_array(program.glo, content, index)
         self._arrays[key].render(moderngl.TRIANGLES)
 
     def draw_normals(self, program: Program) -> None:
         """A line for every vertex."""
-        key = -program.glo.glo
+        key = -program.glo.glo, True
         if key not in self._arrays:
             content = [(self._buffers[name], "3f/i", name) for name in ("in_position", "in_normal")]
             self._arrays[key] = self._resources.vertex_array(program.glo, content)
@@ -218,7 +195,8 @@ class GpuMesh:
         for shared in self._shared.values():
             shared.release()
         self._shared.clear()
-        self._resources.release(*self._arrays.values(), *self._buffers.values(), self._index)
+        few = () if self._stand_in is None else (self._stand_in,)
+        self._resources.release(*self._arrays.values(), *self._buffers.values(), self._index, *few)
         self._arrays.clear()
         for image in self._images.values():
             self._textures.release(image)
@@ -262,6 +240,7 @@ class SceneMeshes:
         normal_maps: bool,
         extra: tuple[str, ...] = (),
         eye: np.ndarray | None = None,
+        draft: bool = False,
     ) -> None:
         """All parts into the framebuffer in use, with the G-buffer program.
 
@@ -271,6 +250,7 @@ class SceneMeshes:
             extra: SHOW_UV writes uv as albedo; TRIANGLE_ID the face's index, which costs
                 half as much again on software GL (vertices are no longer shared);
                 EMISSION fills the fifth image.
+            draft: large parts are drawn by their stand-ins.
         """
         for number, part in enumerate(self.parts):
             defines = part.defines(normal_maps) + extra
@@ -278,12 +258,12 @@ class SceneMeshes:
             program.set_matrix("u_world_to_clip", world_to_clip)
             part.set_material(program, number)
             self._resources.ctx.enable_only(moderngl.DEPTH_TEST | _culling(part, eye))
-            part.draw(program)
+            part.draw(program, draft)
 
     def draw_plain(self, program: Program) -> None:
-        """All parts with one program that takes positions only."""
+        """All parts with one program that takes positions only; large ones by their stand-ins."""
         for part in self.parts:
-            part.draw(program)
+            part.draw(program, draft=True)
 
     def draw_normals(self, program: Program) -> None:
         """The vertex normals of all parts with one program that takes positions and normals."""

@@ -59,7 +59,8 @@ class ViewOptions:
         theme: dark or light studio background and grid.
         resolution_scale: (0, 1]; the texture has that share of the pixels each way and is
             stretched with a linear filter when drawn. For moving cameras on slow machines.
-        draft: effects run as their cheaper drafts; for moving cameras on slow machines, too.
+        draft: effects run as their cheaper drafts, and large meshes are drawn by stand-ins of few
+            triangles; for moving cameras on slow machines, too.
         samples: jittered frames that a still picture accumulates, 1..64.
         ui_scale: size of one interface pixel (the DPI factor); line widths follow.
     """

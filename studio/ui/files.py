@@ -93,9 +93,11 @@ class Files:
     def open_mesh(self, path: Path) -> None:
         def work(job: Job) -> Scene:
             from studio.core.io.meshes import load_scene
+            from studio.gl.upload import prepare
 
             job.progress(-1, path.name)
             scene: Scene = load_scene(path)
+            prepare(scene.meshes)
             return scene
 
         self._state.jobs.start("Opening mesh", work, lambda scene: self._take_mesh(path, scene))

@@ -149,9 +149,11 @@ class Projects:
 
         def work(job: Job) -> tuple[Project, PhotoSet | None, str]:
             from studio.core.project import load_project
+            from studio.gl.upload import prepare
 
             job.progress(-1, path.name)
             project = load_project(path)
+            prepare(project.scene.meshes)
             if project.photos is None or project.photos.missing:
                 return project, None, ""
             try:

@@ -62,6 +62,18 @@ def test_grows_again_when_the_scene_becomes_cheap() -> None:
     assert governor.level == LEVELS[0]
 
 
+def test_seldom_tries_what_failed_before() -> None:
+    """A large mesh is slow whole and fast as a stand-in: slow frames become rare."""
+    governor = Governor(target=0.028)
+    slow = 0
+    for frame in range(1000):
+        level = governor.level
+        taken = 0.01 if level.draft else 0.09
+        slow += frame >= 200 and not level.draft
+        governor.moved(taken, level.scale, level.draft)
+    assert 0 < slow <= 12  # three frames a try: the first of a level, and two to be sure
+
+
 def test_one_frame_that_was_held_up_changes_nothing() -> None:
     governor = Governor(target=0.028)
     run(governor, 0.002, 0.010, 5)
