@@ -144,6 +144,8 @@ class Situations:
         state = self.app.state
         state.act("toggle_run")
         while state.run.status.phase != "running" or state.run.status.step < 5:
+            if state.run.status.phase == "failed":
+                raise SystemExit(f"frames: the fit failed: {state.run.status.note}")
             yield
         yield from self._orbit("optimizing", self._for(self._seconds))
         yield from self._hover("hovering", self._seconds)

@@ -119,3 +119,12 @@ def test_render_takes_a_scene_by_name(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert out.exists()
     assert "36 triangles" in result.output
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4])
+def test_weld_names_the_first_vertex_at_each_place(width: int) -> None:
+    rng = np.random.default_rng(width)
+    places = rng.choice([-1.5, -0.0, 0.0, 1e-30, np.inf], size=(60, width)).astype(np.float32)
+    expected = [next(i for i, other in enumerate(places) if (other == place).all()) for place in places]
+    assert weld(places).tolist() == expected
+    assert weld(places[:0]).tolist() == []

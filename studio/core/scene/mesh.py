@@ -101,15 +101,13 @@ class Mesh:
 
 
 def weld(vertices: np.ndarray) -> np.ndarray:
-    """[V] int64: for each vertex the index of the first vertex at the very same position."""
+    """[V] int64: for each vertex the index of the first vertex at the very same [V, K] position."""
     bits = (np.ascontiguousarray(vertices, dtype=np.float32) + np.float32(0.0)).view(np.uint32)  # no -0.0
-    # Two columns at a time as one whole number: these are sorted outside of Python's lock, rows are not.
-    x, y, z = bits.T.astype(np.uint64)
-    _, xy = np.unique(x << np.uint64(32) | y, return_inverse=True)
-    _, first, inverse = np.unique(
-        xy.astype(np.uint64) << np.uint64(32) | z, return_index=True, return_inverse=True
-    )
-    return first[inverse]
+    # Rows are compared under Python's lock, for seconds; columns joined to whole numbers are not.
+    key = np.zeros(len(bits), np.int64)
+    for column in bits.T.astype(np.int64):
+        _, first, key = np.unique(key << 32 | column, return_index=True, return_inverse=True)
+    return first[key]
 
 
 def merge(meshes: list[Mesh]) -> Mesh:
