@@ -17,6 +17,9 @@ from studio.core.scene.mesh import Mesh
 
 _NAMES = ("vertex", "texture coordinate", "normal")
 
+AT_ONCE = 10_000
+"""Lines whose numbers are read in one go, under Python's lock: some milliseconds."""
+
 
 @dataclass
 class _Text:
@@ -103,14 +106,18 @@ def _absolute(path: Path, body: bytes, counts: list[int]) -> bytes:
         raise InputError(f"{path}: face {body[:40].decode('ascii', 'replace')!r} is damaged") from None
 
 
-def _parse(text: bytes) -> np.ndarray:
-    """All numbers of a text; fewer, or none, if something in it is not a number."""
+def _parse(lines: list[bytes]) -> np.ndarray:
+    """All numbers of many lines; fewer, or none, if something in them is not a number."""
+    pieces = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # what older NumPy does; newer ones raise
         try:
-            return np.fromstring(text, dtype=np.float64, sep=" ")
+            for first in range(0, len(lines), AT_ONCE):
+                text = b" ".join(lines[first : first + AT_ONCE]).replace(b"/", b" ")
+                pieces.append(np.fromstring(text, dtype=np.float64, sep=" "))
         except ValueError:
             return np.zeros(0)
+    return np.concatenate(pieces)
 
 
 def _numbers(path: Path, lines: list[bytes], least: int, key: str) -> np.ndarray:
@@ -118,7 +125,7 @@ def _numbers(path: Path, lines: list[bytes], least: int, key: str) -> np.ndarray
     if not lines:
         return np.zeros((0, max(least, 2)))
     width = len(lines[0].split())
-    values = _parse(b" ".join(lines))
+    values = _parse(lines)
     if len(values) != width * len(lines):
         words = [line.split() for line in lines]
         width = min(len(w) for w in words)
@@ -140,7 +147,7 @@ def _corners(path: Path, faces: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     total = int(counts.sum())
     first = joined.split(None, 1)[0]
     columns = [i for i, part in enumerate(first.split(b"/")) if part]
-    values = _parse(joined.replace(b"/", b" "))
+    values = _parse(faces)
     out = np.full((total, 3), -1, np.int64)
     # All corners written alike, as nearly always: the slashes add up too.
     if len(values) == total * len(columns) and joined.count(b"/") == total * first.count(b"/"):
