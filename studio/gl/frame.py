@@ -20,6 +20,7 @@ from studio.gl.graph import EMISSION
 from studio.gl.meshes import SceneMeshes
 from studio.gl.passes import COLOR_UNIT, Shot
 from studio.gl.program import ProgramCache
+from studio.gl.radiance import Radiance
 from studio.gl.shading import EffectChain
 from studio.gl.targets import Targets
 from studio.gl.uniforms import Color, LightUniforms, View
@@ -108,8 +109,11 @@ _PLACES = {
 class FrameRenderer:
     """Draws the scene into linear colour; knows nothing of backgrounds, photos and overlays."""
 
-    def __init__(self, programs: ProgramCache, meshes: SceneMeshes, chain: EffectChain):
+    def __init__(
+        self, programs: ProgramCache, meshes: SceneMeshes, chain: EffectChain, radiance: Radiance
+    ) -> None:
         self._programs = programs
+        self._radiance = radiance
         self._ctx = programs.ctx
         self._meshes = meshes
         self._chain = chain
@@ -147,6 +151,19 @@ class FrameRenderer:
         )
         self._ctx.enable_only(moderngl.NOTHING)
 
+    def draw_radiance(self, targets: Targets, view: View, settings: FrameSettings) -> None:
+        """Volume and points, up to the surfaces of the G-buffer; as surfaces into it for its channels."""
+        if not self._radiance.shown:
+            return
+        self._radiance.draw(targets, view, settings.draft)
+        if settings.aov != "color" and not CHANNELS[settings.aov].effect:
+            self._radiance.cover(targets, view, len(self._meshes.parts), None)
+
+    def cover(self, targets: Targets, view: View, settings: FrameSettings, color: moderngl.Texture) -> None:
+        """Let the G-buffer know of volume and points, once everything is shaded; `color` is of `shade`."""
+        if self._radiance.shown and settings.aov == "color":
+            self._radiance.cover(targets, view, len(self._meshes.parts), color)
+
     def _shot(self, targets: Targets, view: View, settings: FrameSettings) -> Shot:
         surroundings = Surroundings(
             lighting=self.lights.lighting,
@@ -168,13 +185,25 @@ class FrameRenderer:
         )
 
     def shade(
-        self, targets: Targets, view: View, settings: FrameSettings, chain: EffectChain | None = None
+        self,
+        targets: Targets,
+        view: View,
+        settings: FrameSettings,
+        chain: EffectChain | None = None,
+        geometry: Targets | None = None,
     ) -> moderngl.Texture:
-        """Colour of the G-buffer: effects (others in `chain`), or a channel; then wires over it."""
+        """Colour of the G-buffer: effects (others in `chain`), volume and points over them, or a channel;
+        then wires over it.
+
+        Args:
+            geometry: what `draw_radiance` drew into, if not `targets`.
+        """
         if settings.aov == "color" or CHANNELS[settings.aov].effect:
             color = (chain or self._chain).shade(self._shot(targets, view, settings), _asked(settings))
         if settings.aov != "color":
             color = self._show_channel(targets, settings)
+        elif self._radiance.shown:
+            color = self._radiance.over(geometry or targets, targets, color, settings.scenery)
         if settings.wireframe:
             self._draw_wires(targets, color, view)
         if settings.normals:
@@ -235,6 +264,9 @@ class FrameRenderer:
         """[H, W, C] float32 by name: one frame's channels, as Viewport.channels gives them."""
         out = {}
         self.draw_gbuffer(targets, view, settings, names)
+        if self._radiance.shown:
+            self._radiance.draw(targets, view, settings.draft)
+            self._radiance.cover(targets, view, len(self._meshes.parts), None)
         covered = read_channel(targets, targets.gbuffer["albedo"], 3, 1)
         for name in names:
             if name in _PLACES and name != "uv":
@@ -268,9 +300,12 @@ class FrameRenderer:
         first = np.cumsum([0, *counts], dtype=np.float32)
         return np.asarray(triangle + 1 + first[part])
 
-    def accumulate(self, targets: Targets, color: moderngl.Texture, first: bool) -> None:
+    def accumulate(
+        self, targets: Targets, color: moderngl.Texture, first: bool, own_background: bool
+    ) -> None:
         """Add a frame to the sum, or begin a new one."""
-        program = self._programs.get("fullscreen.vert", "accumulate.frag")
+        partly = ("PARTLY",) if self._radiance.shown and not own_background else ()
+        program = self._programs.get("fullscreen.vert", "accumulate.frag", partly)
         targets.sum_fbo.use()
         for name, unit in targets.bind_gbuffer().items():
             program.set(name, unit)
@@ -335,8 +370,10 @@ class FrameRenderer:
         for index, offset in enumerate(jitter(samples)):
             view = jittered_view(camera, offset)
             self.draw_gbuffer(targets, view, settings)
+            self.draw_radiance(targets, view, settings)
             color = self.shade(targets, view, settings)
-            self.accumulate(targets, color, first=index == 0)
+            self.cover(targets, view, settings, color)
+            self.accumulate(targets, color, index == 0, settings.scenery)
             yield
         linear = self.resolve(targets, samples, unpremultiply=transparent)
         still = jittered_view(camera, (0.0, 0.0))

@@ -212,7 +212,11 @@ def _culling(part: GpuMesh, eye: np.ndarray | None) -> int:
 
 
 class SceneMeshes:
-    """All parts of the scene on the GPU."""
+    """All parts of the scene on the GPU.
+
+    Attributes:
+        shown: false draws none of them.
+    """
 
     def __init__(self, resources: Resources, programs: ProgramCache):
         self._resources = resources
@@ -220,6 +224,7 @@ class SceneMeshes:
         self.textures = MaterialTextures(resources)
         self.interop: Interop | None = None
         self.parts: list[GpuMesh] = []
+        self.shown = True
 
     def set(self, meshes: list[Mesh]) -> None:
         """Replace all parts; images used before and after are uploaded only once."""
@@ -252,7 +257,7 @@ class SceneMeshes:
                 EMISSION fills the fifth image.
             draft: large parts are drawn by their stand-ins.
         """
-        for number, part in enumerate(self.parts):
+        for number, part in enumerate(self._drawn):
             defines = part.defines(normal_maps) + extra
             program = self._programs.get("gbuffer.vert", "gbuffer.frag", defines)
             program.set_matrix("u_world_to_clip", world_to_clip)
@@ -260,14 +265,18 @@ class SceneMeshes:
             self._resources.ctx.enable_only(moderngl.DEPTH_TEST | _culling(part, eye))
             part.draw(program, draft)
 
+    @property
+    def _drawn(self) -> list[GpuMesh]:
+        return self.parts if self.shown else []
+
     def draw_plain(self, program: Program) -> None:
         """All parts with one program that takes positions only; large ones by their stand-ins."""
-        for part in self.parts:
+        for part in self._drawn:
             part.draw(program, draft=True)
 
     def draw_normals(self, program: Program) -> None:
         """The vertex normals of all parts with one program that takes positions and normals."""
-        for part in self.parts:
+        for part in self._drawn:
             part.draw_normals(program)
 
     def release(self) -> None:

@@ -16,7 +16,7 @@ from studio.core.channels import CHANNELS, channel
 from studio.core.errors import InputError
 from studio.core.optim.messages import OnGpu
 from studio.core.params import ParamSet
-from studio.core.scene import Camera, Lighting, Mesh, Scene
+from studio.core.scene import Camera, Lighting, Mesh, Points, Scene, Volume
 from studio.core.tensors import SceneTensors
 from studio.gl.frame import FrameRenderer, FrameSettings, World, depth_range, jittered_view
 from studio.gl.graph import draws
@@ -24,6 +24,7 @@ from studio.gl.meshes import SceneMeshes
 from studio.gl.options import PARITY, ViewOptions
 from studio.gl.probe import read_gbuffer
 from studio.gl.program import SHADERS, ProgramCache
+from studio.gl.radiance import Radiance
 from studio.gl.resources import Resources
 from studio.gl.shading import EffectChain
 from studio.gl.targets import Targets
@@ -76,17 +77,19 @@ class SceneRenderer:
         self.meshes = SceneMeshes(self.resources, self.programs)
         self.chain = EffectChain(self.programs, self.resources)
         self.other = EffectChain(self.programs, self.resources)
-        self.frame = FrameRenderer(self.programs, self.meshes, self.chain)
+        self.radiance = Radiance(self.resources, self.programs)
+        self.frame = FrameRenderer(self.programs, self.meshes, self.chain, self.radiance)
         self._background = (0.0, 0.0, 0.0)
         self._bounds = (np.full(3, -0.5), np.full(3, 0.5))
         self._version = 0
 
     def set_scene(self, scene: Scene) -> None:
-        """Take all meshes, the lighting and the background of a scene.
+        """Take all meshes, volume and points, the lighting and the background of a scene.
 
         Effects are set apart, by `set_effects`.
         """
         self.meshes.set(scene.meshes)
+        self.radiance.set(scene.volume, scene.points)
         self._bounds = scene.bounds()
         self._background = _color(scene.background)
         self.set_lighting(scene.lighting)
@@ -117,9 +120,25 @@ class SceneRenderer:
         if not 0 <= index < len(self.meshes.parts):
             raise InputError(f"viewport: no mesh {index}, the scene has {len(self.meshes.parts)}")
         self.meshes.update(index, mesh, on_gpu)
-        boxes = [part.bounds for part in self.meshes.parts]
-        self._bounds = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
+        self._find_bounds()
         self._surfaces_changed()
+
+    def set_radiance(self, volume: Volume | None, points: Points | None) -> None:
+        """Show another state of volume and points, e.g. a snapshot of the optimizer."""
+        self.radiance.set(volume, points)
+        self._find_bounds()
+        self._version += 1
+
+    def set_looks(self, looks: dict[str, ParamSet]) -> None:
+        """How meshes, volume and points are shown: values of studio.core.looks (copied)."""
+        self.radiance.looks = {name: values.copy() for name, values in looks.items()}
+        self.meshes.shown = looks["meshes"]["shown"]
+        self._version += 1
+
+    def _find_bounds(self) -> None:
+        boxes = [part.bounds for part in self.meshes.parts] + self.radiance.bounds
+        if boxes:
+            self._bounds = (np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0))
 
     def set_lighting(self, lighting: Lighting) -> None:
         lights = LightUniforms.from_lighting(lighting)
@@ -323,6 +342,7 @@ class SceneRenderer:
     def release(self) -> None:
         """Give every GL object back; the viewport is of no use afterwards."""
         self.meshes.release()
+        self.radiance.release()
         self.programs.release()
         self.resources.release_all()
 

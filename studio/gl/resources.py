@@ -65,6 +65,16 @@ class Resources:
         texture.repeat_x = texture.repeat_y = False
         return texture
 
+    def texture3d(
+        self, size: tuple[int, int, int], components: int, data: bytes, dtype: str, nearest: bool = False
+    ) -> moderngl.Texture3D:
+        """A 3D texture, clamped, rows tightly packed."""
+        texture = self._own(self.ctx.texture3d(size, components, data, alignment=1, dtype=dtype))
+        mode = self.ctx.NEAREST if nearest else self.ctx.LINEAR
+        texture.filter = (mode, mode)
+        texture.repeat_x = texture.repeat_y = texture.repeat_z = False
+        return texture
+
     def depth(self, size: tuple[int, int]) -> moderngl.Renderbuffer:
         return self._own(self.ctx.depth_renderbuffer(size))
 

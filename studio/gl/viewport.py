@@ -172,7 +172,8 @@ class Viewport(SceneRenderer):
 
     def _waiting(self, options: ViewOptions) -> bool:
         """Whether an effect that belongs to the picture is still getting ready."""
-        return self.chain.waiting or (self._shows_other(options) and self.other.waiting)
+        other = self._shows_other(options) and self.other.waiting
+        return self.chain.waiting or other or self.radiance.waiting
 
     def compares(self, options: ViewOptions) -> bool:
         """Whether there is something to compare with."""
@@ -210,27 +211,29 @@ class Viewport(SceneRenderer):
         view = jittered_view(camera, jitter(options.samples)[number])
         both = self._shows_other(options)
         self.frame.draw_gbuffer(targets, view, settings, also=self.other if both else None)
-        color = self._layer(targets, view, settings, (number, options.samples), self.chain)
-        other = None
-        if both:
-            other = self._layer(targets.other, view, settings, (number, options.samples), self.other)
-        return color, other
+        self.frame.draw_radiance(targets, view, settings)
+        color = self._shaded(targets, view, settings, self.chain, targets)
+        other = self._shaded(targets.other, view, settings, self.other, targets) if both else None
+        self.frame.cover(targets, view, settings, color)
+        sample = (number, options.samples)
+        first = self._layer(targets, color, settings, sample)
+        return first, None if other is None else self._layer(targets.other, other, settings, sample)
+
+    def _shaded(
+        self, targets: Targets, view: View, settings: FrameSettings, chain: EffectChain, geometry: Targets
+    ) -> moderngl.Texture:
+        """One frame's colour of one set of effects."""
+        aov = settings.aov if chain.makes(settings.aov) else "color"
+        return self.frame.shade(targets, view, replace(settings, aov=aov), chain, geometry)
 
     def _layer(
-        self,
-        targets: Targets,
-        view: View,
-        settings: FrameSettings,
-        sample: tuple[int, int],
-        chain: EffectChain,
+        self, targets: Targets, color: moderngl.Texture, settings: FrameSettings, sample: tuple[int, int]
     ) -> Layer:
         """The colour of one set of effects, averaged with the samples before; `sample` is (number, of how
         many)."""
-        aov = settings.aov if chain.makes(settings.aov) else "color"
-        color = self.frame.shade(targets, view, replace(settings, aov=aov), chain)
         number, count = sample
         if count > 1:
-            self.frame.accumulate(targets, color, first=number == 0)
+            self.frame.accumulate(targets, color, number == 0, settings.scenery)
         if number == 0:
             return color, targets.gbuffer["albedo"]
         resolved = self.frame.resolve(targets, number + 1, not settings.scenery)
@@ -281,7 +284,7 @@ class Viewport(SceneRenderer):
             camera,
             options,
             self._background_of(options),
-            sharp=coverage is targets.gbuffer["albedo"],
+            sharp=coverage is targets.gbuffer["albedo"] and not self.radiance.shown,
             error_map=self._error_map,
             behind=self._background,
             selected=self._selection,

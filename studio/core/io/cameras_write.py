@@ -7,7 +7,7 @@ from pathlib import Path
 
 from studio.core.io.files import write_bytes
 from studio.core.scene.photo import Photo
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 
 def save_cameras(path: Path | str, photos: list[Photo], world_to_output: Similarity) -> None:

@@ -16,7 +16,8 @@ from studio.core.io.gltf_write import encode_glb
 from studio.core.io.images import save_png
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
-from studio.core.scene.scene import Scene, Similarity
+from studio.core.scene.scene import Scene
+from studio.core.scene.similarity import Similarity
 
 SUFFIXES = (".glb", ".obj", ".ply")
 """What `export_scene` writes."""

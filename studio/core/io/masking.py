@@ -14,7 +14,7 @@ from studio.core.io.images import to_bytes
 from studio.core.io.photo_reader import PhotoReader
 from studio.core.io.plain import mask_plain_background
 from studio.core.scene.photo import Photo
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 MaskSource = Literal["auto", "files", "plain", "grabcut", "rembg", "none"]
 

@@ -10,7 +10,7 @@ import numpy as np
 from studio.core.io.frames import FrameSet
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 CAMERA_DISTANCE = 3.0
 """Mean distance of the cameras from the object after normalisation."""

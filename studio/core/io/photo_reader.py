@@ -15,7 +15,7 @@ from studio.core.io.resample import fitted_size, shrink
 from studio.core.io.undistort import Undistortion, undistortion
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 MaskUse = Literal["object", "ignore", "none"]
 """What mask files mean; "none" leaves alpha and files alone."""

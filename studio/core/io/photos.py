@@ -15,7 +15,7 @@ from studio.core.io.normalize import normalisation, object_sphere, with_clip_ran
 from studio.core.io.photo_reader import MaskUse, PhotoReader
 from studio.core.io.sfm import place_cameras
 from studio.core.scene.photo import PhotoSet, Reading
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 KNOWN = (
     "transforms*.json (NeRF), a COLMAP model (sparse/0), poses_bounds.npy with images/ (LLFF) "

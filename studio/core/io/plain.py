@@ -17,7 +17,7 @@ from studio.core.io.normalize import object_sphere
 from studio.core.io.resample import resized_mask
 from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 _BOX_MARGIN = 1.03
 """A tight box is grown by 3 %: calibration is not exact."""

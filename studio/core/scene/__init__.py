@@ -6,7 +6,8 @@ from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
 from studio.core.scene.photo import Photo, PhotoSet, Reading
 from studio.core.scene.points import Points
-from studio.core.scene.scene import Scene, Similarity
+from studio.core.scene.scene import Scene
+from studio.core.scene.similarity import Similarity
 from studio.core.scene.volume import Volume
 
 __all__ = [

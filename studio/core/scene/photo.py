@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from studio.core.scene.camera import Camera
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 
 @dataclass(eq=False)

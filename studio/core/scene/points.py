@@ -9,7 +9,7 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.scene.environment import sh_basis
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 GREY = 0.5
 """Display value of a point whose coefficients are all zero."""

@@ -10,36 +10,8 @@ import numpy as np
 from studio.core.scene.camera import Camera
 from studio.core.scene.light import Lighting
 from studio.core.scene.mesh import Mesh
-
-
-@dataclass(frozen=True, eq=False)
-class Similarity:
-    """x -> scale * rotation @ x + translation.
-
-    Attributes:
-        scale: positive.
-        rotation: [3, 3] float64.
-        translation: [3] float64.
-    """
-
-    scale: float = 1.0
-    rotation: np.ndarray = field(default_factory=lambda: np.eye(3))
-    translation: np.ndarray = field(default_factory=lambda: np.zeros(3))
-
-    def apply(self, points: np.ndarray) -> np.ndarray:
-        """[..., 3] points mapped; float64."""
-        return self.scale * np.asarray(points, np.float64) @ self.rotation.T + self.translation
-
-    def inverse(self) -> Similarity:
-        rotation = self.rotation.T
-        return Similarity(1 / self.scale, rotation, -(rotation @ self.translation) / self.scale)
-
-    def apply_to_pose(self, view_to_world: np.ndarray) -> np.ndarray:
-        """A rigid [4, 4] camera pose mapped; it stays rigid, scale goes into the position."""
-        out = np.eye(4)
-        out[:3, :3] = self.rotation @ view_to_world[:3, :3]
-        out[:3, 3] = self.apply(view_to_world[:3, 3])
-        return out
+from studio.core.scene.points import Points
+from studio.core.scene.volume import Volume
 
 
 @dataclass(eq=False)
@@ -48,6 +20,7 @@ class Scene:
 
     Attributes:
         meshes: all parts, in world space.
+        volume, points: what emits light of its own: neither light nor effects of surfaces touch it.
         lighting: direct lights and environment.
         background: linear RGB behind everything.
         effects: per effect name its parameter values (checked by the effect's Params).
@@ -60,12 +33,20 @@ class Scene:
     effects: dict[str, dict[str, Any]] = field(default_factory=dict)
     cameras: list[Camera] = field(default_factory=list)
     name: str = "untitled"
+    volume: Volume | None = None
+    points: Points | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to see."""
+        return not self.meshes and self.volume is None and self.points is None
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high), each [3]; the unit cube around the origin if there is no mesh."""
-        if not self.meshes:
-            return np.full(3, -0.5), np.full(3, 0.5)
+        """(low, high), each [3], of all there is; the unit cube around the origin if that is nothing."""
         boxes = [mesh.bounds() for mesh in self.meshes]
+        boxes += [it.bounds() for it in (self.volume, self.points) if it is not None]
+        if not boxes:
+            return np.full(3, -0.5), np.full(3, 0.5)
         return np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
 
     def lacks(self) -> frozenset[str]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.scene.environment import sh_basis
-from studio.core.scene.scene import Similarity
+from studio.core.scene.similarity import Similarity
 
 SHIFT = 5.0
 """Subtracted from a density value before softplus: 0 is nearly empty, 0.0067 per base voxel."""
