@@ -31,6 +31,7 @@ from safetensors.numpy import save as save_arrays
 from studio import __version__
 from studio.core.errors import InputError, describe
 from studio.core.io.files import MAX_JSON_BYTES, atomic_path, check_readable, parse_json
+from studio.core.looks import LOOKS
 from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
@@ -114,6 +115,7 @@ class Project:
         effects, other: the sets A and B.
         camera: of the view, or None.
         view: how it was looked at, plain values that the window reads.
+        looks: how meshes, volume and points are shown, values of studio.core.looks by name.
         notes: what could not be taken over from the file, one line each.
     """
 
@@ -126,6 +128,7 @@ class Project:
     camera: Camera | None = None
     view: dict[str, Any] = field(default_factory=dict)
     run: RunRecord | None = None
+    looks: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def shown_scene(self) -> Scene:
@@ -198,6 +201,7 @@ def _tree(project: Project, folder: Path, arrays: Arrays) -> dict[str, Any]:
         "other": pack(project.other, arrays),
         "camera": pack(project.camera, arrays),
         "view": pack(project.view, arrays),
+        "looks": pack(project.looks, arrays),
         "run": None if run is None else _pack_run(run, arrays),
     }
 
@@ -325,6 +329,7 @@ def _project(tree: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) ->
         other=None if other is None else _effects(other, f"{where}: other", notes),
         camera=camera,
         view=entry(dict[str, Any], "view"),
+        looks=_looks(tree.get("looks", {}), where, notes),
         run=run,
         notes=notes,
     )
@@ -347,6 +352,21 @@ def _settings(node: Any, where: str, notes: list[str]) -> FitSettings:
     settings.preset = unpack(str, read.get("preset", ""), {}, f"{where}: settings.preset")
     settings.help = unpack(str, read.get("help", ""), {}, f"{where}: settings.help")
     return settings
+
+
+def _looks(node: Any, where: str, notes: list[str]) -> dict[str, dict[str, Any]]:
+    """Checked values; what is not known here is noted and left out."""
+    values = unpack(dict[str, dict[str, Any]], node, {}, f"{where}: looks")
+    out: dict[str, dict[str, Any]] = {}
+    for name, given in values.items():
+        known = {param.name: param for param in LOOKS.get(name, ())}
+        out[name] = {
+            key: known[key].check(v, f"{where}: looks.{name}") for key, v in given.items() if key in known
+        }
+        notes += [
+            f"look {name}.{key} is not known here and was left out" for key in given.keys() - known.keys()
+        ]
+    return out
 
 
 def _effects(effects: Effects, where: str, notes: list[str]) -> Effects:

@@ -24,6 +24,10 @@ def check_scene(scene: Scene, where: str) -> None:
     """InputError, beginning with `where`, unless the scene can be shown."""
     for i, mesh in enumerate(scene.meshes):
         _check_mesh(mesh, f"{where}: scene.meshes[{i}]")
+    if scene.volume is not None:
+        scene.volume.check(f"{where}: scene.volume")
+    if scene.points is not None:
+        scene.points.check(f"{where}: scene.points")
     _check_lighting(scene.lighting, f"{where}: scene.lighting")
     for i, camera in enumerate(scene.cameras):
         _check_camera(camera, f"{where}: scene.cameras[{i}]")

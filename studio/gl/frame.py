@@ -157,12 +157,12 @@ class FrameRenderer:
             return
         self._radiance.draw(targets, view, settings.draft)
         if settings.aov != "color" and not CHANNELS[settings.aov].effect:
-            self._radiance.cover(targets, view, len(self._meshes.parts), None)
+            self._radiance.cover(targets, view, self._meshes.own, None)
 
     def cover(self, targets: Targets, view: View, settings: FrameSettings, color: moderngl.Texture) -> None:
         """Let the G-buffer know of volume and points, once everything is shaded; `color` is of `shade`."""
         if self._radiance.shown and settings.aov == "color":
-            self._radiance.cover(targets, view, len(self._meshes.parts), color)
+            self._radiance.cover(targets, view, self._meshes.own, color)
 
     def _shot(self, targets: Targets, view: View, settings: FrameSettings) -> Shot:
         surroundings = Surroundings(
@@ -266,7 +266,7 @@ class FrameRenderer:
         self.draw_gbuffer(targets, view, settings, names)
         if self._radiance.shown:
             self._radiance.draw(targets, view, settings.draft)
-            self._radiance.cover(targets, view, len(self._meshes.parts), None)
+            self._radiance.cover(targets, view, self._meshes.own, None)
         covered = read_channel(targets, targets.gbuffer["albedo"], 3, 1)
         for name in names:
             if name in _PLACES and name != "uv":

@@ -215,7 +215,8 @@ class SceneMeshes:
     """All parts of the scene on the GPU.
 
     Attributes:
-        shown: false draws none of them.
+        own: so many are the scene's; parts after them are guests, such as a preview.
+        shown: false draws only guests.
     """
 
     def __init__(self, resources: Resources, programs: ProgramCache):
@@ -224,11 +225,13 @@ class SceneMeshes:
         self.textures = MaterialTextures(resources)
         self.interop: Interop | None = None
         self.parts: list[GpuMesh] = []
+        self.own = 0
         self.shown = True
 
-    def set(self, meshes: list[Mesh]) -> None:
-        """Replace all parts; images used before and after are uploaded only once."""
+    def set(self, meshes: list[Mesh], guests: int = 0) -> None:
+        """Replace all parts, of which the last are guests; shared images are uploaded only once."""
         before, self.parts = self.parts, []
+        self.own = len(meshes) - guests
         self.parts = [GpuMesh(self._resources, self.textures, mesh) for mesh in meshes]
         for part in before:
             part.release()
@@ -257,7 +260,8 @@ class SceneMeshes:
                 EMISSION fills the fifth image.
             draft: large parts are drawn by their stand-ins.
         """
-        for number, part in enumerate(self._drawn):
+        first = len(self.parts) - len(self._drawn)
+        for number, part in enumerate(self._drawn, start=first):
             defines = part.defines(normal_maps) + extra
             program = self._programs.get("gbuffer.vert", "gbuffer.frag", defines)
             program.set_matrix("u_world_to_clip", world_to_clip)
@@ -267,7 +271,7 @@ class SceneMeshes:
 
     @property
     def _drawn(self) -> list[GpuMesh]:
-        return self.parts if self.shown else []
+        return self.parts if self.shown else self.parts[self.own :]
 
     def draw_plain(self, program: Program) -> None:
         """All parts with one program that takes positions only; large ones by their stand-ins."""

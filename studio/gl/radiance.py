@@ -28,6 +28,7 @@ class Radiance:
 
     Attributes:
         looks: values of studio.core.looks; replaced as a whole.
+        replaced: a surface is drawn in place of the volume.
     """
 
     def __init__(self, resources: Resources, programs: ProgramCache) -> None:
@@ -36,6 +37,7 @@ class Radiance:
         self._volume: GpuVolume | None = None
         self._points: GpuPoints | None = None
         self.looks: dict[str, ParamSet] = looks()
+        self.replaced = False
 
     def set(self, volume: Volume | None, points: Points | None) -> None:
         """Show these; what is shown already stays as it is."""
@@ -61,14 +63,14 @@ class Radiance:
     @property
     def bounds(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Boxes of what there is."""
-        there = [self._volume and self._volume.volume, self._points and self._points.points]
-        return [it.bounds() for it in there if it is not None]
+        volume = [] if self._volume is None else [self._volume.volume.bounds()]
+        return volume + ([] if self._points is None else [self._points.points.bounds()])
 
     @property
     def shown(self) -> tuple[str, ...]:
         """Defines for what is drawn: VOLUME, POINTS."""
         volume = self._volume is not None and self.looks["volume"]["shown"]
-        volume = volume and not self.looks["volume"]["surface"]
+        volume = volume and not self.replaced
         points = self._points is not None and self.looks["points"]["shown"]
         return ("VOLUME",) * volume + ("POINTS",) * points
 

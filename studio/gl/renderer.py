@@ -83,12 +83,17 @@ class SceneRenderer:
         self._bounds = (np.full(3, -0.5), np.full(3, 0.5))
         self._version = 0
 
-    def set_scene(self, scene: Scene) -> None:
+    def set_scene(self, scene: Scene, preview: Mesh | None = None) -> None:
         """Take all meshes, volume and points, the lighting and the background of a scene.
 
         Effects are set apart, by `set_effects`.
+
+        Args:
+            preview: a surface that is drawn in place of the volume, as a part after the scene's.
         """
-        self.meshes.set(scene.meshes)
+        guests = [] if preview is None else [preview]
+        self.meshes.set([*scene.meshes, *guests], len(guests))
+        self.radiance.replaced = preview is not None
         self.radiance.set(scene.volume, scene.points)
         self._bounds = scene.bounds()
         self._background = _color(scene.background)
@@ -161,6 +166,11 @@ class SceneRenderer:
         """The effects of set B, which a Viewport shows beside those of `set_effects`."""
         if self.other.set_effects(effects):
             self._version += 1
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to see."""
+        return not self.meshes.parts and not self.radiance.shown
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(low, high) of everything, for framing."""

@@ -21,7 +21,7 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.optim.messages import OnGpu
-from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Scene
+from studio.core.scene import Camera, Mesh, Photo, PhotoSet, Points, Scene, Volume
 from studio.gl.compose import Compositor, Picture, effective_mode
 from studio.gl.frame import FrameSettings, jitter, jittered_view, read_channel, read_texture
 from studio.gl.ground import Ground
@@ -89,12 +89,9 @@ class Viewport(SceneRenderer):
 
     # What is shown
 
-    def set_scene(self, scene: Scene) -> None:
-        """Take all meshes, the lighting and the background of a scene.
-
-        Effects are set apart, by `set_effects`.
-        """
-        super().set_scene(scene)
+    def set_scene(self, scene: Scene, preview: Mesh | None = None) -> None:
+        """See SceneRenderer.set_scene."""
+        super().set_scene(scene, preview)
         self.ground.place(*self._bounds)
         self._selection = None
 
@@ -128,6 +125,11 @@ class Viewport(SceneRenderer):
         if index != self._selection:
             self._selection = index
             self._display_key = ()
+
+    def set_radiance(self, volume: Volume | None, points: Points | None) -> None:
+        """See SceneRenderer.set_radiance."""
+        super().set_radiance(volume, points)
+        self.ground.invalidate(*self._bounds)
 
     # Drawing
 

@@ -36,6 +36,14 @@ def _has_mesh(state: AppState) -> bool:
     return state.ready and (bool(state.scene.meshes) or state.run.override is not None)
 
 
+def _has_volume(state: AppState) -> bool:
+    return state.ready and state.scene.volume is not None
+
+
+def _has_radiance(state: AppState) -> bool:
+    return state.ready and (state.scene.volume is not None or state.scene.points is not None)
+
+
 def _has_photos(state: AppState) -> bool:
     return state.photos is not None
 
@@ -105,6 +113,14 @@ def _flag(name: str) -> Callable[[AppState], bool]:
     return lambda state: bool(getattr(state.view, name))
 
 
+def _kind_shown(kind: str) -> Callable[[AppState], bool]:
+    return lambda state: bool(state.document.looks[kind]["shown"])
+
+
+def _there(kind: str) -> Callable[[AppState], bool]:
+    return lambda state: state.ready and getattr(state.scene, kind) is not None
+
+
 def _light(state: AppState) -> bool:
     return bool(state.preferences["theme"] == "light")
 
@@ -150,6 +166,7 @@ FILE = (
         (_key(_K.o, CTRL, SHIFT),),
         possible=_ready,
     ),
+    Action("open_radiance", "Open volume or points…", Icon.volume, possible=_ready),
     Action("open_environment", "Open environment…", Icon.sky, possible=_ready),
     *(
         Action("open_scene", title, args=(name,), possible=_ready, under="Built-in scenes")
@@ -158,6 +175,7 @@ FILE = (
     Action(
         "export", "Export mesh…", Icon.export, "Ctrl+E", (_key(_K.e, CTRL),), possible=_has_mesh, divided=True
     ),
+    Action("save_radiance", "Save volume or points…", Icon.volume, possible=_has_radiance),
     Action("copy_command", "Copy export as command", Icon.terminal, args=("export",), possible=_has_mesh),
     Action("save_turntable", "Save turntable…", Icon.camera, possible=_has_mesh),
     Action("save_film", "Save film of the run…", Icon.camera, possible=_has_timeline),
@@ -284,6 +302,18 @@ SCENE = (
     *(
         Action("add_light", f"Add {kind} light", _light_icon(kind), args=(kind,), divided=not i)
         for i, kind in enumerate(KINDS)
+    ),
+    *(
+        Action("show_kind", f"Show {kind}", icon, args=(kind,), checked=_kind_shown(kind), divided=not i)
+        for i, (kind, icon) in enumerate(
+            (("meshes", Icon.mesh), ("volume", Icon.volume), ("points", Icon.points))
+        )
+    ),
+    Action("make_mesh", "Make mesh of the volume", Icon.mesh, possible=_has_volume, divided=True),
+    Action("voxelize", "Voxelize the mesh", Icon.volume, possible=_has_mesh),
+    *(
+        Action("remove_radiance", f"Remove {kind}", Icon.close, args=(kind,), possible=_there(kind))
+        for kind in ("volume", "points")
     ),
 )
 OPTIMIZE = (

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from studio.core.looks import looks
 from studio.core.optim.messages import Status
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Scene
@@ -70,6 +71,7 @@ def captured(state: AppState, viewport: ViewportPanel | None) -> Project:
         None if viewport is None else _camera(viewport),
         _view(state.view, None if viewport is None else viewport.camera),
         run_record(state),
+        {name: values.as_dict() for name, values in document.looks.items()},
     )
 
 
@@ -157,6 +159,7 @@ def document_edits(project: Project, effects: dict[str, Any]) -> tuple[Set, ...]
         Set(("other",), None if project.other is None else sets(project.other), ""),
         Set(("name",), project.name, ""),
         Set(("result",), project.run, ""),
+        Set(("looks",), looks(project.looks), ""),
     )
 
 

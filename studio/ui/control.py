@@ -27,6 +27,8 @@ from studio.ui.gradients import Gradients
 from studio.ui.jobs import Job
 from studio.ui.panels.optimize import message_for
 from studio.ui.projects import Projects
+from studio.ui.radiance import RadianceFiles
+from studio.ui.radiance_actions import RadianceActions
 from studio.ui.recovery import EVERY, Autosave, Captured, Recovery, find_recoveries
 from studio.ui.run import Run
 from studio.ui.shots import Shots
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
 
 
-class Controller(ViewActions, WatchActions):
+class Controller(ViewActions, WatchActions, RadianceActions):
     """The one place where commands take effect.
 
     Args:
@@ -67,6 +69,7 @@ class Controller(ViewActions, WatchActions):
             state, self.dialogs, self.run, self._apply, folder, lambda: self.effects, lambda: self.viewport
         )
         self.files = Files(state, self.dialogs, self._apply, self.run.abandon, self.projects)
+        self.radiance = RadianceFiles(state, self.dialogs, self._apply, self.run.abandon)
         self.autosave = Autosave(folder, self._captured, self._autosave_failed, autosave)
         self.projects.adopt = self.autosave.adopt
         self.opened_with_nothing = False

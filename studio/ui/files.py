@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studio.core.errors import InputError
+from studio.core.io.splats import holds_gaussians
 from studio.core.optim.settings import FitSettings
 from studio.core.scene import Lighting, PhotoSet, Scene, Similarity
 from studio.ui.commands import Edits, Set
@@ -24,6 +25,8 @@ ENVIRONMENT_SUFFIXES = (".hdr", ".exr")
 CAMERA_SUFFIXES = (".json", ".npy", ".txt")
 ADVICE = {
     "Opening mesh": f"Meshes end in {', '.join(MESH_SUFFIXES)}.",
+    "Opening volume": "Volumes end in .safetensors; `fit --representation volume` leaves such files.",
+    "Opening points": "Gaussians are PLY files with opacity, scale_0..2, rot_0..3 and f_dc_0..2.",
     "Opening photos": "Choose a folder of photos, or the camera file of a capture (see README).",
     "Opening environment": "Choose an equirectangular map, twice as wide as high, .hdr or .exr.",
     "Exporting mesh": "Choose another folder or free some space; nothing was lost.",
@@ -76,6 +79,8 @@ class Files:
         for path in paths:
             if path.suffix.lower() == SUFFIX:
                 self._projects.open(path)
+            elif path.suffix.lower() == ".safetensors" or holds_gaussians(path):
+                self._state.act("open_radiance", path)
             elif path.suffix.lower() in MESH_SUFFIXES:
                 self.open_mesh(path)
             elif path.suffix.lower() in ENVIRONMENT_SUFFIXES:
@@ -85,7 +90,7 @@ class Files:
             elif not path.exists():
                 self._state.notify(f"{path}: no such file or folder", "fail", "Check the name.")
             else:
-                known = "a project, a mesh, a folder of photos, a camera file or an environment map"
+                known = "a project, a mesh, a volume, a folder of photos, a camera file or an environment map"
                 self._state.notify(
                     f"{path.name}: not a kind of file the studio opens", "fail", f"Drop {known}."
                 )

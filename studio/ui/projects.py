@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from studio.core.errors import StudioError
+from studio.core.looks import looks
 from studio.core.scene import PhotoSet, Scene
 from studio.ui import capture, userdata
 from studio.ui.commands import Edits, Set
@@ -100,6 +101,7 @@ class Projects:
             Set(("other",), None, ""),
             Set(("name",), "untitled", ""),
             Set(("result",), None, ""),
+            Set(("looks",), looks(), ""),
         )
         self._replace(sets, None)
         self._look_afresh()
@@ -115,7 +117,8 @@ class Projects:
 
     def replaced_by(self, sets: tuple[Set, ...], origin: str) -> None:
         """A built-in scene becomes the document: one that no file holds yet."""
-        self._replace((*sets, Set(("result",), None, "")), None, origin)
+        fresh = (Set(("result",), None, ""), Set(("looks",), looks(), ""))
+        self._replace((*sets, *fresh), None, origin)
 
     def _look_afresh(self) -> None:
         fresh, view = View(), self._state.view

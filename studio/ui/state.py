@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imgui_bundle import hello_imgui
 
+from studio.core.looks import looks
 from studio.core.optim.messages import HistoryRow, Snapshot, Status
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
-from studio.core.scene import Lighting, Photo, PhotoSet, Scene
+from studio.core.scene import Lighting, Photo, PhotoSet, Points, Scene, Volume
 from studio.gl.options import Mode, Source
 from studio.ui import choices, preferences
 from studio.ui.commands import Act, Command, History, Path, Set
@@ -56,6 +57,7 @@ class Document:
         other: set B, to compare these effects with, or None.
         settings: of the next fit; some act on the running one at once.
         result: of the last run whose result the document holds, or None.
+        looks: how meshes, volume and points are shown, see studio.core.looks.
         path: the project file, None before the first save. Not undone.
         origin: the mesh file or built-in scene that the scene came from, "" if from none.
     """
@@ -69,6 +71,7 @@ class Document:
     other: EffectSet | None = None
     name: str = "untitled"
     result: RunRecord | None = None
+    looks: dict[str, ParamSet] = field(default_factory=looks)
     path: FilePath | None = None
     origin: str = ""
 
@@ -349,7 +352,7 @@ class AppState:
 
     def _note_change(self, path: Path) -> None:
         self.changes.append(path)
-        self.version += path[0] in ("scene", "effects", "enabled", "other")
+        self.version += path[0] in ("scene", "effects", "enabled", "other", "looks")
 
     # What both read
 
@@ -399,6 +402,10 @@ class AppState:
     def reference(self) -> Photo | None:
         """The path-traced picture, as far as it is."""
         return self.stills.get("reference")
+
+    def visible_radiance(self) -> tuple[Volume | None, Points | None]:
+        """Volume and points on screen: the document's."""
+        return self.scene.volume, self.scene.points
 
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""

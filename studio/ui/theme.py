@@ -338,6 +338,8 @@ class Icon:
     undo = icons_fontawesome_6.ICON_FA_ARROW_ROTATE_LEFT
     redo = icons_fontawesome_6.ICON_FA_ARROW_ROTATE_RIGHT
     mesh = icons_fontawesome_6.ICON_FA_CUBE
+    volume = icons_fontawesome_6.ICON_FA_CUBES
+    points = icons_fontawesome_6.ICON_FA_BRAILLE
     material = icons_fontawesome_6.ICON_FA_PALETTE
     sun = icons_fontawesome_6.ICON_FA_SUN
     bulb = icons_fontawesome_6.ICON_FA_LIGHTBULB

@@ -16,6 +16,12 @@ from studio.ui.state import AppState
 if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
 
+_PANELS = {
+    **{"material": "Material", "volume": "Material", "points": "Material"},
+    **{"light": "Light", "sky": "Light", "cameras": "Photos"},
+}
+"""Which panel is about what the scene tree has selected."""
+
 
 class ViewActions:
     """The part of the controller that is about looking; `_act_<name>` carries out an action.
@@ -56,7 +62,7 @@ class ViewActions:
     def _act_select(self, key: str) -> None:
         self.state.view.selected = key
         kind = key.partition(":")[0]
-        panel = {"material": "Material", "light": "Light", "sky": "Light", "cameras": "Photos"}.get(kind)
+        panel = _PANELS.get(kind)
         if panel is not None:
             hello_imgui.get_runner_params().docking_params.focus_dockable_window(panel)
 

@@ -9,7 +9,7 @@ import pytest
 from plyfile import PlyData
 
 from studio.core.errors import InputError
-from studio.core.io.splats import load_points, save_points
+from studio.core.io.splats import holds_gaussians, load_points, save_points
 from studio.core.scene import Points, Similarity
 from studio.core.scene.environment import sh_basis
 
@@ -115,3 +115,13 @@ def test_numbers_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="centers has values that are NaN"):
         save_points(points, tmp_path / "cloud.ply")
     assert not (tmp_path / "cloud.ply").exists()
+
+
+def test_a_header_tells_gaussians_from_meshes(tmp_path: Path) -> None:
+    save_points(cloud(), tmp_path / "cloud.ply")
+    assert holds_gaussians(tmp_path / "cloud.ply")
+    mesh = "ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\nopacity scale_0\n"
+    (tmp_path / "mesh.ply").write_text(mesh, encoding="utf-8")
+    assert not holds_gaussians(tmp_path / "mesh.ply")
+    assert not holds_gaussians(tmp_path / "nothing.ply")
+    assert not holds_gaussians(tmp_path)

@@ -185,6 +185,8 @@ EXPECTED: dict[str, Expectation] = {
     "save_as": Expectation(_dialog, clean=_no_dialog),
     "open_mesh": Expectation(_dialog, clean=_no_dialog),
     "open_photos": Expectation(_dialog, clean=_no_dialog),
+    "open_radiance": Expectation(_dialog, clean=_no_dialog),
+    "show_kind": Expectation(lambda app, a: app.state.document.looks[a.args[0]]["shown"]),
     "open_environment": Expectation(_dialog, clean=_no_dialog),
     "export": Expectation(_dialog, clean=_no_dialog),
     "screenshot": Expectation(_saved, clean=_settled),
@@ -241,6 +243,10 @@ ELSEWHERE = {
     "revert": "test_projects",
     "path_trace": "test_reference",
     "drop_reference": "test_reference",
+    "save_radiance": "test_radiance",
+    "make_mesh": "test_radiance",
+    "voxelize": "test_radiance",
+    "remove_radiance": "test_radiance",
 }
 """Actions that take longer or need more, and the module that presses them."""
 

@@ -11,7 +11,7 @@ import trimesh
 
 from studio.core.errors import Cancelled, InputError
 from studio.core.optim.distance import is_closed
-from studio.core.optim.isosurface import Evidence, surface_of
+from studio.core.optim.isosurface import Evidence, preview_of, surface_of
 from studio.core.scene import Mesh
 from studio.core.scene.volume import SHIFT, Volume
 from tests.unit.optim_scenes import coloured_ball, photograph, ring
@@ -198,3 +198,22 @@ def test_what_cannot_be_meshed_is_said():
         surface_of(volume, 0.0)
     with pytest.raises(Cancelled):
         surface_of(volume, cancel=lambda: True)
+
+
+@pytest.mark.parametrize("points", [40, 120])
+def test_a_preview_is_the_surface_in_the_same_place(points, monkeypatch):
+    """Also of a grid so large that only every second point is looked at."""
+    from studio.core.optim import isosurface
+
+    monkeypatch.setattr(isosurface, "_PREVIEW_POINTS", 200_000)
+    grid = Volume(np.zeros((points,) * 3, np.float32), np.zeros((points,) * 3 + (1, 3), np.float32),
+                  np.full(3, -0.5), 1.0 / (points - 1))  # fmt: skip
+    distance = 0.3 - np.linalg.norm(grid.points() - np.array([0.05, 0.0, -0.02]), axis=-1)
+    grid.density = (grid.value_of(0.5 / grid.voxel) + distance / grid.voxel).astype(np.float32)
+    mesh = preview_of(grid, 0.5)
+    radius = np.linalg.norm(mesh.vertices - np.array([0.05, 0.0, -0.02]), axis=1)
+    np.testing.assert_allclose(radius, 0.3, atol=0.2 * grid.voxel)
+    assert is_closed(mesh)
+    np.testing.assert_allclose(mesh.colors, 0.25, atol=1e-6)
+    with pytest.raises(InputError, match="nothing is as dense"):
+        preview_of(replace(grid, density=np.full_like(grid.density, -10.0)), 0.5)

@@ -27,6 +27,20 @@ _NEEDED = (
 )
 
 
+_HEADER_BYTES = 1 << 16
+
+
+def holds_gaussians(path: Path) -> bool:
+    """Whether a PLY has the properties of Gaussians, by its header; false for what cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER_BYTES).partition(b"end_header")[0]
+    except OSError:
+        return False
+    words = header.split()
+    return header.startswith(b"ply") and all(name.encode() in words for name in _NEEDED)
+
+
 def _phase(count: int) -> np.ndarray:
     """[K] signs by which the Condon-Shortley phase changes our harmonics: odd orders."""
     bands = [band for band in range(MAX_DEGREE + 2) for _ in range(2 * band + 1)][:count]

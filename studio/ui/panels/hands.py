@@ -146,7 +146,7 @@ class Hands:
 
     def _read_hover(self) -> None:
         now = imgui.get_time()
-        if now - self._hover_time >= HOVER_SECONDS and self._panel.gl.meshes.parts:
+        if now - self._hover_time >= HOVER_SECONDS and not self._panel.gl.empty:
             self._hover_time = now
             self.hover = (self._pixel(), self._panel.gl.pixel(*self._pixel()))
             place = self._panel.gl.locate(*self._pixel())
@@ -177,7 +177,12 @@ class Hands:
             self._state.act("look_through", frustum)
         else:
             part = self._panel.gl.pick(*self._pixel())
-            self._state.act("select", "" if part is None else f"mesh:{part}")
+            self._state.act("select", "" if part is None else self._name(part))
+
+    def _name(self, part: int) -> str:
+        """What the scene tree calls a part of the picture: volume and points come after the meshes."""
+        beyond = part - self._panel.gl.meshes.own
+        return f"mesh:{part}" if beyond < 0 else ("volume", "points")[beyond]
 
     def _clicked(self) -> bool:
         """The left button went up where it had gone down, over the picture."""

@@ -1,4 +1,4 @@
-"""Material: the glTF factors of the selected mesh."""
+"""Material: the glTF factors of the selected mesh, or how the selected volume or points are shown."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from studio.core.scene import Material
 from studio.ui import autopanel
 from studio.ui import widgets as w
 from studio.ui.commands import Path
+from studio.ui.panels import radiance
 from studio.ui.panels.scene_tree import selected_mesh
 from studio.ui.state import AppState
 from studio.ui.theme import Icon
@@ -28,7 +29,9 @@ _MOVED_BY = {"base_color": "albedo", "perceptual_roughness": "roughness", "metal
 
 
 def draw(state: AppState) -> None:
-    """The panel's body."""
+    """The panel's body; that of a volume or of points while they are selected."""
+    if state.view.selected in ("volume", "points") and radiance.draw(state, state.view.selected):
+        return
     if not state.scene.meshes:
         if w.empty(Icon.material, "A mesh brings a material.", "Open mesh…", "open_mesh"):
             state.act("open_mesh")

@@ -14,7 +14,7 @@ ROW = 24.0
 def draw(state: AppState) -> None:
     """The panel's body."""
     scene = state.scene
-    if not scene.meshes and state.run.override is None:
+    if scene.empty and state.run.override is None:
         if w.empty(Icon.mesh, "No object yet.", "Open mesh…", "open_mesh"):
             state.act("open_mesh")
         return
@@ -23,7 +23,14 @@ def draw(state: AppState) -> None:
     for i, mesh in enumerate(scene.meshes):
         faces = len(run_mesh.mesh.faces) if run_mesh is not None and i == 0 else len(mesh.faces)
         _row(state, f"mesh:{i}", Icon.mesh, 0x7FB8F5, mesh.name or "mesh", count(faces), "Triangles")
-    _row(state, "material", Icon.material, 0xE0A070, _material_name(state), "", "")
+    volume, points = state.visible_radiance()
+    if volume is not None:
+        size = count(volume.density.size)
+        _row(state, "volume", Icon.volume, 0x8FD3C8, volume.name, size, "Grid points")
+    if points is not None:
+        _row(state, "points", Icon.points, 0xC7A6F0, points.name, count(len(points)), "Gaussians")
+    if scene.meshes or state.run.override is not None:
+        _row(state, "material", Icon.material, 0xE0A070, _material_name(state), "", "")
     for i, light in enumerate(scene.lighting.lights):
         icon = Icon.sun if light.kind == "directional" else Icon.bulb
         _row(state, f"light:{i}", icon, 0xF2C14E, light.name or light.kind, "", "")
@@ -59,10 +66,18 @@ def _row(state: AppState, key: str, icon: str, color: int, title: str, note: str
     right = start.x + imgui.get_content_region_avail().x
     note_width = imgui.calc_text_size(note).x
     draw_list.push_clip_rect(start, ImVec2(right - note_width - px(14), start.y + px(ROW)), True)
-    draw_list.add_text(ImVec2(start.x + px(33), y), u32(roles().text), title)
+    tone = roles().text if _shown(state, key) else roles().muted
+    draw_list.add_text(ImVec2(start.x + px(33), y), u32(tone), title)
     draw_list.pop_clip_rect()
     if note:
         draw_list.add_text(ImVec2(right - note_width - px(8), y), u32(roles().muted), note)
+
+
+def _shown(state: AppState, key: str) -> bool:
+    """Whether the object of a row is drawn."""
+    kind = key.partition(":")[0]
+    looks = state.document.looks.get("meshes" if kind == "mesh" else kind)
+    return looks is None or bool(looks["shown"])
 
 
 def count(number: int) -> str:

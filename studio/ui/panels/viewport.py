@@ -22,6 +22,7 @@ from studio.ui.panels.hands import Hands
 from studio.ui.panels.lamps import Lamps
 from studio.ui.panels.scene_tree import selected_mesh
 from studio.ui.panels.viewport_tools import Tools
+from studio.ui.radiance import Preview
 from studio.ui.state import AppState
 from studio.ui.theme import px
 
@@ -48,6 +49,7 @@ class ViewportPanel:
         moving: the camera moves, or somebody holds it; the picture is only refined afterwards.
         low, size: where the picture is on the screen; `pixels` its size in the framebuffer.
         lens: index of the photo that the camera follows, or None.
+        preview: the volume's iso-surface, if it is to be seen.
     """
 
     def __init__(self, ctx: Any, state: AppState) -> None:
@@ -64,6 +66,7 @@ class ViewportPanel:
         self._pose: tuple[bytes, float] | None = None
         self._moved = -HOLD_SECONDS
         self.comparing: Comparing | None = None
+        self.preview = Preview(state)
         self._ball: tuple[np.ndarray, float] | None = None
         self.governor = Governor(level=LEVELS[3] if state.software else LEVELS[0])
         self.hands = Hands(self)
@@ -79,9 +82,12 @@ class ViewportPanel:
         parts = {path[0] for path in changes}
         if any(path[0] == "enabled" or path in (("scene",), ("other",)) for path in changes):
             self.governor.reset()
-        if parts & {"scene", "effects", "other"} and imgui.is_any_mouse_down():
+        if parts & {"scene", "effects", "other", "looks"} and imgui.is_any_mouse_down():
             self._moved = time.monotonic()  # a slider is dragged: as good as a moving camera
-        if "scene" in parts:
+        preview = self.preview.fresh()
+        if "looks" in parts:
+            self.gl.set_looks(state.document.looks)
+        if "scene" in parts or preview:
             self._sync_scene(changes)
         if fresh_snapshot or ("scene" in parts and state.run.override is not None):
             self._sync_snapshot()
@@ -106,11 +112,12 @@ class ViewportPanel:
 
     def _sync_scene(self, changes: list[Path]) -> None:
         """Everything after a new scene; only the light after an edit of the light."""
-        light_only = all(path[:2] == ("scene", "lighting") for path in changes if path[0] == "scene")
-        if light_only:
+        changes = [path for path in changes if path[0] == "scene"]
+        light_only = all(path[:2] == ("scene", "lighting") for path in changes)
+        if changes and light_only:
             self.gl.set_lighting(self.state.lighting())
             return
-        if all(path[:2] == ("scene", "background") for path in changes if path[0] == "scene"):
+        if changes and all(path[:2] == ("scene", "background") for path in changes):
             self.gl.set_background(self.state.scene.background)
             return
         moved = {path[2] for path in changes if path[:2] == ("scene", "meshes") and len(path) == 3}
@@ -118,13 +125,13 @@ class ViewportPanel:
             for index in moved:
                 self.gl.update_mesh(int(index), self.state.scene.meshes[int(index)])
         else:
-            self.gl.set_scene(self.state.scene)
+            self.gl.set_scene(self.state.scene, self.preview.mesh)
         self.camera.set_bounds(*self.gl.bounds())
 
     def _sync_snapshot(self) -> None:
         snapshot = self.state.run.override
         if snapshot is None:
-            self.gl.set_scene(self.state.scene)
+            self.gl.set_scene(self.state.scene, self.preview.mesh)
             return
         if not self.gl.meshes.parts:
             self.gl.set_scene(replace(self.state.scene, meshes=[snapshot.mesh]))

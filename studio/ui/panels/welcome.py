@@ -25,7 +25,7 @@ def wanted(state: AppState) -> bool:
     """Whether the page shows: nothing is open, or it was asked for."""
     if state.view.picture_only or not state.ready:
         return False
-    empty = not state.scene.meshes and state.photos is None and not state.run.active
+    empty = state.scene.empty and state.photos is None and not state.run.active
     opening = bool(state.jobs.running) and any(job.title.startswith("Opening") for job in state.jobs.running)
     return state.view.welcome_open or (empty and state.document.missing is None and not opening)
 

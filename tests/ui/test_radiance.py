@@ -1,0 +1,197 @@
+"""Volumes and points in the real window: opened, shown, sliced, meshed, voxelized, saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from studio.core.color import linear_to_srgb
+from studio.core.io.splats import load_points, save_points
+from studio.core.io.volumes import load_volume, save_volume
+from studio.core.scene import Points, Volume
+from tests.needs import need
+from tests.ui.driving import drive, make_app, wait, wait_ready
+
+
+@pytest.fixture(scope="module", autouse=True)
+def display() -> None:
+    need("display")
+
+
+def ball(points: int = 25) -> Volume:
+    """A red ball of radius 0.35."""
+    axis = np.linspace(-0.5, 0.5, points)
+    place = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1)
+    inside = 0.35 - np.linalg.norm(place, axis=-1)
+    density = np.clip(5 + 100 * inside, -10, 15).astype(np.float32)
+    colors = np.broadcast_to(np.array([3.0, -3.0, -3.0], np.float32), (*density.shape, 1, 3))
+    return Volume(density, np.ascontiguousarray(colors), np.full(3, -0.5), axis[1] - axis[0])
+
+
+def dots(count: int = 500) -> Points:
+    random = np.random.default_rng(0)
+    centers = random.normal(size=(count, 3))
+    centers *= 0.4 / np.linalg.norm(centers, axis=1, keepdims=True)
+    return Points(
+        centers.astype(np.float32),
+        np.full((count, 3), -3.0, np.float32),
+        np.tile(np.array([1, 0, 0, 0], np.float32), (count, 1)),
+        np.full(count, 3.0, np.float32),
+        np.tile(np.array([-1.7, 1.7, -1.7], np.float32), (count, 1, 1)),
+    )
+
+
+def on_gl(ctx: Any, app: Any, look: Callable[[], Any]) -> Any:
+    """What `look` gives on the thread that draws: scripts run on another."""
+    got: list[Any] = []
+    app.on_frame = lambda: got.append(look())
+    wait(ctx, lambda: bool(got), "a frame")
+    app.on_frame = None
+    return got[-1]
+
+
+def middle(ctx: Any, app: Any) -> np.ndarray:
+    """[3] sRGB of the middle of the picture, 0..255."""
+    image = on_gl(ctx, app, lambda: linear_to_srgb(app.viewport.gl.read_image()[..., :3]) * 255)
+    height, width = image.shape[:2]
+    return np.asarray(image[height // 2 - 2 : height // 2 + 2, width // 2 - 2 : width // 2 + 2].mean((0, 1)))
+
+
+def still(ctx: Any, app: Any) -> None:
+    wait(ctx, lambda: not app.viewport.moving and app.viewport.gl.settled, "the picture stands still")
+
+
+def opened(ctx: Any, app: Any, path: Path) -> None:
+    app.state.act("open_files", [path])
+    kind = "points" if path.suffix == ".ply" else "volume"
+    wait(ctx, lambda: getattr(app.state.scene, kind) is not None and not app.state.jobs.running, path.name)
+    still(ctx, app)
+
+
+def change(ctx: Any, app: Any, kind: str, **values: Any) -> None:
+    for name, value in values.items():
+        app.state.set(("looks", kind, name), value, f"Change {name}")
+    ctx.yield_(4)
+    still(ctx, app)
+
+
+def test_a_volume_is_opened_looked_at_and_meshed(tmp_path: Path) -> None:
+    path = tmp_path / "ball.safetensors"
+    save_volume(ball(), path)
+    app = make_app(document=False)
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        opened(ctx, app, path)
+        assert state.view.selected == "volume"
+        red, green, _ = middle(ctx, app)
+        assert red > 150
+        assert green < 90
+        width, height = app.viewport.pixels
+        found = on_gl(ctx, app, lambda: app.viewport.gl.pixel(width // 2, height // 2))
+        assert found is not None
+        assert np.linalg.norm(found.position) == pytest.approx(0.35, abs=0.06)
+        change(ctx, app, "volume", shown=False)
+        assert middle(ctx, app)[0] < 150
+        app.state.act("undo")
+        ctx.yield_(4)
+        still(ctx, app)
+        assert middle(ctx, app)[0] > 150
+        change(ctx, app, "volume", slice="z", slice_position=0.5)
+        red, green, _ = middle(ctx, app)
+        assert green > 90, "the density on the plane is not red"
+        change(ctx, app, "volume", slice="none", surface=True)
+        wait(ctx, lambda: app.viewport.preview.mesh is not None, "the preview")
+        ctx.yield_(4)
+        assert len(app.viewport.gl.meshes.parts) == 1
+        radius = np.linalg.norm(app.viewport.preview.mesh.vertices, axis=1)
+        assert radius.mean() == pytest.approx(0.35, abs=0.02)
+        state.act("make_mesh")
+        wait(ctx, lambda: bool(state.scene.meshes), "the mesh")
+        assert state.document.settings["start"] == "mesh"
+        assert state.scene.meshes[0].colors is not None
+        assert np.median(state.scene.meshes[0].colors[:, 0]) == pytest.approx(0.49, abs=0.02)
+        assert not state.document.looks["volume"]["shown"]
+        state.act("undo")
+        ctx.yield_(4)
+        assert not state.scene.meshes
+        assert state.document.looks["volume"]["shown"]
+        _saved_again(ctx, app, tmp_path / "again.safetensors")
+        state.act("remove_radiance", "volume")
+        ctx.yield_(4)
+        assert state.scene.empty
+
+    drive(app, script)
+
+
+def _saved_again(ctx: Any, app: Any, path: Path) -> None:
+    app.state.act("save_radiance", path)
+    wait(ctx, lambda: path.exists() and not app.state.jobs.running, "the volume is saved")
+    np.testing.assert_array_equal(load_volume(path).density, ball().density)
+
+
+def test_points_are_opened_and_thinned(tmp_path: Path) -> None:
+    path = tmp_path / "dots.ply"
+    save_points(dots(), path)
+    app = make_app(document=False)
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        opened(ctx, app, path)
+        _, green, _ = middle(ctx, app)
+        assert green > 150
+        change(ctx, app, "points", share=0.0)
+        assert middle(ctx, app)[1] < 120
+        change(ctx, app, "points", share=1.0, opacity_cut=0.99)
+        assert middle(ctx, app)[1] < 120
+        change(ctx, app, "points", opacity_cut=0.0)
+        assert middle(ctx, app)[1] > 150
+        again = tmp_path / "again.ply"
+        app.state.act("save_radiance", again)
+        wait(ctx, lambda: again.exists() and not app.state.jobs.running, "saved")
+        np.testing.assert_allclose(load_points(again).centers, dots().centers, atol=1e-6)
+        app.state.act("save_radiance", tmp_path / "wrong.safetensors")
+        wait(ctx, lambda: any("no volume" in n.text for n in app.state.notices), "a notice")
+        app.state.act("remove_radiance", "points")
+        ctx.yield_(4)
+        assert app.state.scene.empty
+
+    drive(app, script)
+
+
+def test_a_mesh_becomes_a_volume_and_a_project_keeps_it(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+    path = tmp_path / "ball.studio"
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.act("voxelize")
+        wait(ctx, lambda: state.scene.volume is not None, "the volume", 40.0)
+        still(ctx, app)
+        assert not state.document.looks["meshes"]["shown"]
+        assert middle(ctx, app).mean() > 150, "white like the mesh"
+        state.set(("looks", "volume", "density_scale"), 2.0, "Change density")
+        density = state.scene.volume.density
+        state.act("save_as", path)
+        wait(ctx, lambda: path.exists() and not state.jobs.running, "saved")
+        state.act("undo")
+        state.act("undo")
+        ctx.yield_(4)
+        assert state.scene.volume is None
+        state.act("open_project", path)
+        wait(ctx, lambda: state.question is not None or state.scene.volume is not None, "asked or opened")
+        if state.question is not None:
+            state.question.choices[1].then()
+            state.question = None
+        wait(ctx, lambda: state.scene.volume is not None, "opened again")
+        np.testing.assert_array_equal(state.scene.volume.density, density)
+        assert state.document.looks["volume"]["density_scale"] == 2.0
+        assert not state.document.looks["meshes"]["shown"]
+
+    drive(app, script)
