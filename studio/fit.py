@@ -144,7 +144,6 @@ def fit(
             settings["representation"],
             {
                 "--mesh": mesh_file,
-                "--resume": resume,
                 "--save-project": project_out,
                 "--truth": truth,
                 "--film": film,
@@ -155,7 +154,7 @@ def fit(
     if project is None:
         photos = read_capture(source, settings, masks, out)
     if radiance:
-        _fit_radiance(photos, settings, out, device)
+        _fit_radiance(photos, settings, out, device, checkpoint, checkpoint_seconds)
         return
     problem = None if project is None else problem_of(project, photos, settings, mesh)
     keep = None if project_out is None else saver(project_out, project, photos, settings, out)
@@ -186,12 +185,16 @@ def _check_radiance(kind: str, given: dict[str, Any]) -> None:
         raise InputError(f"--representation {kind}: runs in one process, expected no torchrun")
 
 
-def _fit_radiance(photos: PhotoSet, settings: FitSettings, out: Path, device: str) -> None:
+def _fit_radiance(
+    photos: PhotoSet, settings: FitSettings, out: Path, device: str, resume: Path | None, pause: float
+) -> None:
     """Run the fit of a volume or of points with a progress bar and print what came out."""
     from studio.core.optim.radiance_run import KINDS, run_radiance
 
     with Progress() as progress:
-        metrics = run_radiance(photos, settings, out, device, progress.report)
+        metrics = run_radiance(photos, settings, out, device, progress.report, resume, pause)
+    for note in metrics["notes"]:
+        click.echo(f"note: {note}")
     for line in summary(metrics):
         click.echo(line)
     file = KINDS[settings["representation"]].file

@@ -14,9 +14,8 @@ from studio.core.kernels.volume_ray import (
     CORNERS,
     GRID,
     SAMPLE,
-    by_degree,
+    by_kind,
     every_module,
-    native,
 )
 
 _RAY = """
@@ -64,7 +63,7 @@ _BACKWARD = (
         float* GA = (float*)grad_colors.data;
         float rest = 1.0f, behind = 0.0f;
         for (int c = 0; c < 5; ++c) behind += U[c] * O[c];
-        float gpx = 0.0f, gpy = 0.0f, gpz = 0.0f, gx = 0.0f, gy = 0.0f, gz = 0.0f, G[K];
+        float gpx = 0.0f, gpy = 0.0f, gpz = 0.0f, gx = 0.0f, gy = 0.0f, gz = 0.0f, gs = 0.0f, G[K];
         for (int k = 0; k < K; ++k) G[k] = 0.0f;
         for (; i <= last; ++i) {
 """
@@ -81,7 +80,8 @@ _BACKWARD = (
             }
             behind -= w * seen;
             rest *= stay;
-            const float to_value = (rest * seen - behind) * depth_scale * (1.0f - 1.0f / odds);
+            const float to_depth = rest * seen - behind, to_value = to_depth * slope;
+            gs += to_depth * sharpened;
             if (with_grid)
                 for (int corner = 0; corner < 8; ++corner) {
                     wp::atomic_add(GD + at[corner], w8[corner] * to_value);
@@ -112,6 +112,7 @@ _BACKWARD = (
             }
             if (rest < least_rest) break;
         }
+        if (DISTANCES && with_grid) ((float*)grad_sharpness.data)[ray] = gs;
         if (with_rays) {
 """
     + BASIS_GRADIENT
@@ -124,8 +125,8 @@ _BACKWARD = (
 )
 
 
-def _make(module, count) -> dict:
-    @native(_FORWARD, count)
+def _make(module, native) -> dict:
+    @native(_FORWARD)
     def forward_ray(
         ray: int,
         size_x: int,
@@ -141,7 +142,7 @@ def _make(module, count) -> dict:
         out: wp.array2d(dtype=float),
     ): ...
 
-    @native(_BACKWARD, count)
+    @native(_BACKWARD)
     def backward_ray(
         ray: int,
         size_x: int,
@@ -160,6 +161,7 @@ def _make(module, count) -> dict:
         grad_out: wp.array2d(dtype=float),
         grad_density: wp.array(dtype=float),
         grad_colors: wp.array(dtype=float),
+        grad_sharpness: wp.array(dtype=float),
         grad_origins: wp.array(dtype=wp.vec3),
         grad_directions: wp.array(dtype=wp.vec3),
     ): ...
@@ -204,23 +206,24 @@ def _make(module, count) -> dict:
         grad_out: wp.array2d(dtype=wp.float32),
         grad_density: wp.array(dtype=wp.float32),
         grad_colors: wp.array(dtype=wp.float32),
+        grad_sharpness: wp.array(dtype=wp.float32),
         grad_origins: wp.array(dtype=wp.vec3),
         grad_directions: wp.array(dtype=wp.vec3),
     ):
-        """A ray per thread; adds to the grid's gradients, writes its own."""
+        """A ray per thread; adds to the grid's gradients, writes its own and its share of the sharpness's."""
         backward_ray(
             begin + wp.tid(), size_x, size_y, size_z, density, colors, free, frame,
             origins, directions, jitters, out, with_grid, with_rays, grad_out,
-            grad_density, grad_colors, grad_origins, grad_directions,
+            grad_density, grad_colors, grad_sharpness, grad_origins, grad_directions,
         )  # fmt: skip
 
     return {"march": march, "march_backward": march_backward}
 
 
-kernels = by_degree(__name__, _make)
-"""`march` and `march_backward` for a degree of spherical harmonics, 0 to 2."""
+kernels = by_kind(__name__, _make)
+"""`march` and `march_backward` for a degree of spherical harmonics, 0 to 2, and densities or distances."""
 
 
 def warp_modules() -> list:
-    """The Warp modules of all degrees."""
+    """The Warp modules of all kinds and degrees."""
     return every_module(kernels)

@@ -19,9 +19,12 @@ from studio.core.scene.volume import MAX_DEGREE, SHIFT
 BRICK = 4
 """Voxels along the side of a brick, the unit in which empty space is known."""
 
-FRAME = ("low x", "low y", "low z", "1 / voxel", "step", "step / base voxel", "least value", "least rest")
+FRAME = (
+    *("low x", "low y", "low z", "1 / voxel", "step", "step / base voxel", "least value", "least rest"),
+    "sharpness",
+)
 """Numbers of a `frame`. Samples of a density below `least value` are left out; a ray ends where less
-than `least rest` of what lies behind it would still be seen."""
+than `least rest` of what lies behind it would still be seen. Only distances have a sharpness."""
 
 GRID = f"""
     constexpr int K = COUNT, C = 3 * K;
@@ -35,6 +38,7 @@ GRID = f"""
     const int bricks_y = (ny + 2) >> 2, bricks_z = (nz + 2) >> 2;
     const float last_x = nx - 1.0f, last_y = ny - 1.0f, last_z = nz - 1.0f;
     const float step = f[4], depth_scale = f[5], least_value = f[6], least_rest = f[7];
+    [[maybe_unused]] const float sharpness = f[8];
     // Of softplus: with e = exp(v), exp(-k softplus(v)) = (1 + e)^-k and its slope is e / (1 + e).
 #if defined(__CUDA_ARCH__)
     auto exp2 = [](float v) {{ return exp2f(v); }};
@@ -115,7 +119,8 @@ CLIP = """
         i = i < 0 ? 0 : i;
 """
 
-# One sample: its cell `node`, shares (x, y, z) and density `value`. Written so that NaN ends up inside.
+# One sample: its cell `node`, shares (x, y, z) and density `value`, what it lets through, and the slopes
+# of its optical depth to the value and to the sharpness. Written so that NaN ends up inside.
 SAMPLE = """
             const float t = ((float)i + jitter) * step;
             float x = ox + t * rx, y = oy + t * ry, z = oz + t * rz;
@@ -145,10 +150,21 @@ SAMPLE = """
             const float* e = d + sx;
             const float v10 = e[0] + z * (e[1] - e[0]), v11 = e[sy] + z * (e[sy + 1] - e[sy]);
             const float v0 = v00 + y * (v01 - v00), v1 = v10 + y * (v11 - v10);
-            const float value = v0 + x * (v1 - v0) - SHIFT;
+            const float value = v0 + x * (v1 - v0) - (DISTANCES ? 0.0f : SHIFT);
             if (value < least_value) continue;
-            const float odds = 1.0f + exp2((value < 80.0f ? value : 80.0f) * LOG2_E);
-            const float stay = exp2(-depth_scale * log2(odds)), alpha = 1.0f - stay;
+            float stay, slope, sharpened = 0.0f;
+            if (DISTANCES) {
+                const float far = sharpness * value, near = 0.5f * exp2(-LOG2_E * fabsf(far));
+                const float share = far > 0.0f ? 1.0f - near : near, most = depth_scale * sharpness;
+                stay = exp2(-LOG2_E * most * share);
+                slope = most * sharpness * near;
+                sharpened = depth_scale * (share + far * near);
+            } else {
+                const float odds = 1.0f + exp2((value < 80.0f ? value : 80.0f) * LOG2_E);
+                stay = exp2(-depth_scale * log2(odds));
+                slope = depth_scale * (1.0f - 1.0f / odds);
+            }
+            const float alpha = 1.0f - stay;
 """
 
 # Weights of the cell's eight corners, and where they are.
@@ -178,21 +194,26 @@ COLOR = """
 """
 
 
-def by_degree(name: str, make: Callable) -> Callable[[int], SimpleNamespace]:
-    """A function that gives the kernels of a degree; `make(module, coefficients)` makes them once."""
+def by_kind(name: str, make: Callable) -> Callable[..., SimpleNamespace]:
+    """A function that gives the kernels of a degree, for densities or for distances.
 
-    def kernels(degree: int) -> SimpleNamespace:
+    `make(module, native)` makes them once; `native(source)` is the decorator that makes `source` the
+    body of a function for them.
+    """
+
+    def kernels(degree: int, distances: bool = False) -> SimpleNamespace:
         count = (degree + 1) ** 2
-        return variant(name, count, lambda module, _vec: make(module, count))
+
+        def native(source: str) -> Callable:
+            kind = "true" if distances else "false"
+            return wp.func_native(source.replace("COUNT", str(count)).replace("DISTANCES", kind))
+
+        suffix = "_distances" if distances else ""
+        return variant(name + suffix, count, lambda module, _vec: make(module, native))
 
     return kernels
 
 
-def every_module(kernels: Callable[[int], SimpleNamespace]) -> list:
-    """The Warp modules of all degrees."""
-    return [kernels(degree).module for degree in range(MAX_DEGREE + 1)]
-
-
-def native(source: str, count: int) -> Callable:
-    """The decorator that makes `source` the body of a function for `count` coefficients a channel."""
-    return wp.func_native(source.replace("COUNT", str(count)))
+def every_module(kernels: Callable[..., SimpleNamespace]) -> list:
+    """The Warp modules of all kinds and degrees."""
+    return [kernels(d, distances).module for distances in (False, True) for d in range(MAX_DEGREE + 1)]

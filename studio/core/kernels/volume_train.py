@@ -1,4 +1,4 @@
-"""One step of fitting a volume to photos: march, compare, walk back; then TV and Adam where it was touched.
+"""One step of fitting a volume to photos: march, compare, walk back; then Adam where it was touched.
 
 `train` follows a ray through a pixel once and keeps the samples that count on a line of scratch memory,
 one line per thread, so that memory does not grow with the rays. It adds into dense grids, one per
@@ -15,19 +15,17 @@ from studio.core.kernels.volume_ray import (
     CORNERS,
     GRID,
     SAMPLE,
-    by_degree,
+    by_kind,
     every_module,
-    native,
 )
-
-CHUNK = 16
-"""Grid points that are marked, moved and cleared together."""
+from studio.core.kernels.volume_smooth import CHUNK, WIDE
 
 MOST = 400
 """Samples that a line holds; a ray with more ends there."""
 
-ENTRY = 10
-"""Floats of a sample: grid point, shares (3), weight, rest behind it, slope of its depth, roots (3)."""
+ENTRY = 11
+"""Floats of a sample: grid point, shares (3), weight, rest behind it, slopes of its depth to value and
+sharpness, roots (3)."""
 
 CAMERA = 16
 """Floats of a camera: view_to_world's rotation by rows, position, fx, fy, cx, cy; from the lower left."""
@@ -39,6 +37,7 @@ _PIXEL = """
         const float* T = (const float*)targets.data + 4 * (size_t)pixel;
         float* E = (float*)errors.data + ray;
         *E = -1.0f;
+        if (DISTANCES) ((float*)grad_sharpness.data)[ray] = 0.0f;
         if (T[3] < 0.0f) continue;
         const float* M = (const float*)cameras.data + 16 * view;
         const float view_x = (column + 0.5f - M[14]) / M[12], view_y = (row + 0.5f - M[15]) / M[13];
@@ -65,9 +64,9 @@ _MARCH = """
             float* entry = line + ENTRY * count++;
             memcpy(entry, &place, 4);
             entry[1] = x, entry[2] = y, entry[3] = z, entry[4] = w, entry[5] = rest;
-            entry[6] = depth_scale * (1.0f - 1.0f / odds);
+            entry[6] = slope, entry[7] = sharpened;
             for (int c = 0; c < 3; ++c) {
-                entry[7 + c] = root[c];
+                entry[8 + c] = root[c];
                 seen[c] += w * root[c] * root[c];
             }
             if (rest < least_rest) break;
@@ -91,7 +90,7 @@ _COMPARE = """
 
 _WALK_BACK = (
     """
-        float behind = 0.0f;
+        float behind = 0.0f, to_sharpness = 0.0f;
         for (int n = count - 1; n >= 0; --n) {
             const float* entry = line + ENTRY * n;
             int place;
@@ -100,12 +99,13 @@ _WALK_BACK = (
             const float x = entry[1], y = entry[2], z = entry[3], w = entry[4];
             float own = 0.0f, to[C];
             for (int c = 0; c < 3; ++c) {
-                const float root = entry[7 + c], color = root * root;
+                const float root = entry[8 + c], color = root * root;
                 own += U[c] * (color - shade);
                 const float slope = 2.0f * U[c] * w * color * (1.0f - root);
                 for (int k = 0; k < K; ++k) to[3 * k + c] = Y[k] * slope;
             }
-            const float to_value = (entry[5] * own - behind) * entry[6];
+            const float to_depth = entry[5] * own - behind, to_value = to_depth * entry[6];
+            to_sharpness += to_depth * entry[7];
             behind += w * own;
 """
     + CORNERS
@@ -139,66 +139,13 @@ _TRAIN = (
     + _COMPARE
     + _WALK_BACK
     + """
+        if (DISTANCES) ((float*)grad_sharpness.data)[ray] = to_sharpness;
     }
 """
 )
 
-# Numbers of a run of grid points, eight at a time on CPU.
-_WIDE = """
-    constexpr int C = 3 * COUNT;
-#if defined(__CUDA_ARCH__)
-    constexpr int WIDE = 1;
-    typedef float F;
-    auto root = [](F a) { return sqrtf(a); };
-    auto any = [](auto a) { return (bool)a; };
-#else
-    constexpr int WIDE = 8;
-    typedef float F __attribute__((ext_vector_type(8)));
-    auto root = [](F a) { return __builtin_elementwise_sqrt(a); };
-    auto any = [](auto a) { return __builtin_reduce_or(a) != 0; };
-#endif
-    struct Memory {
-        static F read(const float* from) {
-            F a;
-            memcpy(&a, from, sizeof(F));
-            return a;
-        }
-        static void write(float* to, F a) { memcpy(to, &a, sizeof(F)); }
-    };
-    const size_t chunks = marks.shape[1], nodes = chunks * CHUNK;
-    unsigned char* touched = (unsigned char*)marks.data;
-"""
-
-# Differences count up to 1, so that surfaces stay. Rows of grid points go on in the next one, where the
-# box's sides are, which are empty.
-_SMOOTH = (
-    _WIDE
-    + """
-    const int sx = size_y * size_z;
-    bool wanted = false;
-    for (int band = 0; band < marks.shape[0]; ++band) wanted |= touched[band * chunks + chunk] != 0;
-    const int first = chunk * CHUNK, away[6] = {-sx, sx, -size_z, size_z, -1, 1};
-    if (!wanted || first < sx || first + CHUNK + sx > size_x * sx) return;
-    auto add = [&](const float* values, float* to, int numbers, float weight) {
-        for (int j = 0; j < CHUNK * numbers; j += WIDE) {
-            const F own = Memory::read(values + j);
-            F total = F(0.0f);
-            for (int n = 0; n < 6; ++n) {
-                F off = own - Memory::read(values + j + (long long)away[n] * numbers);
-                off = off > F(1.0f) ? F(1.0f) : off;
-                total += off < F(-1.0f) ? F(-1.0f) : off;
-            }
-            Memory::write(to + j, Memory::read(to + j) + weight * total);
-        }
-    };
-    const size_t place = (size_t)first * C;
-    add((const float*)density.data + first, (float*)grad_density.data + first, 1, density_weight);
-    add((const float*)colors.data + place, (float*)grad_colors.data + place, C, color_weight);
-"""
-)
-
 _ADAM = (
-    _WIDE
+    WIDE
     + """
     int used[65], count = 0;
     for (int band = 0; band < marks.shape[0]; ++band) {
@@ -237,21 +184,18 @@ _ADAM = (
 
 
 def _numbers(source: str) -> str:
-    for name, value in (("MOST", MOST), ("ENTRY", ENTRY), ("CHUNK", CHUNK)):
-        source = source.replace(name, str(value))
-    return source
+    return source.replace("MOST", str(MOST)).replace("ENTRY", str(ENTRY)).replace("CHUNK", str(CHUNK))
 
 
-def _make(module, count) -> dict:
+def _make(module, native) -> dict:
     return {
-        "train": _make_train(module, count),
-        "smooth": _make_smooth(module, count),
-        "adam": _make_adam(module, count),
+        "train": _make_train(module, native),
+        "adam": _make_adam(module, native),
     }
 
 
-def _make_train(module, count):
-    @native(_numbers(_TRAIN), count)
+def _make_train(module, native):
+    @native(_numbers(_TRAIN))
     def train_rays(
         first: int,
         begin: int,
@@ -275,6 +219,7 @@ def _make_train(module, count):
         grad_density: wp.array(dtype=float),
         grad_colors: wp.array(dtype=float),
         marks: wp.array(dtype=wp.uint8),
+        grad_sharpness: wp.array(dtype=float),
         errors: wp.array(dtype=float),
     ): ...
 
@@ -301,6 +246,7 @@ def _make_train(module, count):
         grad_density: wp.array(dtype=wp.float32),
         grad_colors: wp.array(dtype=wp.float32),
         marks: wp.array(dtype=wp.uint8),
+        grad_sharpness: wp.array(dtype=wp.float32),
         errors: wp.array(dtype=wp.float32),
     ):
         """Rays begin to end, of which each line's thread takes every `len(lines)`-th.
@@ -308,59 +254,21 @@ def _make_train(module, count):
         Args:
             targets: linear colour times coverage, coverage; a negative one says nothing.
             shades: linear grey behind volume and photo.
+            grad_sharpness: a number per ray, of distances.
             scale: of the loss, the sum of squared differences of sRGB values, times 2.
             errors: that sum per ray, -1 where the photo says nothing.
         """
         train_rays(
             wp.tid(), begin, end, size_x, size_y, size_z, density, colors, free, frame,
             pixels, cameras, width, height, targets, jitters, shades, scale,
-            lines, grad_density, grad_colors, marks, errors,
+            lines, grad_density, grad_colors, marks, grad_sharpness, errors,
         )  # fmt: skip
 
     return train
 
 
-def _make_smooth(module, count):
-    @native(_numbers(_SMOOTH), count)
-    def smooth_chunk(
-        chunk: int,
-        size_x: int,
-        size_y: int,
-        size_z: int,
-        density: wp.array(dtype=float),
-        colors: wp.array(dtype=float),
-        marks: wp.array2d(dtype=wp.uint8),
-        density_weight: float,
-        color_weight: float,
-        grad_density: wp.array2d(dtype=float),
-        grad_colors: wp.array2d(dtype=float),
-    ): ...
-
-    @wp.kernel(enable_backward=False, module=module)
-    def smooth(
-        begin: wp.int32,
-        size_x: wp.int32,
-        size_y: wp.int32,
-        size_z: wp.int32,
-        density: wp.array(dtype=wp.float32),
-        colors: wp.array(dtype=wp.float32),
-        marks: wp.array2d(dtype=wp.uint8),
-        density_weight: wp.float32,
-        color_weight: wp.float32,
-        grad_density: wp.array2d(dtype=wp.float32),
-        grad_colors: wp.array2d(dtype=wp.float32),
-    ):
-        """Total variation of touched chunks, added to the first band's gradients."""
-        smooth_chunk(
-            begin + wp.tid(), size_x, size_y, size_z, density, colors, marks,
-            density_weight, color_weight, grad_density, grad_colors,
-        )  # fmt: skip
-
-    return smooth
-
-
-def _make_adam(module, count):
-    @native(_numbers(_ADAM), count)
+def _make_adam(module, native):
+    @native(_numbers(_ADAM))
     def adam_chunk(
         chunk: int,
         density: wp.array(dtype=float),
@@ -398,10 +306,10 @@ def _make_adam(module, count):
     return adam
 
 
-kernels = by_degree(__name__, _make)
-"""`train`, `smooth` and `adam` for a degree of spherical harmonics, 0 to 2."""
+kernels = by_kind(__name__, _make)
+"""`train` and `adam` for a degree of spherical harmonics, 0 to 2, and densities or distances."""
 
 
 def warp_modules() -> list:
-    """The Warp modules of all degrees."""
+    """The Warp modules of all kinds and degrees."""
     return every_module(kernels)

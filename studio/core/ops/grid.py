@@ -17,6 +17,9 @@ from studio.core.ops import check
 from studio.core.scene import Camera, Volume
 from studio.core.scene.volume import SHIFT
 
+_LEAST_DEPTH, _MOST_DEPTH = 3e-7, 100.0
+"""Range of extinctions per base voxel that distances are turned to: from that of EMPTY on."""
+
 _FARTHEST = 255
 """Bricks; what is farther from anything counts as this far."""
 
@@ -28,11 +31,19 @@ class Grid:
     Also a field like any other: `grid(points, directions)` computes in torch what `march` does in
     kernels.
 
+    With a sharpness the values are distances to a surface in base voxels, positive inside, and
+
+        extinction = sharpness * Psi(sharpness * distance) / base_voxel
+
+    where Psi(x) = exp(x) / 2 outside and 1 - exp(-x) / 2 inside is Laplace's cumulative distribution
+    (Yariv et al. 2021, "Volume Rendering of Neural Implicit Surfaces", Eqs. 2 and 3, with alpha = 1 / beta).
+
     Attributes:
-        density: [X, Y, Z] float32.
+        density: [X, Y, Z] float32; distances with a sharpness.
         colors: [X, Y, Z, K, 3] float32, K = 1, 4 or 9.
         low: the first grid point.
         voxel, base_voxel: world units.
+        sharpness: [1] float32, positive: 1 / beta per base voxel; None for a volume of densities.
     """
 
     density: Tensor
@@ -40,6 +51,7 @@ class Grid:
     low: tuple[float, float, float]
     voxel: float
     base_voxel: float
+    sharpness: Tensor | None = None
 
     @classmethod
     def of(cls, volume: Volume, device: torch.device | str = "cpu") -> Grid:
@@ -50,9 +62,13 @@ class Grid:
         return cls(density, colors, (x, y, z), float(volume.voxel), volume.unit)
 
     def volume(self, name: str = "volume") -> Volume:
-        """The volume of these values; a copy."""
-        density, colors = (t.detach().cpu().numpy().copy() for t in (self.density, self.colors))
-        return Volume(density, colors, np.array(self.low), self.voxel, self.base_voxel, name)
+        """The volume of these values; a copy. Distances turn into densities at the grid points."""
+        density, colors = (t.detach() for t in (self.density, self.colors))
+        if self.sharpness is not None:
+            depth = (self.base_voxel * self._extinction(density)).clamp(_LEAST_DEPTH, _MOST_DEPTH)
+            density = SHIFT + depth + torch.log(-torch.expm1(-depth))
+        values, coefficients = (t.cpu().numpy().copy() for t in (density, colors))
+        return Volume(values, coefficients, np.array(self.low), self.voxel, self.base_voxel, name)
 
     @property
     def degree(self) -> int:
@@ -77,10 +93,18 @@ class Grid:
             raise ShapeError(f"{op}: colors must have fewer than 2^31 numbers, got {self.colors.numel()}")
         if not (self.voxel > 0 and self.base_voxel > 0):
             raise InputError(f"{op}: voxel and base_voxel must be positive")
+        if self.sharpness is not None:
+            check.tensor(op, "sharpness", self.sharpness, (1,), like=self.density)
 
     def least_value(self, least_alpha: float, step: float) -> float:
         """The density value whose samples have an opacity of `least_alpha`; -inf for 0."""
         depth = -math.log1p(-least_alpha) * self.base_voxel / step
+        if self.sharpness is not None:
+            sharpness = float(self.sharpness.detach())
+            share = depth / sharpness
+            if not 0 < share < 1:
+                return -math.inf if share <= 0 else math.inf
+            return (math.log(2 * share) if share < 0.5 else -math.log(2 - 2 * share)) / sharpness
         return SHIFT + depth + math.log(-math.expm1(-depth)) if depth > 0 else -math.inf
 
     def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
@@ -99,9 +123,17 @@ class Grid:
             x, y, z = (cell + offset).unbind(-1)
             value = value + weight * self.density[x, y, z]
             sums = sums + weight[..., None, None] * self.colors[x, y, z]
-        extinction = torch.nn.functional.softplus(value - SHIFT) / self.base_voxel
+        extinction = self._extinction(value)
         basis = harmonics(directions, self.colors.shape[3])
         return extinction, torch.sigmoid((basis[..., None] * sums).sum(dim=-2)).square()
+
+    def _extinction(self, value: Tensor) -> Tensor:
+        """Per world unit, of interpolated values of any shape."""
+        if self.sharpness is None:
+            return torch.nn.functional.softplus(value - SHIFT) / self.base_voxel
+        far = self.sharpness * value
+        near = 0.5 * torch.exp(-far.abs())
+        return self.sharpness * torch.where(far > 0, 1 - near, near) / self.base_voxel
 
 
 def harmonics(directions: Tensor, count: int) -> Tensor:

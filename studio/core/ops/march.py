@@ -40,10 +40,12 @@ class _March(torch.autograd.Function):
         jitter: Tensor,
         free: Tensor,
         frame: Tensor,
+        sharpness: Tensor | None,
     ) -> Tensor:
         out = origins.new_empty(len(origins), 5)
+        ctx.distances = sharpness is not None
         launcher.launch(
-            kernels(math.isqrt(colors.shape[3]) - 1).march,
+            kernels(math.isqrt(colors.shape[3]) - 1, ctx.distances).march,
             len(origins),
             [*_inputs(density, colors, origins, directions, jitter, free, frame), out],
             density.device,
@@ -56,16 +58,17 @@ class _March(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         *given, out = ctx.saved_tensors
         density, colors, origins, directions = given[:4]
-        with_grid = ctx.needs_input_grad[0] or ctx.needs_input_grad[1]
+        with_grid = any(ctx.needs_input_grad[n] for n in (0, 1, 7))
         with_rays = ctx.needs_input_grad[2] or ctx.needs_input_grad[3]
         nothing = origins.new_empty(1)
         to_density, to_colors = (
             torch.zeros_like(t) if with_grid else nothing.view((1,) * t.ndim) for t in (density, colors)
         )
+        to_sharpness = torch.empty_like(origins[:, 0]) if ctx.distances and with_grid else nothing
         to_rays = [torch.empty_like(t) if with_rays else origins for t in (origins, directions)]
         to_grid = [t.view(-1) for t in (to_density, to_colors)]
         launcher.launch(
-            kernels(math.isqrt(colors.shape[3]) - 1).march_backward,
+            kernels(math.isqrt(colors.shape[3]) - 1, ctx.distances).march_backward,
             len(origins),
             [
                 *_inputs(*given),
@@ -74,6 +77,7 @@ class _March(torch.autograd.Function):
                 int(with_rays),
                 grads[0].contiguous(),
                 *([launcher.Scatter(t) for t in to_grid] if with_grid else to_grid),
+                to_sharpness,
                 *to_rays,
             ],
             density.device,
@@ -81,7 +85,8 @@ class _March(torch.autograd.Function):
         )
         wanted = [*([to_density, to_colors] if with_grid else [None] * 2)]
         wanted += to_rays if with_rays else [None] * 2
-        return (*wanted, None, None, None)
+        sharper = to_sharpness.sum().view(1) if ctx.needs_input_grad[7] else None
+        return (*wanted, None, None, None, sharper)
 
 
 def _inputs(
@@ -99,9 +104,11 @@ def _inputs(
 
 def frame_of(grid: Grid, step: float, least_alpha: float, least_transmittance: float) -> Tensor:
     """The numbers that kernels want to know; see kernels/volume_ray.py."""
-    least = max(grid.least_value(least_alpha, step) - SHIFT, -1.0e30)
+    dense = grid.sharpness is None
+    least = min(max(grid.least_value(least_alpha, step) - (SHIFT if dense else 0.0), -1.0e30), 1.0e30)
     lengths = [1.0 / grid.voxel, step, step / grid.base_voxel]
-    numbers = [*grid.low, *lengths, least, least_transmittance]
+    sharpness = 0.0 if grid.sharpness is None else float(grid.sharpness.detach())
+    numbers = [*grid.low, *lengths, least, least_transmittance, sharpness]
     return torch.tensor(numbers, dtype=torch.float32, device=grid.density.device)
 
 
@@ -140,7 +147,7 @@ def march(
         alpha: [R] sum of the weights.
         depth: [R] sum of weights times distances; divided by alpha, the expected distance.
     Gradients:
-        To: density and colors of the grid (or whatever a function computes with), origins,
+        To: density, colors and sharpness of the grid (or whatever a function computes with), origins,
         directions, background. Samples that enter or leave the box, an occupied brick or a limit
         are jumps without gradient; all are small where the box's sides are empty.
     Raises:
@@ -180,7 +187,7 @@ def march(
         none = torch.zeros(1, dtype=torch.uint8, device=origins.device)
         free = none if occupancy is None else occupancy.free
         density, colors = field.density.contiguous(), field.colors.contiguous()
-        found = _March.apply(density, colors, origins, directions, jitter, free, frame)
+        found = _March.apply(density, colors, origins, directions, jitter, free, frame, field.sharpness)
     else:
         if box is None:
             raise InputError("march: box must be given for a field that is no Grid")

@@ -8,6 +8,7 @@ a name that is not in `_CLASSES` is refused.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from studio.core.optim.largesteps import LargeSteps
 from studio.core.optim.materials import TextureMaterial, VertexMaterial
 from studio.core.optim.variables import Variables
 from studio.core.optim.views import ViewVariables
-from studio.core.scene import Light, Lighting, Material, Mesh
+from studio.core.scene import Light, Lighting, Material, Mesh, Photo
 
 VERSION = 1
 """Grows when a state of an earlier version can no longer be read."""
@@ -161,3 +162,19 @@ def prune(folder: Path, keep: int) -> None:
     """Remove all but the `keep` newest checkpoints."""
     for path in checkpoints_in(folder)[:-keep]:
         path.unlink(missing_ok=True)
+
+
+def prune_after(folder: Path, step: int) -> None:
+    """Remove the checkpoints of more than `step` steps: what is begun anew leaves others."""
+    for path in checkpoints_in(folder):
+        if path > checkpoint_path(folder, step):
+            path.unlink(missing_ok=True)
+
+
+def fingerprint(photos: list[Photo]) -> str:
+    """Names, sizes and a sample of the pixels of the photos in one number."""
+    total = hashlib.sha256()
+    for photo in photos:
+        total.update(f"{photo.name} {photo.image.shape}".encode())
+        total.update(np.ascontiguousarray(photo.image[::7, ::7]).tobytes())
+    return total.hexdigest()

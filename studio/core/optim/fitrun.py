@@ -17,7 +17,7 @@ from studio.core.device import describe_device
 from studio.core.errors import StudioError, WorkError
 from studio.core.io.files import write_error
 from studio.core.optim import report
-from studio.core.optim.checkpoint import checkpoint_path, load_checkpoint, prune, save_checkpoint
+from studio.core.optim.checkpoint import checkpoint_path, load_checkpoint, prune, prune_after, save_checkpoint
 from studio.core.optim.evaluate import Evaluation
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.known import distances
@@ -146,6 +146,7 @@ def _lead(
     _prepare(fit, resume)
     if resume is not None:
         rows = _earlier_rows(out / LOG, fit.steps_done)
+    prune_after(out / CHECKPOINTS, -1 if resume is None else fit.steps_done)
     prepared = time.perf_counter()
     failure: WorkError | None = None
     interrupted = False

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor
 
 from studio.core.color import mse_to_psnr, srgb_to_linear
-from studio.core.device import configure_threads
-from studio.core.errors import WorkError
 from studio.core.gbuffer import CameraBatch
-from studio.core.kernels import launcher, splat, splat_project
+from studio.core.kernels import splat, splat_project
 from studio.core.ops import Splats, pinholes, project_gaussians
 from studio.core.ops import splat as lay_over
 from studio.core.ops.grid import harmonics
-from studio.core.optim.hull import visual_hull
+from studio.core.optim.hull import Progress, visual_hull
 from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.recovery import Diverged
 from studio.core.optim.targets import Targets
 from studio.core.scene import Camera, Mesh, Points
 from studio.core.scene.points import GREY
@@ -68,40 +67,34 @@ class PointsFit(RadianceFit):
         self._error = float("nan")
         self._queue: list[int] = []
 
-    # Preparing
+    # Beginning
 
-    def prepare(self) -> None:
-        """Carve the hull, lay points on it, and load the photos.
+    def _modules(self) -> list[Any]:
+        return [splat.over.module, splat_project.project.module]
 
-        Raises:
-            InputError: photos lack masks or differ in format, or no hull can be carved.
-            Cancelled: `cancel` said so.
-        """
-        configure_threads()
-        self._report(0.0, "Compiling kernels")
-        launcher.preload((splat.over.module, splat_project.project.module), device=self.device)
-        self._check_photos()
-        hull = visual_hull(
+    def _carve(self, progress: Progress) -> Mesh:
+        return visual_hull(
             self.training,
             self.photos.object_center,
             self.photos.object_radius,
             self.settings["hull_resolution"],
             self.settings["hull_misses"],
             1.0,
-            lambda share, note: self._report(0.1 + 0.7 * share, note),
+            progress,
             self._cancel,
         )
-        self._report(0.8, "Loading photos")
+
+    def _load_photos(self) -> None:
         self.targets = Targets.build(self.training, int(self.settings["resolution"]), self.device, crop=True)
         self._views = _views_of(self.targets.cameras)
-        self._generator = torch.Generator().manual_seed(int(self.settings["seed"]))
-        self._start(hull)
-        self._report(1.0, "Ready")
 
-    def _start(self, hull: Mesh) -> None:
+    def _generator_device(self) -> torch.device:
+        return torch.device("cpu")
+
+    def _begin(self, hull: Mesh) -> None:
         """Flat grey discs that cover the hull."""
         count = max(1, round(_FIRST_SHARE * int(self.settings["points_count"])))
-        random = np.random.default_rng(int(self.settings["seed"]))
+        random = self._random
         corners = hull.vertices[hull.faces].astype(np.float64)
         cross = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         area = 0.5 * np.linalg.norm(cross, axis=1)
@@ -133,13 +126,30 @@ class PointsFit(RadianceFit):
         count = len(self.values["centers"])
         self._pull = torch.zeros(2, count, device=self.device)
 
+    def _own_state(self) -> dict[str, Any]:
+        return {
+            "values": self.values,
+            "moments": {name: dict(self._adam.state[self.values[name]]) for name in NAMES},
+            "pull": self._pull,
+            "extent": self._extent,
+            "queue": self._queue,
+        }
+
+    def _adopt(self, own: dict[str, Any]) -> None:
+        self.values, self._extent, self._queue = own["values"], own["extent"], own["queue"]
+        self._forget()
+        for name, moments in own["moments"].items():
+            if moments:
+                self._adam.state[self.values[name]] = moments
+        self._pull = own["pull"]
+
     # Stepping
 
     def step(self) -> None:
         """Compare a few photos with their pictures and move the points.
 
         Raises:
-            WorkError: the loss is no longer finite.
+            Diverged: no points are left.
         """
         self._grow_if_due()
         views = self._next_views()
@@ -167,10 +177,10 @@ class PointsFit(RadianceFit):
         """dB of the last photos inside their masks, sRGB; NaN before the first step.
 
         Raises:
-            WorkError: it is not finite.
+            Diverged: it is not finite.
         """
         if self.steps_done and not math.isfinite(self._error):
-            raise WorkError(f"fit: the loss is not finite at step {self.steps_done}; lower the points' rates")
+            raise Diverged(f"fit: the loss is not finite at step {self.steps_done}; lower the points' rates")
         return mse_to_psnr(self._error) if self.steps_done else float("nan")
 
     def _next_views(self) -> Tensor:
@@ -198,7 +208,7 @@ class PointsFit(RadianceFit):
         for group in self._adam.param_groups:
             rate = float(self.settings[f"points_{group['name'].removesuffix('_logits')}_rate"])
             scale = self._extent if group["name"] == "centers" else 1.0
-            group["lr"] = rate * scale * _DECAY[group["name"]] ** done
+            group["lr"] = self.caution * rate * scale * _DECAY[group["name"]] ** done
 
     # Adding and removing
 
@@ -220,7 +230,7 @@ class PointsFit(RadianceFit):
         """Remove what is faint; split or double what is pulled hardest."""
         kept = torch.sigmoid(self.values["opacity_logits"]) > _FAINT
         if not kept.any():
-            raise WorkError("fit: all points have faded; lower points_opacity_rate")
+            raise Diverged("fit: all points have faded; lower points_opacity_rate")
         most = int(self.settings["points_count"])
         wanted = round(most * (_FIRST_SHARE + (1 - _FIRST_SHARE) * min(1.0, number / _GROWTHS)))
         score = torch.where(kept, self._pull[0] / self._pull[1].clamp_min(1), -1.0)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
+import torch
 
-from studio.core.device import pick_device
+from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError
+from studio.core.kernels import launcher
+from studio.core.optim.checkpoint import fingerprint
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import check_formats, split_holdout
@@ -17,8 +21,8 @@ from studio.core.scene import Camera, PhotoSet
 class RadianceFit(ABC):
     """Moves something until its pictures are the photos.
 
-    `prepare` once, then `step` until `steps_done` reaches `steps`. Everything lives in the photos'
-    normalised world. One thread at a time.
+    `prepare` or `restore` once, then `step` until `steps_done` reaches `steps`. Everything lives in the
+    photos' normalised world. One thread at a time.
 
     Args:
         photos: with masks.
@@ -30,6 +34,7 @@ class RadianceFit(ABC):
         KIND: a value of the setting `representation`, with which the kind's own settings begin.
         steps_done, steps: where the run is, and its length.
         training, holdout: the photos.
+        caution: factor of all rates, lowered where a run has diverged.
     """
 
     KIND: str
@@ -47,10 +52,12 @@ class RadianceFit(ABC):
         self.device = pick_device(device)
         self.steps = int(settings[f"{self.KIND}_steps"])
         self.steps_done = 0
+        self.caution = 1.0
         self.training, self.holdout = split_holdout(photos.photos, settings["holdout"])
         self._progress, self._cancel = progress, cancel
 
-    @abstractmethod
+    # Beginning
+
     def prepare(self) -> None:
         """Carve the hull, begin in it, and load the photos.
 
@@ -58,14 +65,101 @@ class RadianceFit(ABC):
             InputError: photos lack masks or differ in format, or no hull can be carved.
             Cancelled: `cancel` said so.
         """
+        self._prepare_machine()
+        hull = self._carve(lambda share, note: self._report(0.1 + 0.7 * share, note))
+        self._prepare_photos()
+        self._random = np.random.default_rng(int(self.settings["seed"]))
+        self._generator = torch.Generator(self._generator_device()).manual_seed(int(self.settings["seed"]))
+        self._begin(hull)
+        self._report(1.0, "Ready")
+
+    def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs to go on from here, bit for bit on a CPU.
+
+        It refers to the values that move: write it before the next step.
+        """
+        return {
+            "kind": self.KIND,
+            "photos": fingerprint(self.photos.photos),
+            "settings": self.settings.as_dict(),
+            "preset": self.settings.preset,
+            "steps_done": self.steps_done,
+            "caution": self.caution,
+            "random": self._random.bit_generator.state,
+            "generator": self._generator.get_state().numpy(),
+            "own": self._own_state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Bring a fit to a state, instead of `prepare`; the fit's settings hold, not those saved.
+
+        Raises:
+            InputError: it is the state of a fit of another kind, or to other photos.
+        """
+        if (kind := state.get("kind", "mesh")) != self.KIND:
+            raise InputError(f"checkpoint: it is of a fit of {kind}, expected one of {self.KIND}")
+        if state["photos"] != fingerprint(self.photos.photos):
+            raise InputError(
+                "checkpoint: it belongs to other photos, or to other sizes of them; "
+                "expected the photos and the resolution that the run began with"
+            )
+        self._prepare_machine()
+        self._prepare_photos()
+        self.steps_done, self.caution = int(state["steps_done"]), float(state["caution"])
+        self._random = np.random.default_rng()
+        self._random.bit_generator.state = state["random"]
+        self._generator = torch.Generator(self._generator_device())
+        self._generator.set_state(torch.from_numpy(state["generator"]))
+        self._adopt(state["own"])
+        self._report(1.0, "Ready")
+
+    def _prepare_machine(self) -> None:
+        configure_threads()
+        self._report(0.0, "Compiling kernels")
+        launcher.preload(self._modules(), device=self.device)
+        self._check_photos()
+
+    def _prepare_photos(self) -> None:
+        self._report(0.8, "Loading photos")
+        self._load_photos()
+
+    def _generator_device(self) -> torch.device:
+        """Where random numbers of steps are drawn."""
+        return self.device
+
+    @abstractmethod
+    def _modules(self) -> list[Any]:
+        """The Warp modules that steps need."""
+
+    @abstractmethod
+    def _carve(self, progress: Progress) -> Any:
+        """The visual hull in the form that `_begin` takes."""
+
+    @abstractmethod
+    def _load_photos(self) -> None:
+        """The training photos as steps read them."""
+
+    @abstractmethod
+    def _begin(self, hull: Any) -> None:
+        """The state at step 0."""
+
+    @abstractmethod
+    def _own_state(self) -> dict[str, Any]:
+        """What the kind adds to a state."""
+
+    @abstractmethod
+    def _adopt(self, own: dict[str, Any]) -> None:
+        """Take over what `_own_state` gave."""
+
+    # Stepping
 
     @abstractmethod
     def step(self) -> None:
-        """Compare with some of the photos and move; WorkError if the loss is no longer finite."""
+        """Compare with some of the photos and move; Diverged if nothing is left."""
 
     @abstractmethod
     def psnr(self) -> float:
-        """dB of the last step's pixels, sRGB; NaN before the first; WorkError if it is not finite."""
+        """dB of the last step's pixels, sRGB; NaN before the first; Diverged if it is not finite."""
 
     @abstractmethod
     def render(self, camera: Camera) -> np.ndarray:

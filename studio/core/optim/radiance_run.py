@@ -7,25 +7,35 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from studio.core.color import display, psnr, srgb_to_linear
 from studio.core.device import describe_device
-from studio.core.errors import WorkError
+from studio.core.errors import StudioError, WorkError
 from studio.core.io.files import write_error
 from studio.core.io.images import save_png
 from studio.core.io.splats import save_points
 from studio.core.io.volumes import save_volume
 from studio.core.optim import report
+from studio.core.optim.checkpoint import (
+    checkpoint_path,
+    checkpoints_in,
+    load_checkpoint,
+    prune,
+    prune_after,
+    save_checkpoint,
+)
 from studio.core.optim.evaluate import Evaluation, evaluate_renders
-from studio.core.optim.fitrun import LOG, write_json
+from studio.core.optim.fitrun import CHECKPOINTS, LOG, write_json
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
 from studio.core.optim.points_fit import PointsFit
 from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.recovery import ATTEMPTS, Diverged
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.sheet import sheet
 from studio.core.optim.targets import Targets
@@ -74,6 +84,9 @@ KINDS = {
 _LOG_EVERY = 20
 """Steps of one line of the log."""
 
+_CHECKPOINTS_KEPT = 2
+"""Newest checkpoints that stay; one of a volume may have 100 MB."""
+
 _PICTURES = 6
 _TRAIN_VIEWS = 16
 """Views shown side by side, and training photos measured; as for meshes."""
@@ -90,12 +103,15 @@ def run_radiance(
     out_dir: Path | str,
     device: str = "auto",
     progress: Report | None = None,
+    resume: Path | str | None = None,
+    checkpoint_seconds: float = 30.0,
 ) -> dict[str, Any]:
     """Fit a volume or points and leave everything in a folder: result, metrics, pictures, log.
 
     Ctrl-C ends the run early: what was reached so far is evaluated and written, and
     metrics["interrupted"] says so. The same holds when the work fails midway; then the error is
-    raised after the files were written.
+    raised after the files were written. Now and then and at the end a checkpoint is left in
+    out_dir/checkpoints; a fit that diverges goes back to the last one and on at half the rates.
 
     Args:
         photos: as loaded, with masks.
@@ -104,6 +120,8 @@ def run_radiance(
             pictures, turntable.gif, log.jsonl and renders/.
         device: auto, cpu or cuda.
         progress: called with (0..1, note); a note is "phase: details".
+        resume: checkpoint to go on from; the log in out_dir is continued.
+        checkpoint_seconds: between checkpoints, which is what a crash may cost.
     Returns:
         The contents of metrics.json.
     Raises:
@@ -115,30 +133,29 @@ def run_radiance(
     began = time.perf_counter()
     kind = KINDS[settings["representation"]]
     fit = kind.make(photos, settings, device, tell)
-    fit.prepare()
+    run = _Run(fit, out, tell, checkpoint_seconds)
+    run.begin(resume)
     prepared = time.perf_counter()
-    rows: list[HistoryRow] = []
     failure: WorkError | None = None
     interrupted = False
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with open(out / LOG, "w", encoding="utf-8") as log:
-            try:
-                _optimize(fit, rows, log, tell)
-            except KeyboardInterrupt:
-                interrupted = True
-            except WorkError as error:
-                failure = error
+        try:
+            run.optimize()
+        except KeyboardInterrupt:
+            interrupted = True
+        except WorkError as error:
+            failure = error
         result = kind.result(fit)
         kind.save(result, out / kind.file)
-        metrics = _metrics(fit, rows) | kind.facts(result)
+        metrics = _metrics(fit, run.rows) | kind.facts(result)
         metrics |= {
+            "notes": run.notes,
             "seconds": round(time.perf_counter() - began, 3),
             "seconds_preparing": round(prepared - began, 3),
             "interrupted": interrupted,
         }
         write_json(out / "metrics.json", metrics)
-        _save_pictures(fit, out, rows, tell)
+        _save_pictures(fit, out, run.rows, tell)
         tell(0.7, "Writing: turntable")
         save_film(out / "turntable.gif", _turn(fit, result), _FRAMES)
         save_page(out, Path(photos.source).name or result.name, metrics)
@@ -150,23 +167,127 @@ def run_radiance(
     return metrics
 
 
-def _optimize(fit: RadianceFit, rows: list[HistoryRow], log: TextIO, tell: Report) -> None:
-    """All steps, every few of them a line of the log."""
-    began = time.perf_counter()
-    while fit.steps_done < fit.steps:
-        fit.step()
-        if fit.steps_done % _LOG_EVERY and fit.steps_done < fit.steps:
-            continue
-        seconds, reached = time.perf_counter() - began, fit.psnr()
-        rows.append(HistoryRow(fit.steps_done, {"total": 10 ** (-reached / 10)}, reached, seconds))
-        row = {"step": fit.steps_done, "seconds": round(seconds, 4), "psnr": round(reached, 3)}
-        log.write(json.dumps(row) + "\n")
-        log.flush()
-        rate = fit.steps_done / seconds
-        tell(
-            fit.steps_done / fit.steps,
-            f"Optimizing: {fit.steps_done}/{fit.steps}, {reached:.1f} dB, {rate:.0f} it/s",
+class _Run:
+    """The steps of a fit with their log and checkpoints.
+
+    Attributes:
+        rows: of the log.
+        notes: for the user.
+    """
+
+    def __init__(self, fit: RadianceFit, out: Path, tell: Report, pause: float) -> None:
+        self.fit, self.out, self.tell, self.pause = fit, out, tell, pause
+        self.folder = out / CHECKPOINTS
+        self.rows: list[HistoryRow] = []
+        self.notes: list[str] = []
+        self._attempts = ATTEMPTS
+
+    def begin(self, resume: Path | str | None) -> None:
+        """Prepare the fit, or bring it to a checkpoint; those of other runs in the folder go."""
+        if resume is None:
+            self.fit.prepare()
+        else:
+            self.fit.restore(load_checkpoint(resume, self.fit.device))
+            self.rows = _earlier_rows(self.out / LOG, self.fit.steps_done)
+        prune_after(self.folder, -1 if resume is None else self.fit.steps_done)
+
+    def optimize(self) -> None:
+        """All steps; after a divergence from the last checkpoint on, at half the rates."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        if self.fit.steps_done < self.fit.steps and not checkpoints_in(self.folder):
+            self._save()  # what an early divergence goes back to
+        while True:
+            try:
+                return self._go_on()
+            except Diverged as error:
+                self._recover(error)
+
+    def _go_on(self) -> None:
+        """Every few steps a line of the log, now and then a checkpoint, one at the end."""
+        fit, before = self.fit, self.rows[-1].seconds if self.rows else 0.0
+        began = saved = time.perf_counter()
+        first = fit.steps_done
+        with open(self.out / LOG, "w", encoding="utf-8") as log:
+            log.writelines(_log_line(row) for row in self.rows)
+            while fit.steps_done < fit.steps:
+                fit.step()
+                if fit.steps_done % _LOG_EVERY and fit.steps_done < fit.steps:
+                    continue
+                now, reached = time.perf_counter(), fit.psnr()
+                seconds = before + now - began
+                self.rows.append(
+                    HistoryRow(fit.steps_done, {"total": 10 ** (-reached / 10)}, reached, seconds)
+                )
+                log.write(_log_line(self.rows[-1]))
+                log.flush()
+                rate = (fit.steps_done - first) / (now - began)
+                self.tell(
+                    fit.steps_done / fit.steps,
+                    f"Optimizing: {fit.steps_done}/{fit.steps}, {reached:.1f} dB, {rate:.0f} it/s",
+                )
+                if fit.steps_done >= fit.steps or now - saved > self.pause:
+                    self._save()
+                    saved = time.perf_counter()
+
+    def _save(self) -> None:
+        """A checkpoint; a full disk must not end a fit that could still be kept elsewhere.
+
+        Raises:
+            Diverged: some value is not finite.
+        """
+        state = self.fit.state()
+        if not _finite(state["own"]):
+            raise Diverged(f"fit: values are not finite at step {self.fit.steps_done}; lower the rates")
+        try:
+            save_checkpoint(checkpoint_path(self.folder, self.fit.steps_done), state)
+            prune(self.folder, _CHECKPOINTS_KEPT)
+        except StudioError as error:
+            self.notes.append(f"step {self.fit.steps_done}: no checkpoint: {error}")
+
+    def _recover(self, error: Diverged) -> None:
+        """Back to the newest checkpoint, if there is one; after some attempts that is the result."""
+        found = checkpoints_in(self.folder)
+        if not found:
+            raise error
+        caution = 0.5 * self.fit.caution
+        self.fit.restore(load_checkpoint(found[-1], self.fit.device))
+        self.rows = [row for row in self.rows if row.step <= self.fit.steps_done]
+        if self._attempts == 0:
+            raise error
+        self._attempts -= 1
+        self.fit.caution = caution
+        reason = str(error).removeprefix("fit: ").split(";")[0]
+        self.notes.append(
+            f"{reason}: back to the values of step {self.fit.steps_done}, on with rates times {caution:g}"
         )
+
+
+def _finite(tree: Any) -> bool:
+    """Whether all tensors in a tree of dicts and lists are."""
+    if isinstance(tree, Tensor):
+        return bool(tree.isfinite().all())
+    if isinstance(tree, dict):
+        return all(_finite(value) for value in tree.values())
+    return all(_finite(value) for value in tree) if isinstance(tree, list | tuple) else True
+
+
+def _log_line(row: HistoryRow) -> str:
+    entry = {"step": row.step, "seconds": round(row.seconds, 4), "psnr": round(row.psnr, 3)}
+    return json.dumps(entry) + "\n"
+
+
+def _earlier_rows(path: Path, steps: int) -> list[HistoryRow]:
+    """What an earlier run logged up to step `steps`; the line it was killed in is left out."""
+    rows: list[HistoryRow] = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["step"] <= steps:
+                loss = {"total": 10 ** (-row["psnr"] / 10)}
+                rows.append(HistoryRow(row["step"], loss, row["psnr"], row["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # a missing or damaged log only shortens the curve
+    return rows
 
 
 def evaluated(fit: RadianceFit, photos: list[Photo], pictures: int = 0) -> Evaluation:
@@ -214,7 +335,6 @@ def _metrics(fit: RadianceFit, rows: list[HistoryRow]) -> dict[str, Any]:
         "photos_holdout": len(fit.holdout),
         "seed": fit.settings["seed"],
         "resolution": fit.settings["resolution"],
-        "notes": [],
         "settings": fit.settings.as_dict(),
     }
 

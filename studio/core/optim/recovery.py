@@ -21,7 +21,7 @@ ATTEMPTS = 4
 
 
 class Diverged(WorkError):
-    """The loss, a gradient or the surface is no longer finite."""
+    """The loss, a gradient or the surface is no longer finite, or nothing is left of what was fitted."""
 
 
 class OutOfMemory(WorkError):

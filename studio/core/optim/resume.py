@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,9 @@ import numpy as np
 import torch
 
 from studio.core.errors import InputError
-from studio.core.optim.checkpoint import load_checkpoint
+from studio.core.optim.checkpoint import fingerprint, load_checkpoint
 from studio.core.optim.fit import Fit
 from studio.core.optim.settings import FitSettings
-from studio.core.scene import Photo
 
 _PLAIN = ("steps_done", "_stage", "_topology", "_view_errors", "_fixed_to", "_thickness", "_mesh")
 """Attributes of a Fit that are saved as they are."""
@@ -30,7 +28,7 @@ def state_of(fit: Fit) -> dict[str, Any]:
     if fit._start is None:
         raise InputError("fit: prepare it before saving its state")
     return {
-        "photos": _fingerprint(fit.problem.photos.photos),
+        "photos": fingerprint(fit.problem.photos.photos),
         "settings": fit.settings.as_dict(),
         "preset": fit.settings.preset,
         "queue": list(fit._queue),
@@ -52,7 +50,9 @@ def restore(fit: Fit, state: dict[str, Any]) -> None:
     Raises:
         InputError: it is the state of a fit to other photos.
     """
-    if state["photos"] != _fingerprint(fit.problem.photos.photos):
+    if (kind := state.get("kind", "mesh")) != "mesh":
+        raise InputError(f"checkpoint: it is of a fit of {kind}, expected one of a mesh")
+    if state["photos"] != fingerprint(fit.problem.photos.photos):
         raise InputError(
             "checkpoint: it belongs to other photos, or to other sizes of them; "
             "expected the photos and the resolution that the run began with"
@@ -80,13 +80,5 @@ def saved_settings(path: Path | str) -> FitSettings:
 
 def saved_step(path: Path | str) -> int:
     """The steps that were done when a checkpoint was written; raises as `load_checkpoint`."""
-    return int(load_checkpoint(path)["plain"]["steps_done"])
-
-
-def _fingerprint(photos: list[Photo]) -> str:
-    """Names, sizes and a sample of the pixels of the photos in one number."""
-    total = hashlib.sha256()
-    for photo in photos:
-        total.update(f"{photo.name} {photo.image.shape}".encode())
-        total.update(np.ascontiguousarray(photo.image[::7, ::7]).tobytes())
-    return total.hexdigest()
+    state = load_checkpoint(path)
+    return int(state.get("plain", state)["steps_done"])

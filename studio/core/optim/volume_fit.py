@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from studio.core.color import mse_to_psnr, srgb_to_linear
-from studio.core.device import configure_threads
-from studio.core.errors import Cancelled, WorkError
-from studio.core.kernels import launcher, volume, volume_train
+from studio.core.errors import Cancelled
+from studio.core.kernels import volume, volume_smooth, volume_train
 from studio.core.ops import Grid, camera_rays, march
 from studio.core.optim.hull import Cancel, Progress, hull_field
 from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.recovery import Diverged
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
 from studio.core.optim.volume_model import Batch, RayTargets, VolumeModel
@@ -56,44 +56,37 @@ class VolumeFit(RadianceFit):
         self._errors: Tensor | None = None
         self._queue = np.empty(0, np.int64)
 
-    # Preparing
+    # Beginning
 
-    def prepare(self) -> None:
-        """Carve the hull, which is where the volume may be at first, and load the photos.
+    def _modules(self) -> list[Any]:
+        degree = int(self.settings["volume_degree"])
+        return [m.kernels(degree).module for m in (volume, volume_train, volume_smooth)]
 
-        Raises:
-            InputError: photos lack masks or differ in format, or no hull can be carved.
-            Cancelled: `cancel` said so.
-        """
-        configure_threads()
-        self._report(0.0, "Compiling kernels")
-        modules = [m.kernels(int(self.settings["volume_degree"])).module for m in (volume, volume_train)]
-        launcher.preload(modules, device=self.device)
-        self._check_photos()
-        field, low, spacing = hull_field(
+    def _carve(self, progress: Progress) -> tuple[np.ndarray, np.ndarray, float]:
+        return hull_field(
             self.training,
             self.photos.object_center,
             self.photos.object_radius,
             self.settings["hull_resolution"],
             self.settings["hull_misses"],
-            lambda share, note: self._report(0.1 + 0.7 * share, note),
+            progress,
             self._cancel,
         )
-        self._report(0.8, "Loading photos")
+
+    def _load_photos(self) -> None:
         self.targets = _ray_targets(self.training, int(self.settings["resolution"]), self.device)
-        self._random = np.random.default_rng(int(self.settings["seed"]))
-        self._generator = torch.Generator(self.device).manual_seed(int(self.settings["seed"]))
+
+    def _begin(self, hull: tuple[np.ndarray, np.ndarray, float]) -> None:
+        field, low, spacing = hull
         self._stage = 0
+        self._extent = spacing * (max(field.shape) - 1)
         self.model = self._first_model(field, low, spacing)
         self._enter_stage(0)
-        self._report(1.0, "Ready")
 
     def _first_model(self, field: np.ndarray, low: np.ndarray, spacing: float) -> VolumeModel:
         """Thin grey fog in the hull and one voxel around it."""
-        extent = spacing * (np.array(field.shape) - 1)
-        self._extent = float(extent.max())
         voxel = self._voxel(0)
-        shape = [math.ceil(e / voxel - 1e-4) + 1 for e in extent]
+        shape = [math.ceil(spacing * (n - 1) / voxel - 1e-4) + 1 for n in field.shape]
         reach = math.ceil(voxel / spacing)
         near = ndimage.maximum_filter(field, 2 * reach + 1)
         index = [np.minimum(np.rint(np.arange(n) * voxel / spacing), m - 1).astype(int)
@@ -105,8 +98,25 @@ class VolumeFit(RadianceFit):
         return model
 
     def _voxel(self, stage: int) -> float:
-        points = max(8, round(_STAGES[stage][0] * int(self.settings["volume_resolution"])))
+        points = max(8, round(_STAGES[stage][0] * int(self.settings[f"{self.KIND}_resolution"])))
         return self._extent / (points - 1)
+
+    def _own_state(self) -> dict[str, Any]:
+        return {
+            "stage": self._stage,
+            "extent": self._extent,
+            "model": self.model.state(),
+            "queue": self._queue,
+        }
+
+    def _adopt(self, own: dict[str, Any]) -> None:
+        self._stage, self._extent = own["stage"], own["extent"]
+        self.model = self._model_of(own["model"])
+        self._find_tiles()
+        self._queue = own["queue"]
+
+    def _model_of(self, state: dict[str, Any]) -> VolumeModel:
+        return VolumeModel.of_state(state)
 
     # Stepping
 
@@ -114,48 +124,53 @@ class VolumeFit(RadianceFit):
         """Compare a batch of rays with their pixels and move what they touched.
 
         Raises:
-            WorkError: the loss is no longer finite.
+            Diverged: the volume has vanished.
         """
         stage = next(n for n, (_, end) in enumerate(_STAGES) if self.steps_done < end * self.steps or n == 2)
         if stage > self._stage:
             self._enter_stage(stage)
         elif stage > 0 and self.steps_done % _PRUNE_EVERY == 0:
-            self.model.prune(_PRUNE_ALPHA)
+            self._prune()
             self._find_tiles()
-        decay = _DECAY ** (self.steps_done / max(1, self.steps))
         batch = self._draw()
         self._errors = self.model.gradients(batch, self.targets)
-        every, rays = int(self.settings["volume_smooth_every"]), len(batch.pixels)
+        every = int(self.settings["volume_smooth_every"])
         if every > 0 and self.steps_done % every == 0:
-            self.model.smooth(
-                every * self.settings["volume_density_smoothness"] / rays,
-                every * self.settings["volume_color_smoothness"] / rays,
-            )
-        self.model.move(
-            self.settings["volume_density_rate"] * decay, self.settings["volume_color_rate"] * decay
-        )
+            self._smooth(every / len(batch.pixels))
+        self._move(self.caution * _DECAY ** (self.steps_done / max(1, self.steps)))
         self.steps_done += 1
+
+    def _smooth(self, scale: float) -> None:
+        """Add the gradients of what keeps values even, times `scale`."""
+        density, color = (self.settings[f"volume_{name}_smoothness"] for name in ("density", "color"))
+        self.model.smooth(scale * density, scale * color)
+
+    def _move(self, share: float) -> None:
+        """Move the values at `share` of their rates."""
+        density, color = (self.settings[f"volume_{name}_rate"] for name in ("density", "color"))
+        self.model.move(share * density, share * color)
+
+    def _prune(self) -> None:
+        self.model.prune(_PRUNE_ALPHA)
 
     def psnr(self) -> float:
         """dB of the last batch, sRGB; NaN before the first step.
 
         Raises:
-            WorkError: it is not finite.
+            Diverged: it is not finite.
         """
         if self._errors is None:
             return float("nan")
         said = self._errors[self._errors >= 0]
         error = float(said.mean() / 3) if len(said) else float("nan")
         if not math.isfinite(error):
-            raise WorkError(
-                f"fit: the loss is not finite at step {self.steps_done}; lower the volume's rates"
-            )
+            raise Diverged(f"fit: the loss is not finite at step {self.steps_done}; lower the volume's rates")
         return mse_to_psnr(error)
 
     def _enter_stage(self, stage: int) -> None:
         if stage > self._stage:
             if self._stage > 0:
-                self.model.prune(_PRUNE_ALPHA)
+                self._prune()
             self.model = self.model.resampled(self._voxel(stage))
         self._stage = stage
         self._find_tiles()
@@ -179,7 +194,7 @@ class VolumeFit(RadianceFit):
             found.append(max_pool2d((alpha > 0).float().view(1, 1, rows, columns), 3, 1, 1)[0, 0] > 0)
         self._tiles = torch.stack(found).nonzero().cpu().numpy()
         if len(self._tiles) == 0:
-            raise WorkError("fit: the volume has vanished; lower volume_density_rate")
+            raise Diverged("fit: the volume has vanished; lower volume_density_rate")
         self._queue = np.empty(0, np.int64)
 
     def _draw(self) -> Batch:

@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass
 from itertools import product
 from mmap import mmap
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 from torch.nn.functional import max_pool1d
 
-from studio.core.kernels import launcher
+from studio.core.kernels import launcher, volume_smooth, volume_train
 from studio.core.kernels.bands import Band
-from studio.core.kernels.volume_train import CHUNK, ENTRY, MOST, kernels
+from studio.core.kernels.volume_smooth import CHUNK
+from studio.core.kernels.volume_train import ENTRY, MOST
 from studio.core.ops import Grid, Occupancy
 from studio.core.ops.march import frame_of
 from studio.core.scene.volume import EMPTY
@@ -71,14 +73,20 @@ class VolumeModel:
     Args:
         alive: [X, Y, Z] bool, grid points that may hold something; the others stay empty.
         degree: of the colours' harmonics.
-        low, voxel, base_voxel: as of a Grid.
+        low, voxel, base_voxel, sharpness: as of a Grid.
     Attributes:
         grid: the values, moved in place.
         occupancy: of the bricks that touch living points.
     """
 
     def __init__(
-        self, alive: Tensor, degree: int, low: tuple[float, float, float], voxel: float, base_voxel: float
+        self,
+        alive: Tensor,
+        degree: int,
+        low: tuple[float, float, float],
+        voxel: float,
+        base_voxel: float,
+        sharpness: Tensor | None = None,
     ) -> None:
         self.device = alive.device
         self.step_length = 0.5 * voxel
@@ -88,17 +96,18 @@ class VolumeModel:
         self._density, self._colors = self._untouched(nodes), self._untouched(nodes * numbers)
         density = self._density[: alive.numel()].view(alive.shape)
         colors = self._colors[: alive.numel() * numbers].view(*alive.shape, -1, 3)
-        self.grid = Grid(density, colors, low, voxel, base_voxel)
+        self.grid = Grid(density, colors, low, voxel, base_voxel, sharpness)
         # The launcher's bands, whatever the number of rays, and no more of them than copies fit.
         fitting = max(1, _COPIES_BYTES // (4 * nodes * (1 + numbers)))
         self._bands = min(fitting, 63, len(launcher.bands(self.device, 1 << 20)))
-        self._kernels = kernels(degree)
+        self._train, self._even = (
+            m.kernels(degree, sharpness is not None) for m in (volume_train, volume_smooth)
+        )
         self._to_density, self._to_colors = (self._untouched(self._bands, nodes * n) for n in (1, numbers))
         self._density_moments, self._color_moments = (self._untouched(2 * nodes * n) for n in (1, numbers))
         self._marks = torch.zeros(self._bands, chunks, dtype=torch.uint8, device=self.device)
         lines = 1 if self.device.type == "cpu" else _LINES
         self._lines = self._untouched(self._bands, lines, MOST * ENTRY)
-        self._frame = frame_of(self.grid, self.step_length, LEAST_ALPHA, LEAST_TRANSMITTANCE)
         self._smoothed = False
         self.keep(alive)
 
@@ -119,7 +128,7 @@ class VolumeModel:
         value = self.grid.least_value(least_alpha, self.step_length)
         self.keep(dilated(self.grid.density > value))
 
-    def resampled(self, voxel: float) -> VolumeModel:
+    def resampled(self, voxel: float) -> Self:
         """The same volume with another voxel size; space given up before stays so. Uses this one up."""
         old = self.grid
         del self._to_density, self._to_colors, self._density_moments, self._color_moments
@@ -127,13 +136,49 @@ class VolumeModel:
         sides = [torch.arange(_points(n, ratio), device=self.device) * ratio for n in self.alive.shape]
         near = [side.round().long().clamp_max(n - 1) for side, n in zip(sides, self.alive.shape)]
         alive = dilated(self.alive)[near[0]][:, near[1]][:, :, near[2]]
-        new = VolumeModel(alive, old.degree, old.low, voxel, old.base_voxel)
+        new = type(self)(alive, old.degree, old.low, voxel, old.base_voxel, old.sharpness)
+        distances = old.sharpness is not None  # which are known everywhere
+        for part in (torch.ones_like(alive) if distances else alive).nonzero().split(_AT_ONCE):
+            x, y, z = part.unbind(-1)
+            new.grid.density[x, y, z] = _interpolated(old.density, part * ratio)
         for part in alive.nonzero().split(_AT_ONCE):
             x, y, z = part.unbind(-1)
-            place = part * ratio
-            new.grid.density[x, y, z] = _interpolated(old.density, place)
-            new.grid.colors[x, y, z] = _interpolated(old.colors, place)
+            new.grid.colors[x, y, z] = _interpolated(old.colors, part * ratio)
         return new
+
+    # For checkpoints
+
+    def state(self) -> dict[str, Any]:
+        """All that `of_state` needs; it refers to the values, which go on moving."""
+        parts = (self._colors, self._color_moments, self._density_moments)
+        used = torch.zeros(self._marks.shape[1], dtype=torch.bool, device=self.device)
+        for part in parts:
+            used |= self._in_chunks(part).any(dim=2).any(dim=0)
+        grid = self.grid
+        return {
+            "degree": grid.degree,
+            "place": (*grid.low, grid.voxel, grid.base_voxel),
+            "sharpness": grid.sharpness,
+            "alive": self.alive,
+            "density": grid.density,
+            "used": used,
+            "rest": [self._in_chunks(part)[:, used] for part in parts],
+        }
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Self:
+        """The model that gave a state."""
+        x, y, z, voxel, base = state["place"]
+        model = cls(state["alive"], state["degree"], (x, y, z), voxel, base, state["sharpness"])
+        model.grid.density.copy_(state["density"])
+        for part, values in zip((model._colors, model._color_moments, model._density_moments), state["rest"]):
+            model._in_chunks(part)[:, state["used"]] = values
+        return model
+
+    def _in_chunks(self, part: Tensor) -> Tensor:
+        """[1 or 2, chunks, numbers of one] of values or moments."""
+        several = 2 if part is self._color_moments or part is self._density_moments else 1
+        return part.view(several, self._marks.shape[1], -1)
 
     def gradients(self, batch: Batch, targets: RayTargets) -> Tensor:
         """Compare rays with their pixels and add the loss's gradient to the bands' copies.
@@ -145,16 +190,18 @@ class VolumeModel:
         """
         errors = batch.jitters.new_empty(len(batch.pixels))
         free, grid = self.occupancy.free.view(-1), self.grid
-        kernel = self._kernels.train
+        frame = frame_of(grid, self.step_length, LEAST_ALPHA, LEAST_TRANSMITTANCE)
+        self._to_sharpness = errors if grid.sharpness is None else torch.empty_like(errors)
+        kernel = self._train.train
 
         def body(band: Band) -> None:
             inputs = [
                 *(band.begin, band.end, *grid.density.shape),
-                *(self._density, self._colors, free, self._frame),
+                *(self._density, self._colors, free, frame),
                 *(batch.pixels, targets.cameras, targets.width, targets.height, targets.colors),
                 *(batch.jitters, batch.shades, 2.0 / (3.0 * len(batch.pixels))),
                 *(self._lines[band.index], self._to_density[band.index]),
-                *(self._to_colors[band.index], self._marks[band.index], errors),
+                *(self._to_colors[band.index], self._marks[band.index], self._to_sharpness, errors),
             ]
             arguments = launcher.arguments(kernel, inputs, self.device)
             launcher.launch_in_band(kernel, self._lines.shape[1], arguments, self.device)
@@ -171,7 +218,7 @@ class VolumeModel:
         grids = [self._density, self._colors, self._marks]
         inputs = [launcher.BEGIN, *self.grid.density.shape, *grids, *weights]
         launcher.launch(
-            self._kernels.smooth,
+            self._even.smooth,
             self._marks.shape[1],
             [*inputs, self._to_density, self._to_colors],
             self.device,
@@ -183,7 +230,7 @@ class VolumeModel:
         inputs = [launcher.BEGIN, *grids, int(self._smoothed), density_rate, color_rate]
         moments = [self._density_moments, self._color_moments]
         launcher.launch(
-            self._kernels.adam,
+            self._train.adam,
             self._marks.shape[1],
             [*inputs, self._to_density, self._to_colors, *moments],
             self.device,
