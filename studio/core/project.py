@@ -209,7 +209,8 @@ def _tree(project: Project, folder: Path, arrays: Arrays) -> dict[str, Any]:
 def _pack_run(run: RunRecord, arrays: Arrays) -> dict[str, Any]:
     snapshot = None
     if run.snapshot is not None:
-        snapshot = pack({**vars(run.snapshot), "event": None}, arrays)
+        kept = {name: value for name, value in vars(run.snapshot).items() if name != "on_gpu"}
+        snapshot = pack(kept, arrays)
     terms = list(dict.fromkeys(term for row in run.history for term in row.losses))
     table = np.array([[row.losses.get(term, 0.0) for term in terms] for row in run.history], np.float64)
     there = np.array([[term in row.losses for term in terms] for row in run.history], np.bool_)
@@ -398,7 +399,10 @@ def _unpack_run(node: Any, arrays: dict[str, np.ndarray], where: str) -> RunReco
     read = unpack(dict[str, Any], node, {}, where)
     steps, step = (unpack(int, read.get(key), {}, f"{where}.{key}") for key in ("steps", "step"))
     phase, checkpoint = (unpack(str, read.get(key), {}, f"{where}.{key}") for key in ("phase", "checkpoint"))
-    snapshot = unpack(Snapshot | None, node.get("snapshot"), arrays, f"{where}.snapshot")
+    given = node.get("snapshot")
+    if isinstance(given, dict):  # earlier files name what only a running fit has
+        given = {name: value for name, value in given.items() if name not in ("event", "on_gpu")}
+    snapshot = unpack(Snapshot | None, given, arrays, f"{where}.snapshot")
     terms = unpack(list[str], node.get("terms"), {}, f"{where}.terms")
     curves = unpack(dict[str, np.ndarray] | None, node.get("curves"), arrays, f"{where}.curves")
     history = [] if curves is None else _rows(curves, terms, f"{where}.curves")

@@ -24,6 +24,7 @@ from studio.ui.layout import Fitting, layouts
 from studio.ui.pacing import Pacing
 from studio.ui.panels import (
     effects,
+    export_dialog,
     gradients,
     history,
     light,
@@ -270,6 +271,7 @@ class App:
             questions.draw(state, self._pictures)
         preferences_dialog.draw(state)
         if self.viewport is not None and self._pictures is not None:
+            export_dialog.draw(state, self.control.files)
             shot_dialog.draw(state, self.control.shots, self.viewport, self._pictures)
         if self.on_frame is not None:
             self.on_frame()

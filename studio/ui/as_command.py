@@ -158,7 +158,12 @@ def export(state: AppState) -> Copied:
     word, project = _scene(state)
     if not project and state.document.photos is not None:
         raise InputError(f"The mesh goes back to where the photos' files have it; {_SAVE}.")
-    return _copied(["export", word, "--out", f"{_file_name(state.document.title)}.glb"])
+    values = state.choices["mesh"]
+    words = ["export", word, "--out", f"{_file_name(state.document.title)}.{values['format']}"]
+    for param in values.params():
+        if param.name != "format" and not values.is_default(param.name):
+            words += [f"--{param.name.replace('_', '-')}", _text(values[param.name])]
+    return _copied(words)
 
 
 # Parts

@@ -8,6 +8,7 @@ from imgui_bundle import hello_imgui
 
 from studio.core.channels import CHANNELS, PICTURE, aovs
 from studio.core.errors import InputError
+from studio.core.io import export_choices
 from studio.core.params import Param, ParamSet
 
 _KEY = "choices"
@@ -80,7 +81,19 @@ SHOT = (
     *(_layer(name) for name in LAYERS),
 )
 
-SETS = {"picture": SHOT}
+MESH = (
+    Param(
+        "format",
+        "glb",
+        "choice",
+        choices=("glb", "obj", "ply"),
+        titles=("glTF binary, .glb", "Wavefront, .obj", "Stanford, .ply"),
+        help="glTF keeps everything; OBJ has materials and pictures beside it; PLY colours of vertices only.",
+    ),
+    *export_choices.PARAMS,
+)
+
+SETS = {"picture": SHOT, "mesh": MESH}
 
 
 def defaults() -> dict[str, ParamSet]:

@@ -274,9 +274,12 @@ class Controller(ViewActions, WatchActions, RadianceActions):
 
     def _act_export(self, path: Path | None = None) -> None:
         if path is None:
-            self.files.ask_export()
+            self._act_dialog("mesh")
         else:
             self.files.export(path)
+
+    def _act_ask_export(self) -> None:
+        self.files.ask_export()
 
     def _act_screenshot(self, path: Path | None = None) -> None:
         if self.viewport is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from studio.core.errors import InputError
 from studio.core.io.splats import holds_gaussians
 from studio.core.optim.settings import FitSettings
-from studio.core.scene import Lighting, PhotoSet, Scene, Similarity
+from studio.core.scene import Camera, Lighting, PhotoSet, Scene, Similarity
 from studio.ui.commands import Edits, Set
 from studio.ui.dialogs import FileDialogs, Request
 from studio.ui.jobs import Job
@@ -60,6 +60,9 @@ class Files:
         self._state = state
         self._dialogs = dialogs
         self._apply = apply
+        self._size_key: tuple[object, ...] = ()
+        self._size: int | None = None
+        self._size_job: Job | None = None
 
     # Opening
 
@@ -236,26 +239,59 @@ class Files:
     # Saving
 
     def ask_export(self) -> None:
-        filters = (("glTF binary", (".glb",)), ("Wavefront", (".obj",)), ("Stanford", (".ply",)))
-        start = f"{self._state.document.name}.glb"
-        self._dialogs.ask(Request("save", "Export mesh", self.export, filters, start))
+        """Ask where to, for the kind of file that is chosen."""
+        kinds = {
+            "glb": ("glTF binary", (".glb",)),
+            "obj": ("Wavefront", (".obj",)),
+            "ply": ("Stanford", (".ply",)),
+        }
+        kind = self._state.choices["mesh"]["format"]
+        start = f"{self._state.document.name}.{kind}"
+        self._dialogs.ask(Request("save", "Export mesh", self.export, (kinds[kind],), start))
 
     def export(self, path: Path) -> None:
-        """Write the scene as it is shown, in the coordinates of the photos' files."""
+        """Write the scene as it is shown, with what is chosen in it and beside it."""
+        values = self._state.choices["mesh"].copy()
         if not path.suffix:
-            path = path.with_suffix(".glb")
-        scene = self.shown_scene()
-        photos = self._state.photos
-        to_world = Similarity() if photos is None else photos.input_to_world.inverse()
+            path = path.with_suffix(f".{values['format']}")
+        scene, cameras, capture = self.shown_scene(), self.cameras(), self._capture()
 
-        def work(job: Job) -> Path:
-            from studio.core.io.export import export_scene
+        def work(job: Job) -> list[Path]:
+            from studio.core.io.export_choices import export_chosen
 
-            job.progress(-1, path.name)
-            export_scene(scene, path, to_world)
-            return path
+            return export_chosen(scene, path, values, capture, cameras, job.progress)
 
         self._state.jobs.start("Exporting mesh", work, self._exported)
+
+    def cameras(self) -> list[tuple[str, Camera]]:
+        """(file, camera) of every photo."""
+        photos = self._state.photos
+        return [] if photos is None else [(p.path or p.name, p.camera) for p in photos.photos]
+
+    def _capture(self) -> Similarity:
+        """From the scene to the coordinates of the photos' files."""
+        photos = self._state.photos
+        return Similarity() if photos is None else photos.input_to_world.inverse()
+
+    def exported_bytes(self) -> int | None:
+        """About what an export of what is shown now will take; None until that is known."""
+        values = self._state.choices["mesh"].copy()
+        snapshot = self._state.run.override
+        key = (*values.as_dict().values(), self._state.version, None if snapshot is None else snapshot.step)
+        if key != self._size_key and self._size_job not in self._state.jobs.quiet:
+            self._size_key, self._size = key, None
+            scene = self.shown_scene()
+
+            def work(job: Job) -> int:
+                from studio.core.io.export_choices import estimated_bytes
+
+                return estimated_bytes(scene, values, f".{values['format']}")
+
+            def take(size: int) -> None:
+                self._size = size if key == self._size_key else None
+
+            self._size_job = self._state.jobs.start("Measuring", work, take, quiet=True)
+        return self._size
 
     def shown_scene(self) -> Scene:
         """The document's scene with the mesh and light of the snapshot on screen."""
@@ -265,8 +301,9 @@ class Files:
         meshes = [snapshot.mesh, *document.scene.meshes[1:]]
         return replace(document.scene, meshes=meshes, lighting=self._state.lighting())
 
-    def _exported(self, path: Path) -> None:
-        self._state.notify(f"Exported {path.name}", "good", f"In {path.parent}")
+    def _exported(self, files: list[Path]) -> None:
+        beside = "".join(f", {file.name}" for file in files[1:])
+        self._state.notify(f"Exported {files[0].name}{beside}", "good", f"In {files[0].parent}")
 
 
 def is_default(lighting: Lighting) -> bool:

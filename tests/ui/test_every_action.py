@@ -188,7 +188,7 @@ EXPECTED: dict[str, Expectation] = {
     "open_radiance": Expectation(_dialog, clean=_no_dialog),
     "show_kind": Expectation(lambda app, a: app.state.document.looks[a.args[0]]["shown"]),
     "open_environment": Expectation(_dialog, clean=_no_dialog),
-    "export": Expectation(_dialog, clean=_no_dialog),
+    "export": Expectation(_popup, clean=_no_popup),
     "screenshot": Expectation(_saved, clean=_settled),
     "dialog": Expectation(_popup, clean=_no_popup),
     "save_turntable": Expectation(_dialog, clean=_no_dialog),

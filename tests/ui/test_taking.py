@@ -163,3 +163,39 @@ def test_a_large_picture_is_drawn_in_pieces_and_can_be_cancelled(tmp_path: Path)
         assert not (tmp_path / "large.png").exists()
 
     drive(app, script)
+
+
+def test_a_mesh_with_what_is_chosen(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        ctx.menu_click("//##MainMenuBar/File/###Export mesh…")
+        wait(ctx, lambda: app.control.files.exported_bytes() is not None, "its size")
+        ctx.yield_(3)
+        glb = app.control.files.exported_bytes()
+        ctx.item_click("//$FOCUSED/##format")
+        ctx.yield_(2)
+        ctx.item_click("//$FOCUSED/Wavefront, .obj")
+        wait(ctx, lambda: state.choices["mesh"]["format"] == "obj", "OBJ is chosen")
+        wait(ctx, lambda: app.control.files.exported_bytes() not in (None, glb), "its size")
+        estimate = app.control.files.exported_bytes()
+        ctx.item_click("//$FOCUSED/##cameras")
+        ctx.yield_(2)
+        ctx.item_click("//$FOCUSED/###main")
+        wait(ctx, lambda: app.control.dialogs.open, "it asks where")
+        app.control.dialogs.close()
+        choose(ctx, app, "mesh", up="z", unit="cm", environment=True)
+        path = tmp_path / "ball.obj"
+        state.act("export", path)
+        wait(ctx, lambda: path.exists() and not state.jobs.running, "the mesh is written")
+        assert {p.name for p in tmp_path.iterdir()} == {
+            *("ball.obj", "ball.mtl", "ball_environment.hdr", "ball_cameras.json"),
+        }
+        assert abs(path.stat().st_size - estimate) < 0.05 * estimate
+        state.act("copy_command", "export")
+        ctx.yield_(2)
+        assert any("save the project first" in n.text for n in state.notices), "the ball is in no file"
+
+    drive(app, script)

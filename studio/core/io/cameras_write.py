@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from studio.core.io.files import write_bytes
+from studio.core.scene.camera import Camera
 from studio.core.scene.photo import Photo
 from studio.core.scene.similarity import Similarity
 
@@ -21,12 +22,16 @@ def save_cameras(path: Path | str, photos: list[Photo], world_to_output: Similar
         InputError: the place cannot be written.
         WorkError: the disk filled up.
     """
+    write_cameras(path, [(photo.path or photo.name, photo.camera) for photo in photos], world_to_output)
+
+
+def write_cameras(path: Path | str, cameras: list[tuple[str, Camera]], world_to_output: Similarity) -> None:
+    """The same for cameras with the files of their photos."""
     frames = []
-    for photo in photos:
-        camera = photo.camera
+    for file, camera in cameras:
         frames.append(
             {
-                "file_path": photo.path or photo.name,
+                "file_path": file,
                 "w": camera.width,
                 "h": camera.height,
                 "fl_x": camera.fx,

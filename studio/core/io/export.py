@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,8 @@ from studio.core.scene.mesh import Mesh
 from studio.core.scene.scene import Scene
 from studio.core.scene.similarity import Similarity
 
+Tell = Callable[[float, str], None]
+
 SUFFIXES = (".glb", ".obj", ".ply")
 """What `export_scene` writes."""
 
@@ -26,7 +29,12 @@ AT_ONCE = 5000
 """Rows of a text file that are formatted in one go: some ten milliseconds."""
 
 
-def export_scene(scene: Scene, path: Path | str, world_to_output: Similarity | None = None) -> None:
+def export_scene(
+    scene: Scene,
+    path: Path | str,
+    world_to_output: Similarity | None = None,
+    progress: Tell | None = None,
+) -> None:
     """Write all meshes of a scene; an earlier file of that name is replaced only when done.
 
     Args:
@@ -35,6 +43,8 @@ def export_scene(scene: Scene, path: Path | str, world_to_output: Similarity | N
             the coordinates) or .ply (one mesh; colours as sRGB bytes, no materials).
         world_to_output: applied to the vertices; `photos.input_to_world.inverse()` restores the
             coordinates of the captures. None leaves them.
+        progress: called with (0..1, note) now and then; what it raises ends the work, and the earlier
+            file stays.
     Raises:
         InputError: unknown suffix, no faces, NaN vertices, or a place that cannot be written.
         WorkError: the disk filled up.
@@ -49,13 +59,23 @@ def export_scene(scene: Scene, path: Path | str, world_to_output: Similarity | N
         raise InputError(f"{path}: the scene has no mesh to write")
     for mesh in scene.meshes:
         mesh.check(f"{path}: {mesh.name}")
+    tell = progress or _quiet
     meshes = [_moved(mesh, world_to_output) for mesh in scene.meshes]
+    tell(0.1, path.name)
     if suffix == ".glb":
-        write_bytes(path, encode_glb(meshes, f"studio {studio.__version__}"))
+        data = encode_glb(meshes, f"studio {studio.__version__}", tell)
+        tell(0.9, path.name)
+        write_bytes(path, data)
     elif suffix == ".ply":
-        write_bytes(path, encode_ply(meshes))
+        data = encode_ply(meshes)
+        tell(0.5, path.name)
+        write_bytes(path, data)
     else:
-        _write_obj(path, meshes)
+        _write_obj(path, meshes, tell)
+
+
+def _quiet(fraction: float, note: str) -> None:
+    """Nobody wants to know."""
 
 
 def _moved(mesh: Mesh, transform: Similarity | None) -> Mesh:
@@ -116,13 +136,17 @@ def encode_ply(meshes: list[Mesh]) -> bytes:
     return "\n".join(lines).encode() + vertex.tobytes() + face.tobytes()
 
 
-def _write_obj(path: Path, meshes: list[Mesh]) -> None:
+def _write_obj(path: Path, meshes: list[Mesh], tell: Tell) -> None:
     """Pictures first, then the library, the OBJ last: what exists is always complete."""
     library = path.with_suffix(".mtl")
     materials = [f"{path.stem}_{i}" for i in range(len(meshes))]
-    mtl = [_encode_material(path, name, m.material, m) for name, m in zip(materials, meshes, strict=True)]
+    mtl: list[str] = []
+    for name, mesh in zip(materials, meshes, strict=True):
+        tell(0.1 + 0.3 * len(mtl) / len(meshes), name)
+        mtl.append(_encode_material(path, name, mesh.material, mesh))
+    data = _encode_obj(meshes, library.name, materials, tell)
     write_bytes(library, "\n".join(mtl).encode())
-    write_bytes(path, _encode_obj(meshes, library.name, materials))
+    write_bytes(path, data)
 
 
 def _encode_material(path: Path, name: str, m: Material, mesh: Mesh) -> str:
@@ -149,8 +173,16 @@ def _encode_material(path: Path, name: str, m: Material, mesh: Mesh) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _encode_obj(meshes: list[Mesh], library: str, materials: list[str]) -> bytes:
+def _encode_obj(meshes: list[Mesh], library: str, materials: list[str], tell: Tell) -> bytes:
     out = BytesIO()
+    total = sum(3 * len(m.vertices) + len(m.faces) for m in meshes)
+    done = 0
+
+    def told(rows: int) -> None:
+        nonlocal done
+        done += rows
+        tell(0.4 + 0.5 * done / total, library)
+
     out.write(f"# studio {studio.__version__}\nmtllib {library}\n".encode())
     v0 = t0 = 1
     for mesh, material in zip(meshes, materials, strict=True):
@@ -158,10 +190,10 @@ def _encode_obj(meshes: list[Mesh], library: str, materials: list[str]) -> bytes
         rows = (
             mesh.vertices if mesh.colors is None else np.hstack([mesh.vertices, linear_to_srgb(mesh.colors)])
         )
-        _rows(out, "v", rows)
+        write_rows(out, "v", rows, told)
         if mesh.uvs is not None:
-            _rows(out, "vt", mesh.uvs)
-        _rows(out, "vn", mesh.vertex_normals())
+            write_rows(out, "vt", mesh.uvs, told)
+        write_rows(out, "vn", mesh.vertex_normals(), told)
         out.write(f"usemtl {material}\n".encode())
         v = mesh.faces.astype(np.int64) + v0
         t = mesh.faces.astype(np.int64) + t0
@@ -170,21 +202,25 @@ def _encode_obj(meshes: list[Mesh], library: str, materials: list[str]) -> bytes
             t0 += len(mesh.uvs)
         else:
             columns, corner = np.stack([v, v], axis=2), "%d//%d"
-        _lines(out, f"f {corner} {corner} {corner}\n", columns.reshape(len(v), -1))
+        _write_lines(out, f"f {corner} {corner} {corner}\n", columns.reshape(len(columns), -1), told)
         v0 += len(mesh.vertices)
     return out.getvalue()
 
 
-def _rows(out: BytesIO, key: str, values: np.ndarray) -> None:
-    """Nine significant digits bring a float32 back exactly."""
-    _lines(out, key + " %.9g" * values.shape[1] + "\n", np.asarray(values, np.float64))
+def write_rows(
+    out: BytesIO, key: str, values: np.ndarray, told: Callable[[int], None] = lambda rows: None
+) -> None:
+    """Lines of an OBJ. Nine significant digits bring a float32 back exactly."""
+    line = key + " %.9g" * values.shape[1] + "\n"
+    _write_lines(out, line, np.asarray(values, np.float64), told)
 
 
-def _lines(out: BytesIO, line: str, values: np.ndarray) -> None:
+def _write_lines(out: BytesIO, line: str, values: np.ndarray, told: Callable[[int], None]) -> None:
     """One formatted line per row; a piece at a time, so that other threads get their turn."""
     for first in range(0, len(values), AT_ONCE):
         rows = values[first : first + AT_ONCE]
         out.write(((line * len(rows)) % tuple(rows.ravel().tolist())).encode())
+        told(len(rows))
 
 
 def _join(values: np.ndarray) -> str:

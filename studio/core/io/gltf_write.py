@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,19 @@ _REPEAT = 10497
 _TYPES = {1: "SCALAR", 2: "VEC2", 3: "VEC3", 4: "VEC4"}
 
 
-def encode_glb(meshes: list[Mesh], generator: str) -> bytes:
-    """A GLB file of meshes in its own coordinates, one node each.
+def encode_glb(
+    meshes: list[Mesh], generator: str, progress: Callable[[float, str], None] | None = None
+) -> bytes:
+    """A GLB file of meshes in its own coordinates, one node each; `progress` is told of each mesh.
 
     Vertex colours are COLOR_0 (linear, as glTF wants them). glTF has no roughness and metallic
     per vertex: their means go into the factors, which any program shows, and the values into
     `_ROUGHNESS` and `_METALLIC`, which the studio reads back.
     """
     writer = _Writer()
-    for mesh in meshes:
+    for number, mesh in enumerate(meshes):
+        if progress is not None:
+            progress(0.1 + 0.8 * number / len(meshes), mesh.name)
         writer.add(mesh)
     description = {
         "asset": {"version": "2.0", "generator": generator},

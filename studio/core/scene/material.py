@@ -43,3 +43,8 @@ class Material:
     occlusion_texture: np.ndarray | None = field(default=None, repr=False)
     emissive_texture: np.ndarray | None = field(default=None, repr=False)
     double_sided: bool = False
+
+    def textures(self) -> dict[str, np.ndarray]:
+        """Those that there are, by attribute."""
+        found = {name: value for name, value in vars(self).items() if name.endswith("_texture")}
+        return {name: value for name, value in found.items() if value is not None}
