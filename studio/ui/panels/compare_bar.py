@@ -100,8 +100,8 @@ def _picker(state: AppState, which: str, current: Source, hint: str) -> None:
         state.act("side", which, chosen)
 
 
-def numbers(state: AppState) -> str:
-    """How far the two pictures are apart, in words."""
+def numbers(state: AppState, room: float) -> str:
+    """How far the two pictures are apart: as much as fits into `room` pixels, the first at any rate."""
     found = state.measured
     if found is None:
         return "…"
@@ -110,7 +110,12 @@ def numbers(state: AppState) -> str:
     if found.more is None:
         return f"mean {found.mean:.4f}    …"
     more = found.more
-    return f"PSNR {more.psnr:.1f} dB    SSIM {more.ssim:.3f}    FLIP {more.flip:.3f}    mean {found.mean:.4f}"
+    words = f"PSNR {more.psnr:.1f} dB"
+    for part in (f"SSIM {more.ssim:.3f}", f"FLIP {more.flip:.3f}", f"mean {found.mean:.4f}"):
+        if imgui.calc_text_size(f"{words}    {part}").x > room:
+            break
+        words = f"{words}    {part}"
+    return words
 
 
 def draw_legend(panel: ViewportPanel, at: ImVec2) -> float:

@@ -128,7 +128,7 @@ def psnr(state: AppState, rows: Sequence[HistoryRow], size: ImVec2) -> None:
     if good.any():
         low, high = float(np.nanmin(raw)) - 0.5, float(np.nanmax(raw)) + 0.5
         implot.setup_axis_limits(implot.ImAxis_.y1, low, high, imgui.Cond_.always)
-        ticks = linear_ticks(low, high)
+        ticks = linear_ticks(low, high, min(4, ticks_in(size.y)))
         implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{t:g}" for t in ticks], False)
     _earlier(state, lambda row: row.psnr)
     if state.view.smoothing > 0:
@@ -188,9 +188,8 @@ def _log_axis(curves: list[np.ndarray], low: float, high: float, height: float) 
     low = max(smallest, low / 10**DECADES) / 1.15
     high = max(high * 1.15, low * 1.5)
     implot.setup_axis_limits(implot.ImAxis_.y1, low, high, imgui.Cond_.always)
-    room = max(1, int(height / (1.2 * imgui.get_text_line_height_with_spacing())) - 1)
     ticks = log_ticks(low, high)
-    ticks = ticks[:: max(1, -(-len(ticks) // room))]
+    ticks = ticks[:: max(1, -(-len(ticks) // ticks_in(height)))]
     implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{t:g}" for t in ticks], False)
 
 
@@ -269,6 +268,11 @@ def log_ticks(low: float, high: float) -> list[float]:
     steps = (1, 3) if high / low > 10 else (1, 2, 3, 5)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [m * 10.0**e for e in exponents for m in steps if low <= m * 10.0**e <= high]
+
+
+def ticks_in(height: float) -> int:
+    """How many numbers beside a plot, its title included, have room above each other."""
+    return max(1, int(height / (1.2 * imgui.get_text_line_height_with_spacing())) - 2)
 
 
 def linear_ticks(low: float, high: float, count: int = 4) -> list[float]:

@@ -10,7 +10,7 @@ from imgui_bundle import ImVec2, imgui, implot
 
 from studio.ui import widgets as w
 from studio.ui.panels import curves
-from studio.ui.panels.curves import AXIS, linear_ticks
+from studio.ui.panels.curves import AXIS, linear_ticks, ticks_in
 from studio.ui.state import AppState
 from studio.ui.theme import VIEW_COLOR, Icon, px, roles, u32, vec
 from studio.ui.timeline import thin
@@ -60,7 +60,10 @@ def _views_plot(state: AppState, size: ImVec2) -> None:
     errors = [visible.view_errors.get(name, math.nan) if visible else math.nan for name in names]
     known = [error for error in errors if math.isfinite(error)]
     order = order_of(errors, state.view.worst_first)
-    curves.title("Error per photo", f"{max(known):.3f} at worst" if known else "", VIEW_COLOR)
+    name, worst = "Error per photo", f"{max(known):.3f}" if known else ""
+    long = f"{worst} at worst"
+    fits = imgui.calc_text_size(f"{name}  {long}").x < size.x - px(40)
+    curves.title(name, long if known and fits else worst, VIEW_COLOR)
     _sort_button(state, size.x)
     if not curves.begin("##views", size):
         return
@@ -74,7 +77,7 @@ def _views_plot(state: AppState, size: ImVec2) -> None:
     implot.setup_axis_ticks(
         implot.ImAxis_.x1, [float(p) for p in places], [f"{order[p]}" for p in places], False
     )
-    ticks = linear_ticks(0.0, top, 3)
+    ticks = linear_ticks(0.0, top, min(3, ticks_in(size.y)))
     implot.setup_axis_ticks(implot.ImAxis_.y1, ticks, [f"{t:g}" for t in ticks], False)
     if known:
         values = np.nan_to_num(np.array([errors[i] for i in order], np.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from imgui_bundle import ImVec2, imgui
@@ -57,8 +57,7 @@ class Tools:
                 self._state.act("look", side)
         if comparing and view.mode in ("wipe", "split", "side"):
             self._side_labels(view.wipe if view.mode == "wipe" else 0.5)
-        self._foot()
-        self._caption()
+        self._foot(self._caption())
         self._exposure_popup()
 
     def _tool_bar(self) -> None:
@@ -120,14 +119,19 @@ class Tools:
         compare_bar.chip(left, ImVec2(x - px(12), y), right=True)
         compare_bar.chip(right, ImVec2(x + px(12), y))
 
-    def _foot(self) -> None:
+    def _foot(self, taken: float) -> None:
         """From the lower left upwards: numbers, legend, exposure, and the pixel under the cursor,
-        which comes and goes, and so moves nothing else."""
+        which comes and goes, and so moves nothing else.
+
+        Args:
+            taken: pixels at the lower right that the caption has.
+        """
         view = self._state.view
         at = ImVec2(self._panel.low.x + px(10), self._panel.low.y + self._panel.size.y - px(10))
         comparing = self._state.comparing() and view.mode != "render"
         if comparing:
-            at.y -= self._chip_above(compare_bar.numbers(self._state), at)
+            room = self._panel.size.x - taken - px(46)
+            at.y -= self._chip_above(compare_bar.numbers(self._state, room), at)
         if comparing and view.mode == "difference":
             at.y -= compare_bar.draw_legend(self._panel, at)
         else:
@@ -154,29 +158,33 @@ class Tools:
             words += f"    depth {info.depth:.2f}"
         return words
 
-    def _caption(self) -> None:
-        """What is looked at instead of the present scene, lower right, with the way out."""
+    def _caption(self) -> float:
+        """What is looked at instead of the present scene, lower right, with the way out; its width."""
         view, photos, shown = self._state.view, self._state.photos, self._state.run.shown
         if "reference" in (self._state.left, self._state.right) and view.mode != "render":
-            self._reference_caption()
-            return
-        if view.photo is not None and photos is not None and view.photo < len(photos.photos):
+            words, id, hint = self._reference_words(), "drop_reference", "Remove the reference"
+            leave: tuple[Any, ...] = ("drop_reference",)
+        elif view.photo is not None and photos is not None and view.photo < len(photos.photos):
             photo = photos.photos[view.photo]
             error = self._state.view_error(photo.name)
             words = photo.name if error is None else f"{photo.name}    error {error:.3f}"
-            if self._closable(words, "leave_photo", actions.tip("Leave the photo", "leave_photo")):
-                self._state.act("leave_photo")
-        elif shown is not None and self._closable(f"step {shown.step}", "follow", "Follow the run again"):
-            self._state.act("go_to_step", self._state.run.status.step)
+            id, hint = "leave_photo", actions.tip("Leave the photo", "leave_photo")
+            leave = ("leave_photo",)
+        elif shown is not None:
+            words, id, hint = f"step {shown.step}", "follow", "Follow the run again"
+            leave = ("go_to_step", self._state.run.status.step)
+        else:
+            return 0.0
+        if self._closable(words, id, hint):
+            self._state.act(*leave)
+        return float(imgui.calc_text_size(words).x) + px(60)
 
-    def _reference_caption(self) -> None:
-        """Whether the reference is of this view, and the way out."""
+    def _reference_words(self) -> str:
+        """Whether the reference is of this view."""
         reference = self._state.reference
         pixels = self._panel.pixels
         here = reference is not None and same_pose(reference.camera, self._panel.camera.camera(*pixels))
-        words = "path-traced reference" if here else "reference of another view"
-        if self._closable(words, "drop_reference", "Remove the reference"):
-            self._state.act("drop_reference")
+        return "path-traced reference" if here else "reference of another view"
 
     def _closable(self, words: str, id: str, hint: str) -> bool:
         """A chip at the lower right with a cross; True if that was pressed."""
