@@ -103,6 +103,7 @@ class App:
 
     def run(self) -> None:
         """Open the window; returns when it is closed."""
+        self.control.stays = True
         immapp.run(self.params, self.add_ons())
         self.let_go()
 

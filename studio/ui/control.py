@@ -6,6 +6,7 @@ keeps the viewport in step with the document.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ class Controller(ViewActions, WatchActions, RadianceActions):
     Attributes:
         effects: the registry, empty until it is loaded.
         viewport: set once the OpenGL context exists.
+        stays: the window is the only one of its process; what is loaded for it stays for good.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Controller(ViewActions, WatchActions, RadianceActions):
         self.films = Films(state, self.dialogs, self.files)
         self.effects: dict[str, Effect] = {}
         self.viewport: ViewportPanel | None = None
+        self.stays = False
 
     @property
     def worker(self) -> Any:
@@ -130,7 +133,13 @@ class Controller(ViewActions, WatchActions, RadianceActions):
             )
             make_filters(torch.device("cpu"))  # or the sky would make the first frame wait
 
-        self.state.jobs.start("Compiling kernels", work, lambda _: None)
+        self.state.jobs.start("Compiling kernels", work, lambda _: self._loaded())
+
+    def _loaded(self) -> None:
+        """Spare the garbage collector the libraries: to look through them takes a quarter of a second,
+        now and then, in which the window would stand still."""
+        if self.stays:
+            gc.freeze()
 
     def _warm(self, loaded: tuple[dict[str, Effect], str]) -> None:
         effects, device = loaded
@@ -144,6 +153,7 @@ class Controller(ViewActions, WatchActions, RadianceActions):
             document.enabled = {name: effect.enabled for name, effect in effects.items()}
         self.effects = effects
         self.state.ready = True
+        self._loaded()
         if self.state.recent and self.opened_with_nothing:
             self.state.view.welcome_open = True
         self.state.changes.append(("effects",))
