@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HISTORY = Path(__file__).resolve().parent / "history.jsonl"
 
@@ -114,3 +115,10 @@ def record(case: str, values: list[float], warm_up: int, unit: str = "ms", **mor
     }
     with HISTORY.open("a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+def entries() -> list[dict[str, Any]]:
+    """All measurements so far, oldest first."""
+    if not HISTORY.exists():
+        return []
+    return [json.loads(line) for line in HISTORY.read_text("utf-8").splitlines() if line]

@@ -2,12 +2,18 @@
 
     python main.py bench truth [--objects spot,bob,helmet] [--photos mitsuba,own] [--size PX]
         [--views N] [--samples N] [--keep FOLDER] [--set SETTING=VALUE]... [--preset NAME]
-        [--sheet FILE.png] [--docs]
+        [--resume] [--sheet FILE.png] [--docs]
 
 Photos are taken in a museum (`museum.exr`); every 9th is held out, which leaves 32 of 36. `mitsuba`
 traces paths: bounces, shadows and another diffuse lobe are in the photos that no fit knows. `own` is
 the renderer that fits use, past occlusion baked for an even sky, which the fit then assumes as well.
 They are kept in `--keep` for the next time.
+
+A fit takes two minutes of processor time, its photos up to three the first time. Each pair of an
+object and a photographer stands alone: `--objects` and `--photos` choose some, `--resume` leaves out
+those that this commit has measured in the same way, and `--docs` puts the newest figures of every
+pair into one table.
+
 Measured, in the order of the table:
 
     distance       from the truth's visible surface to the fit, exact, in % of the box's diagonal
@@ -33,6 +39,7 @@ import numpy as np
 
 from benchmarks import _docs, _history
 from benchmarks._truth_compare import Figures, compare, pictures
+from benchmarks._truth_kept import CASE, Kept, newest, pairs, row, table
 from benchmarks._truth_scene import HELD_OUT, MAKERS, OBJECTS, Shots, photograph, truth_scene
 from studio.core.errors import InputError
 from studio.core.io.images import save_png
@@ -43,9 +50,6 @@ from studio.core.scene import Scene
 
 KEEP = Path(__file__).resolve().parent.parent / "out" / "truth"
 SHEET = _docs.FOLDER / "images" / "truth.jpg"
-
-COLUMNS = ("object", "photos", "distance %", "p99 %", "back %", "p99 %", "normals °", "shaded °",
-           "base colour", "roughness", "metallic", "relit", "held out", "processor s")  # fmt: skip
 
 
 def settings_of(arguments: argparse.Namespace, maker: str) -> FitSettings:
@@ -78,31 +82,11 @@ def run(name: str, shots: Shots, settings: FitSettings, keep: Path) -> tuple[Fig
     return figures, truth, found
 
 
-def row(name: str, maker: str, figures: Figures) -> str:
-    """A line of the table."""
-    f = figures
-    shape = f.distances
-    cells = (
-        name, maker,
-        f"{shape.mean_percent:.3f}", f"{shape.p99_percent:.2f}",
-        f"{shape.back_mean_percent:.3f}", f"{shape.back_p99_percent:.2f}",
-        f"{shape.normals_degrees:.1f}", f"{f.shading_degrees:.1f}",
-        f"{f.base_color_psnr:.1f}", f"{f.roughness_error:.3f}", f"{f.metallic_error:.3f}",
-        f"{f.relit_psnr:.1f}", f"{f.held_out_psnr:.1f}", f"{f.processor_seconds:.0f}",
-    )  # fmt: skip
-    return "| " + " | ".join(cells) + " |"
-
-
-def table(rows: list[str]) -> str:
-    head = "| " + " | ".join(COLUMNS) + " |"
-    return "\n".join([head, "|---|---|" + "---:|" * (len(COLUMNS) - 2), *rows])
-
-
-def save_page(path: Path, rows: list[list[np.ndarray]], names: list[str]) -> None:
-    """The sheet of truth beside fit, as PNG or JPEG."""
+def save_page(path: Path, shown: dict[tuple[str, str], list[np.ndarray]]) -> None:
+    """The sheet of truth beside fit, a row for each object and photographer, as PNG or JPEG."""
     titles = [f"{side}{what}" for what in ("surface", "base colour", "roughness", "relit")
               for side in ("true ", "found ")]  # fmt: skip
-    image = sheet(rows, titles, names)
+    image = sheet(list(shown.values()), titles, ["\n".join(pair) for pair in shown])
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png":
         save_png(path, image, color=False)
@@ -122,31 +106,48 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--keep", type=Path, default=KEEP)
     parser.add_argument("--set", action="append", default=[], metavar="SETTING=VALUE")
     parser.add_argument("--preset", default="standard")
+    parser.add_argument("--resume", action="store_true")
     parser.add_argument("--sheet", type=Path)
     parser.add_argument("--docs", action="store_true")
     arguments = parser.parse_args(argv)
-    objects, makers = _listed(arguments.objects, OBJECTS), _listed(arguments.photos, MAKERS)
-    rows, shown, names = [], [], []
+    wanted = pairs(_listed(arguments.objects, OBJECTS), _listed(arguments.photos, MAKERS))
+    how = {name: getattr(arguments, name) for name in ("size", "views", "samples", "preset", "set")}
+    kept = Kept(arguments.keep, how | {"commit": _history.commit()})
+    shown: dict[tuple[str, str], list[np.ndarray]] = {}
     print(table([]), flush=True)
-    for name in objects:
-        for maker in makers:
-            shots = Shots(maker, arguments.views, arguments.size, arguments.samples)
-            settings = settings_of(arguments, maker)
-            figures, truth, found = run(name, shots, settings, arguments.keep)
-            rows.append(row(name, maker, figures))
-            print(rows[-1], flush=True)
-            shown.append(pictures(truth, found, arguments.size))
-            names.append(f"{name}\n{maker}")
-            more: dict[str, Any] = figures.as_dict() | {"size": arguments.size, "preset": arguments.preset}
-            if arguments.docs:
+    for pair in wanted:
+        known = kept.load(*pair) if arguments.resume else None
+        figures, shown[pair] = known or measure(*pair, arguments, kept)
+        print(row(*pair, figures), flush=True)
+        if arguments.sheet:  # after each, so that a long run leaves something
+            save_page(arguments.sheet, shown)
+        if arguments.docs:
+            if known is None:
                 _history.record(
-                    f"truth {name} {maker}", [figures.processor_seconds], 0, "s of processor", **more
-                )
-            if arguments.sheet or arguments.docs:  # after each, so that a long run leaves something
-                save_page(arguments.sheet or SHEET, shown, names)
-    if arguments.docs:
-        picture = "![Truth beside fit](images/truth.jpg)"
-        _docs.put("truth", f"{picture}\n\n{table(rows)}")
+                    f"{CASE} {pair[0]} {pair[1]}", [figures["processor_seconds"]], 0, "s of processor",
+                    **how, **figures,
+                )  # fmt: skip
+            publish(kept)
+
+
+def measure(
+    name: str, maker: str, arguments: argparse.Namespace, kept: Kept
+) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """(figures, pictures) of one fit, which are kept."""
+    shots = Shots(maker, arguments.views, arguments.size, arguments.samples)
+    figures, truth, found = run(name, shots, settings_of(arguments, maker), arguments.keep)
+    tiles = pictures(truth, found, arguments.size)
+    kept.save(name, maker, figures, tiles)
+    return figures.as_dict(), tiles
+
+
+def publish(kept: Kept) -> None:
+    """Table and picture of the documentation, of all that was ever measured this way."""
+    found = newest(kept.how)
+    tiles = {pair: kept.tiles(*pair) for pair in found}
+    save_page(SHEET, {pair: t for pair, t in tiles.items() if t})
+    rows = [row(*pair, figures) for pair, figures in found.items()]
+    _docs.put("truth", f"![Truth beside fit](images/truth.jpg)\n\n{table(rows)}")
 
 
 def _listed(text: str, known: Any) -> list[str]:
