@@ -209,7 +209,7 @@ def _tree(project: Project, folder: Path, arrays: Arrays) -> dict[str, Any]:
 def _pack_run(run: RunRecord, arrays: Arrays) -> dict[str, Any]:
     snapshot = None
     if run.snapshot is not None:
-        kept = {name: value for name, value in vars(run.snapshot).items() if name != "on_gpu"}
+        kept = {name: value for name, value in vars(run.snapshot.whole()).items() if name != "on_gpu"}
         snapshot = pack(kept, arrays)
     terms = list(dict.fromkeys(term for row in run.history for term in row.losses))
     table = np.array([[row.losses.get(term, 0.0) for term in terms] for row in run.history], np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.optim.messages import Snapshot
-from studio.core.scene import SH_COUNT, Camera, Lighting, Material, Mesh, Scene
+from studio.core.scene import SH_COUNT, Camera, Lighting, Material, Mesh, Points, Scene, Volume
 from studio.core.scene.camera import check_rigid
 
 _VERTEX = {"normals": 3, "uvs": 2, "colors": 3, "roughness": 1, "metallic": 1}
@@ -24,10 +24,7 @@ def check_scene(scene: Scene, where: str) -> None:
     """InputError, beginning with `where`, unless the scene can be shown."""
     for i, mesh in enumerate(scene.meshes):
         _check_mesh(mesh, f"{where}: scene.meshes[{i}]")
-    if scene.volume is not None:
-        scene.volume.check(f"{where}: scene.volume")
-    if scene.points is not None:
-        scene.points.check(f"{where}: scene.points")
+    _check_radiance(scene.volume, scene.points, f"{where}: scene")
     _check_lighting(scene.lighting, f"{where}: scene.lighting")
     for i, camera in enumerate(scene.cameras):
         _check_camera(camera, f"{where}: scene.cameras[{i}]")
@@ -36,10 +33,21 @@ def check_scene(scene: Scene, where: str) -> None:
 
 def check_run(snapshot: Snapshot, where: str) -> None:
     """InputError, beginning with `where`, unless the state of a run can be shown."""
-    _check_mesh(snapshot.mesh, f"{where}: run.snapshot.mesh")
+    if snapshot.mesh is not None:
+        _check_mesh(snapshot.mesh, f"{where}: run.snapshot.mesh")
+    elif not snapshot.emits:
+        raise InputError(f"{where}: run.snapshot has no mesh, expected one, a volume or points")
+    _check_radiance(snapshot.volume, snapshot.points, f"{where}: run.snapshot")
     _check_lighting(snapshot.lighting, f"{where}: run.snapshot.lighting")
     for name, camera in snapshot.cameras.items():
         _check_camera(camera, f"{where}: run.snapshot.cameras[{name}]")
+
+
+def _check_radiance(volume: Volume | None, points: Points | None, where: str) -> None:
+    if volume is not None:
+        volume.check(f"{where}.volume")
+    if points is not None:
+        points.check(f"{where}.points")
 
 
 def _check_mesh(mesh: Mesh, where: str) -> None:

@@ -33,7 +33,7 @@ def _can_start(state: AppState) -> bool:
 
 
 def _has_mesh(state: AppState) -> bool:
-    return state.ready and (bool(state.scene.meshes) or state.run.override is not None)
+    return state.ready and state.has_mesh
 
 
 def _has_volume(state: AppState) -> bool:

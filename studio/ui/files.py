@@ -298,6 +298,8 @@ class Files:
         document, snapshot = self._state.document, self._state.run.override
         if snapshot is None:
             return document.scene
+        if snapshot.mesh is None:
+            return replace(document.scene, volume=snapshot.whole().volume, points=snapshot.points)
         meshes = [snapshot.mesh, *document.scene.meshes[1:]]
         return replace(document.scene, meshes=meshes, lighting=self._state.lighting())
 

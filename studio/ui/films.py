@@ -48,6 +48,8 @@ class Films:
     def run(self, path: Path | None = None) -> None:
         """The run's snapshots one after the other; asks for a file without `path`."""
         snapshots = list(self._state.run.timeline)
+        if any(snapshot.emits for snapshot in snapshots):
+            raise InputError("film: only runs of a mesh are filmed; save a turntable on the command line")
         if len(snapshots) < 2:
             raise InputError("film: there is no run to film yet; start one first")
         if path is None:
@@ -59,6 +61,7 @@ class Films:
 
         def scene_of(snapshot: Snapshot) -> Scene:
             lighting = snapshot.lighting if own_light else base.lighting
+            assert snapshot.mesh is not None
             return replace(base, meshes=[snapshot.mesh, *base.meshes[1:]], lighting=lighting)
 
         def work(job: Job) -> Path:

@@ -85,8 +85,10 @@ class Run:
         self.began_at = state.history.depth
         self._stale = self.worker.status
         self.worker.start(self._problem(), state.document.settings, state.device, checkpoint)
-        preset = state.document.settings.preset or "own"
-        state.say(f"Fit started: {len(state.photos.photos)} photos, preset {preset}")
+        settings = state.document.settings
+        how = f"preset {settings.preset or 'own'}"
+        how = how if settings["representation"] == "mesh" else f"as {settings['representation']}"
+        state.say(f"Fit started: {len(state.photos.photos)} photos, {how}")
 
     def _remember_curves(self) -> None:
         if len(self._state.run.history) > 1:
@@ -103,8 +105,9 @@ class Run:
 
         def then(found: tuple[FitSettings, int]) -> None:
             settings, done = found
-            if done >= settings["steps"]:
-                settings.set("steps", done + more_steps(done))
+            length = length_of(settings)
+            if done >= settings[length]:
+                settings.set(length, done + more_steps(done))
             self._apply(Set(("settings",), settings, f"Resume {checkpoint.name}"), 0)
             self.start(checkpoint)
 
@@ -123,7 +126,8 @@ class Run:
         if status.phase == "stopped" and status.step < status.steps:
             self._post(m.Resume())
         elif status.phase in ("done", "stopped", "paused"):
-            self._apply(Set(("settings", "steps"), status.steps + steps, "Extend the run"), 0)
+            path = ("settings", length_of(state.document.settings))
+            self._apply(Set(path, status.steps + steps, "Extend the run"), 0)
         state.run.plateau = None
 
     def show_gradient(self, term: str) -> None:
@@ -252,8 +256,9 @@ class Run:
         run.snapshot = snapshot
         self._fresh = self._fresh or run.shown is None
         from studio.core.optim.convergence import keep
+        from studio.core.optim.radiance_live import thinned
 
-        keep(run.timeline, snapshot)
+        keep(run.timeline, thinned(snapshot))
 
     def _look_for_plateau(self) -> None:
         """In the last part of a run: a stage that is still to come begins with another loss."""
@@ -314,8 +319,13 @@ class Run:
 
         document = self._state.document
         assert record.snapshot is not None
-        new = scene_after(document.scene, record.snapshot, document.settings, document.name)
+        snapshot = record.snapshot
+        new = scene_after(document.scene, snapshot, document.settings, document.name)
+        made = (
+            "volume" if snapshot.volume is not None else "points" if snapshot.points is not None else "meshes"
+        )
         sets = [Set(("scene",), new, ""), Set(("result",), record, "")]
+        sets += [Set(("looks", kind, "shown"), kind == made, "") for kind in document.looks]
         if "environment" in document.enabled:  # a map lights through its effect
             on = document.enabled["environment"] or new.lighting.environment is not None
             sets.append(Set(("enabled", "environment"), on, ""))
@@ -326,6 +336,12 @@ class Run:
         """End the worker; waits for its thread."""
         if self.worker is not None:
             self.worker.close()
+
+
+def length_of(settings: FitSettings) -> str:
+    """The setting that says how many steps a run has."""
+    kind = settings["representation"]
+    return "steps" if kind == "mesh" else f"{kind}_steps"
 
 
 def more_steps(done: int) -> int:

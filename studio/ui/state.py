@@ -371,8 +371,14 @@ class AppState:
         if source == "effects":
             return self.document.other is not None
         if source == "diff":
-            return self.ready and (bool(self.scene.meshes) or self.run.override is not None)
+            return self.ready and self.has_mesh
         return source == "render" or source in self.stills
+
+    @property
+    def has_mesh(self) -> bool:
+        """Whether there is a mesh on screen: the document's or the run's."""
+        snapshot = self.run.override
+        return bool(self.scene.meshes) if snapshot is None or snapshot.emits else True
 
     @property
     def left(self) -> Source:
@@ -404,13 +410,16 @@ class AppState:
         return self.stills.get("reference")
 
     def visible_radiance(self) -> tuple[Volume | None, Points | None]:
-        """Volume and points on screen: the document's."""
+        """Volume and points on screen: the run's while it makes some, else the document's."""
+        snapshot = self.run.override
+        if snapshot is not None and snapshot.emits:
+            return snapshot.volume, snapshot.points
         return self.scene.volume, self.scene.points
 
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""
         snapshot = self.run.override
-        if snapshot is not None and self.document.settings.enabled("light"):
+        if snapshot is not None and not snapshot.emits and self.document.settings.enabled("light"):
             return snapshot.lighting
         return self.document.scene.lighting
 

@@ -12,6 +12,7 @@ import pytest
 from studio.core.color import linear_to_srgb
 from studio.core.io.splats import load_points, save_points
 from studio.core.io.volumes import load_volume, save_volume
+from studio.core.project import load_project
 from studio.core.scene import Points, Volume
 from tests.needs import need
 from tests.ui.driving import drive, make_app, wait, wait_ready
@@ -195,3 +196,75 @@ def test_a_mesh_becomes_a_volume_and_a_project_keeps_it(tmp_path: Path) -> None:
         assert not state.document.looks["meshes"]["shown"]
 
     drive(app, script)
+
+
+@pytest.mark.parametrize("kind", ["volume", "points"])
+def test_a_fit_is_watched_paused_stepped_and_kept(kind: str, tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        _small_radiance(ctx, app, kind)
+        state.act("toggle_run")
+        wait(ctx, lambda: state.run.status.step > 5, "some steps", 60.0)
+        wait(ctx, lambda: app.viewport.gl.radiance.shown == (kind.upper(),), "it is shown")
+        assert not app.viewport.gl.meshes.shown, "what is fitted is seen, not the document's mesh"
+        state.act("toggle_run")
+        wait(ctx, lambda: state.run.status.phase == "paused", "paused")
+        step = state.run.status.step
+        state.act("step")
+        wait(ctx, lambda: state.run.status.step == step + 1 and state.run.status.phase == "paused", "a step")
+        state.set(("settings", f"{kind}_steps"), step + 40, "Change steps")
+        wait(ctx, lambda: state.run.status.steps == step + 40, "fewer steps")
+        state.act("toggle_run")
+        wait(ctx, lambda: state.run.status.phase == "done", "all steps", 60.0)
+        assert state.run.status.step == step + 40
+        rows = state.run.history
+        assert rows[-1].step == step + 40
+        assert rows[-1].psnr > rows[0].psnr + 1, "it has learnt something"
+        made = getattr(state.scene, kind)
+        assert made is not None
+        still(ctx, app)
+        red, _, blue = middle(ctx, app)
+        assert red > blue + 30, "the ball is orange"
+        _kept_and_reset(ctx, app, kind, tmp_path)
+
+    drive(app, script)
+
+
+def _small_radiance(ctx: Any, app: Any, kind: str) -> None:
+    for name, value in {
+        "representation": kind,
+        f"{kind}_steps": 20_000,
+        "hull_resolution": 32,
+        **({"volume_resolution": 24, "volume_rays": 1024} if kind == "volume" else {"points_count": 400}),
+    }.items():
+        app.state.set(("settings", name), value, "Change setting")
+    ctx.yield_(3)
+
+
+def _kept_and_reset(ctx: Any, app: Any, kind: str, folder: Path) -> None:
+    """A file, a project and undo hold what a fit made; more steps go on, reset begins anew."""
+    state = app.state
+    path = folder / ("made.safetensors" if kind == "volume" else "made.ply")
+    state.act("save_radiance", path)
+    wait(ctx, lambda: path.exists() and not state.jobs.running, "the file")
+    state.act("save_as", folder / "made.studio")
+    wait(ctx, lambda: (folder / "made.studio").exists() and not state.jobs.running, "the project")
+    loaded = load_project(folder / "made.studio")
+    assert getattr(loaded.scene, kind) is not None
+    assert loaded.run is not None
+    assert loaded.run.snapshot is not None
+    assert loaded.run.snapshot.mesh is None
+    more = state.run.status.step + 10
+    state.act("extend", 10)
+    wait(ctx, lambda: state.run.status.step == more and state.run.status.phase == "done", "10 more", 40.0)
+    state.act("step_snapshot", -1)
+    ctx.yield_(4)
+    assert state.run.shown is not None
+    assert app.viewport.gl.radiance.shown == (kind.upper(),)
+    state.act("reset")
+    wait(ctx, lambda: state.run.status.step == 0 and state.run.status.phase == "paused", "reset", 40.0)
+    state.act("stop")
+    wait(ctx, lambda: not state.run.active, "stopped")

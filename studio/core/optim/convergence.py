@@ -47,7 +47,9 @@ def memory(snapshots: Sequence[Snapshot]) -> int:
     """Bytes of the snapshots' arrays; those that several share count once."""
     arrays: dict[int, int] = {}
     for snapshot in snapshots:
-        for owner in (snapshot.mesh, snapshot.mesh.material, snapshot):
+        parts = [] if snapshot.mesh is None else [snapshot.mesh, snapshot.mesh.material]
+        others = [part for part in (snapshot.volume, snapshot.points) if part is not None]
+        for owner in (*parts, *others, snapshot):
             for value in vars(owner).values():
                 if isinstance(value, np.ndarray):
                     arrays[id(value)] = value.nbytes

@@ -6,14 +6,14 @@ latest-only slot and a Status that is replaced as a whole. Nothing else crosses 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from studio.core.optim.schedule import Part
-from studio.core.scene import Camera, Lighting, Mesh
+from studio.core.scene import Camera, Lighting, Mesh, Points, Volume
 
 GROUPS = (
     *("vertices", "albedo", "roughness", "metallic", "normal_map"),
@@ -130,7 +130,7 @@ class Snapshot:
     Attributes:
         mesh: positions, faces and per-vertex attributes or textures in the normalised world, with
             normals filled in (so that the window need not compute them). Textures that did not
-            change are the same arrays.
+            change are the same arrays. None where something else is fitted.
         lighting, background: as optimised so far.
         exposure: [views] linear gain of each training photo, or None.
         cameras: refined ones by the names of their photos; none where poses are as they came.
@@ -141,11 +141,13 @@ class Snapshot:
         rates: group -> learning rate that acts now; 0 for one that is held.
         motion: group -> root mean square change per step, in the group's units.
         gradient: [V, 3] of the asked-for loss term by the mesh's vertices, or None.
+        volume, points: what is fitted instead of a mesh, or None; while the fit runs a volume may be
+            in half floats.
         on_gpu: the mesh's values on the GPU, of a fit there that is watched; else None.
     """
 
     step: int
-    mesh: Mesh
+    mesh: Mesh | None
     lighting: Lighting
     background: tuple[float, float, float]
     losses: dict[str, float]
@@ -158,6 +160,21 @@ class Snapshot:
     rates: dict[str, float] = field(default_factory=dict)
     motion: dict[str, float] = field(default_factory=dict)
     gradient: np.ndarray | None = None
+    volume: Volume | None = None
+    points: Points | None = None
+
+    @property
+    def emits(self) -> bool:
+        """It is of a volume or of points, which neither light nor effects of surfaces touch."""
+        return self.volume is not None or self.points is not None
+
+    def whole(self) -> Snapshot:
+        """The same with float32 numbers, as files and scenes have them."""
+        volume = self.volume
+        if volume is None or volume.density.dtype == np.float32:
+            return self
+        density, colors = (a.astype(np.float32) for a in (volume.density, volume.colors))
+        return replace(self, volume=replace(volume, density=density, colors=colors))
 
 
 Phase = Literal["idle", "preparing", "running", "paused", "done", "stopped", "failed"]

@@ -68,17 +68,25 @@ class FitProblem:
         if snapshot.lighting.environment is not None:
             effects.setdefault("environment", {"show_background": False})
         return Scene(
-            meshes=[snapshot.mesh],
+            meshes=[] if snapshot.mesh is None else [snapshot.mesh],
+            volume=snapshot.volume,
+            points=snapshot.points,
             lighting=snapshot.lighting,
             background=snapshot.background,
             effects=effects,
             cameras=[snapshot.cameras.get(photo.name, photo.camera) for photo in self.photos.photos],
-            name=snapshot.mesh.name,
+            name="fit" if snapshot.mesh is None else snapshot.mesh.name,
         )
 
 
 def scene_after(scene: Scene, snapshot: Snapshot, settings: FitSettings, name: str) -> Scene:
-    """The scene with what a fit made of it: its first mesh, called `name`, and what else moved."""
+    """The scene with what a fit made of it: its first mesh, volume or points, called `name`, and what
+    else moved."""
+    if snapshot.mesh is None:
+        kept = snapshot.whole()
+        volume = scene.volume if kept.volume is None else replace(kept.volume, name=name)
+        points = scene.points if kept.points is None else replace(kept.points, name=name)
+        return replace(scene, volume=volume, points=points)
     return replace(
         scene,
         meshes=[replace(snapshot.mesh, name=name), *scene.meshes[1:]],

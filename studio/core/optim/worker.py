@@ -13,6 +13,8 @@ from studio.core.errors import Cancelled, StudioError, describe
 from studio.core.optim import messages as m
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.hull import Cancel, Progress
+from studio.core.optim.radiance_live import RadianceLive
 from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.slot import Slot
@@ -23,6 +25,21 @@ _EVERY_ROW_UNTIL = 1000
 
 _RATE_SMOOTHING = 0.1
 """Share of the newest step time in the smoothed rate; about the last ten steps count."""
+
+
+AnyFit = Fit | RadianceLive
+
+
+def make_fit(
+    problem: FitProblem,
+    settings: FitSettings,
+    device: str,
+    progress: Progress | None = None,
+    cancel: Cancel | None = None,
+) -> AnyFit:
+    """The fit of the kind that the settings' `representation` names."""
+    kind = Fit if settings["representation"] == "mesh" else RadianceLive
+    return kind(problem, settings, device, progress, cancel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +73,7 @@ class Worker:
     def __init__(
         self,
         on_update: Callable[[], None] | None = None,
-        make_fit: Callable[..., Fit] = Fit,
+        make_fit: Callable[..., AnyFit] = make_fit,
     ) -> None:
         self.slot: Slot[m.Snapshot] = Slot()
         self.status = m.Status()
@@ -67,7 +84,7 @@ class Worker:
         self._inbox: deque[m.Message | _Start | _Close] = deque()
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._fit: Fit | None = None
+        self._fit: AnyFit | None = None
         self._last: m.Snapshot | None = None
         self._problem: FitProblem | None = None
         self._steps_left: int | None = None
@@ -179,7 +196,7 @@ class Worker:
         else:
             self._set(fit, message)
 
-    def _set(self, fit: Fit, message: m.Message | _Start | _Close) -> None:
+    def _set(self, fit: AnyFit, message: m.Message | _Start | _Close) -> None:
         """A live setting; one that is out of range is noted and ignored."""
         try:
             if isinstance(message, m.SetRate):
@@ -203,9 +220,12 @@ class Worker:
         except StudioError as error:
             self._say(self.status.phase, str(error))
 
-    def _save(self, fit: Fit, path: Path) -> None:
+    def _save(self, fit: AnyFit, path: Path) -> None:
         try:
-            save_checkpoint(path, state_of(fit))
+            if isinstance(fit, RadianceLive):
+                fit.save(path)
+            else:
+                save_checkpoint(path, state_of(fit))
             note = f"Checkpoint of step {fit.steps_done} written: {path.name}"
         except StudioError as error:
             note = str(error)
@@ -223,6 +243,8 @@ class Worker:
             )
             if start.resume is None:
                 fit.prepare()
+            elif isinstance(fit, RadianceLive):
+                fit.restore(start.resume)
             else:
                 restore(fit, load_checkpoint(start.resume, fit.device))
         except Cancelled:
@@ -242,7 +264,7 @@ class Worker:
         with self._wake:
             return any(isinstance(waiting, m.Stop | _Start | _Close) for waiting in self._inbox)
 
-    def _run(self, fit: Fit, count: int | None) -> None:
+    def _run(self, fit: AnyFit, count: int | None) -> None:
         if self.status.phase == "failed":
             return
         self._steps_left = count
@@ -251,7 +273,7 @@ class Worker:
         else:
             self._say("running")
 
-    def _advance(self, fit: Fit) -> None:
+    def _advance(self, fit: AnyFit) -> None:
         """One step, and what follows from it."""
         began = time.perf_counter()
         result = fit.step()
@@ -289,7 +311,7 @@ class Worker:
         self._step_seconds = 0.0
         self._steps_left = None
 
-    def _publish(self, fit: Fit, live: bool = False) -> None:
+    def _publish(self, fit: AnyFit, live: bool = False) -> None:
         self._last = fit.snapshot(live)
         self._last_snapshot_time = time.perf_counter()
         self.slot.put(self._last)

@@ -25,7 +25,7 @@ def draw(
     state: AppState, gradients: Gradients, pictures: GradientImages, names: Callable[[], list[str]]
 ) -> None:
     """The panel's body; `names` lists what can be derived by."""
-    if not state.ready or not (state.scene.meshes or state.run.override):
+    if not state.ready or not state.has_mesh:
         if w.empty(Icon.chart, "Gradients of a picture need a mesh.", "Open mesh…", "open_mesh_gradients"):
             state.act("open_mesh")
         return
@@ -140,7 +140,7 @@ def _legend(limit: float, unit: str, width: float, left: float) -> None:
 def draw_arrows(state: AppState, camera: Camera, low: ImVec2, size: ImVec2) -> None:
     """Over the picture: where the vertices of the run would go."""
     snapshot = state.run.visible
-    if not state.view.gradients or snapshot is None or snapshot.gradient is None:
+    if not state.view.gradients or snapshot is None or snapshot.gradient is None or snapshot.mesh is None:
         return
     mesh = snapshot.mesh
     starts, ends = arrows(mesh.vertices, mesh.vertex_normals(), snapshot.gradient, camera.position)

@@ -8,7 +8,7 @@ from studio.core.optim.messages import GROUPS
 from studio.core.optim.settings import PRESETS, SECTIONS, TERMS, FitSettings, load_preset
 from studio.ui import actions, autopanel
 from studio.ui import widgets as w
-from studio.ui.run import more_steps
+from studio.ui.run import length_of, more_steps
 from studio.ui.state import AppState
 from studio.ui.theme import LABEL_COLUMN, Icon, px, roles
 
@@ -79,7 +79,11 @@ def draw(state: AppState) -> None:
     base = preset(settings.preset) if settings.preset in PRESETS else FitSettings()
     w.spacer(6)
     _preset(state, settings, base)
-    autopanel.draw(state, settings, ("settings",), ("steps",), defaults=base)
+    autopanel.draw(state, settings, ("settings",), ("representation",), defaults=base)
+    autopanel.draw(state, settings, ("settings",), (length_of(settings),), defaults=base)
+    if settings["representation"] != "mesh":
+        _radiance(state, settings, base)
+        return
     if w.section("What moves"):
         _groups(state, settings, base)
     if w.section("Loss terms"):
@@ -104,6 +108,26 @@ def draw(state: AppState) -> None:
     if w.section("Shape in detail", opened=False):
         _fixed_while_running(state)
         autopanel.draw(state, settings, ("settings",), names["Start"][1:] + names["Mesh"], defaults=base)
+    w.spacer(8)
+
+
+def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None:
+    """What there is to set for a volume or for points."""
+    kind = settings["representation"]
+    own = [p.name for p in settings.params() if p.name.startswith(f"{kind}_")]
+    rates = [name for name in own if name.endswith("_rate")]
+    rest = [name for name in own if name not in rates and name != length_of(settings)]
+    views = ["views_per_step"] if kind == "points" else []
+    for title, names in (
+        (kind.capitalize(), rest),
+        ("Rates", rates),
+        ("Photos", ["resolution", *views, "holdout", "seed"]),
+        ("Hull", ["hull_resolution", "hull_misses"]),
+    ):
+        if w.section(title, opened=title != "Hull"):
+            if title != "Rates":
+                _fixed_while_running(state)
+            autopanel.draw(state, settings, ("settings",), names, defaults=base)
     w.spacer(8)
 
 
@@ -163,7 +187,9 @@ def _preset(state: AppState, settings: FitSettings, base: FitSettings) -> None:
     chosen = w.combo("##preset", settings.preset, PRESETS, titles)
     w.tooltip(base.help)
     if chosen is not None:
-        state.set(("settings",), preset(chosen).copy(), f"Use preset {chosen}")
+        values = preset(chosen).copy()
+        values.set("representation", settings["representation"])
+        state.set(("settings",), values, f"Use preset {chosen}")
 
 
 def _groups(state: AppState, settings: FitSettings, base: FitSettings) -> None:
@@ -268,8 +294,8 @@ def _terms(state: AppState, settings: FitSettings, base: FitSettings) -> None:
 
 def message_for(name: str, settings: FitSettings) -> tuple[str, str, float | str] | None:
     """(kind, target, value) of the live message that a changed setting calls for, or None."""
-    if name == "steps":
-        return "steps", "", float(settings["steps"])
+    if name == length_of(settings):
+        return "steps", "", float(settings[name])
     if name in RASTERIZER:
         return "rasterizer", name, settings[name]
     if name.endswith("_enabled"):

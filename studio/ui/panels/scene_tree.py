@@ -19,9 +19,9 @@ def draw(state: AppState) -> None:
             state.act("open_mesh")
         return
     imgui.push_style_var(imgui.StyleVar_.item_spacing, ImVec2(px(8), 0))
-    run_mesh = state.run.override
+    run_mesh = None if state.run.override is None else state.run.override.mesh
     for i, mesh in enumerate(scene.meshes):
-        faces = len(run_mesh.mesh.faces) if run_mesh is not None and i == 0 else len(mesh.faces)
+        faces = len(run_mesh.faces) if run_mesh is not None and i == 0 else len(mesh.faces)
         _row(state, f"mesh:{i}", Icon.mesh, 0x7FB8F5, mesh.name or "mesh", count(faces), "Triangles")
     volume, points = state.visible_radiance()
     if volume is not None:
@@ -29,7 +29,7 @@ def draw(state: AppState) -> None:
         _row(state, "volume", Icon.volume, 0x8FD3C8, volume.name, size, "Grid points")
     if points is not None:
         _row(state, "points", Icon.points, 0xC7A6F0, points.name, count(len(points)), "Gaussians")
-    if scene.meshes or state.run.override is not None:
+    if state.has_mesh:
         _row(state, "material", Icon.material, 0xE0A070, _material_name(state), "", "")
     for i, light in enumerate(scene.lighting.lights):
         icon = Icon.sun if light.kind == "directional" else Icon.bulb

@@ -85,12 +85,12 @@ class ViewportPanel:
         if parts & {"scene", "effects", "other", "looks"} and imgui.is_any_mouse_down():
             self._moved = time.monotonic()  # a slider is dragged: as good as a moving camera
         preview = self.preview.fresh()
-        if "looks" in parts:
-            self.gl.set_looks(state.document.looks)
         if "scene" in parts or preview:
             self._sync_scene(changes)
         if fresh_snapshot or ("scene" in parts and state.run.override is not None):
             self._sync_snapshot()
+        if fresh_snapshot or "looks" in parts:
+            self._sync_looks()
         if "photos" in parts:
             self.gl.set_photos(state.photos)
             state.view.photo = None
@@ -133,11 +133,25 @@ class ViewportPanel:
         if snapshot is None:
             self.gl.set_scene(self.state.scene, self.preview.mesh)
             return
+        if snapshot.mesh is None:
+            self.gl.set_radiance(snapshot.volume, snapshot.points)
+            self.camera.set_bounds(*self.gl.bounds())
+            return
         if not self.gl.meshes.parts:
             self.gl.set_scene(replace(self.state.scene, meshes=[snapshot.mesh]))
         self.gl.update_mesh(0, snapshot.mesh, snapshot.on_gpu)
         self.gl.set_lighting(self.state.lighting())
         self.camera.set_bounds(*self.gl.bounds())
+
+    def _sync_looks(self) -> None:
+        """As the document says; while a run makes a volume or points, those alone are seen."""
+        shown = {name: values.copy() for name, values in self.state.document.looks.items()}
+        snapshot = self.state.run.override
+        if snapshot is not None:
+            shown["meshes"].set("shown", snapshot.mesh is not None)
+            shown["volume"].set("shown", snapshot.volume is not None)
+            shown["points"].set("shown", snapshot.points is not None)
+        self.gl.set_looks(shown)
 
     def scene_ball(self) -> tuple[np.ndarray, float]:
         """Middle and radius of the scene's box; while a handle is held, as they were before."""

@@ -1,0 +1,167 @@
+"""A fit of a volume or of points as the worker runs it: stepped, watched by snapshots, reset."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from studio.core.errors import InputError
+from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
+from studio.core.optim.fit import StepResult
+from studio.core.optim.hull import Cancel, Progress
+from studio.core.optim.messages import Snapshot
+from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.radiance_run import KINDS
+from studio.core.optim.schedule import Schedule
+from studio.core.optim.settings import FitSettings
+from studio.core.optim.start import FitProblem, start_lighting
+from studio.core.scene import Points, Volume
+
+THIN_POINTS = 250_000
+"""Grid points of a volume that a timeline keeps whole; of larger ones every second each way."""
+
+
+class RadianceLive:
+    """Offers what a Fit offers, for the kinds of KINDS.
+
+    Args:
+        problem: its photos are fitted to; light and background are passed on as they are.
+        settings: copied; `representation` says which kind.
+        device, progress, cancel: see RadianceFit.
+    Attributes:
+        steps_done, steps: where the run is, and its length.
+        gradient_term: is not looked at; here for who sets it.
+        notes: decisions worth telling the user.
+    """
+
+    def __init__(
+        self,
+        problem: FitProblem,
+        settings: FitSettings,
+        device: str = "auto",
+        progress: Progress | None = None,
+        cancel: Cancel | None = None,
+    ) -> None:
+        kind = settings["representation"]
+        if kind not in KINDS:
+            raise InputError(f"representation: expected one of {', '.join(KINDS)}, got {kind}")
+        self.problem = problem
+        self.settings = settings.copy()
+        self.gradient_term = ""
+        self.notes: list[str] = []
+        self._device = device
+        self._last: StepResult | None = None
+        self._topology = 0
+        self._fit = self._made(progress, cancel)
+
+    def _made(self, progress: Progress | None, cancel: Cancel | None) -> RadianceFit:
+        kind = KINDS[self.settings["representation"]]
+        return kind.make(self.problem.photos, self.settings, self._device, progress, cancel)
+
+    @property
+    def device(self) -> torch.device:
+        return self._fit.device
+
+    @property
+    def steps_done(self) -> int:
+        return self._fit.steps_done
+
+    @property
+    def steps(self) -> int:
+        return self._fit.steps
+
+    @property
+    def schedule(self) -> Schedule:
+        """One stage: finer grids and more points come within it."""
+        return Schedule(self.steps, 1, int(self.settings["resolution"]), 1.0, 1.0)
+
+    def prepare(self) -> None:
+        """See RadianceFit.prepare."""
+        self._fit.prepare()
+
+    def reset(self) -> None:
+        """Back to the state before step 0, which is made again; settings stay as they are."""
+        self._fit = self._made(None, None)
+        self._fit.prepare()
+        self._last = None
+        self._topology += 1
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint instead of preparing. Raises InputError if it is of something else."""
+        self._fit.restore(load_checkpoint(path, self.device))
+
+    def save(self, path: Path) -> None:
+        """Leave a checkpoint."""
+        save_checkpoint(path, self._fit.state())
+
+    def step(self) -> StepResult:
+        """See RadianceFit.step; the total loss is the mean squared difference that the PSNR is of."""
+        self._fit.step()
+        reached = self._fit.psnr()
+        total = 10 ** (-reached / 10) if math.isfinite(reached) else 0.0
+        self._last = StepResult(self.steps_done, {"total": total}, reached, {})
+        return self._last
+
+    def set_rate(self, group: str, rate: float) -> None:
+        """A rate of the fit's own, from the next step on; others are not about it."""
+        self._set(f"{group}_rate", rate)
+
+    def set_steps(self, steps: int) -> None:
+        """New total number of steps; more than were done extends the run."""
+        self._set(f"{self._fit.KIND}_steps", steps)
+        self._fit.steps = steps
+
+    def set_group(self, group: str, enabled: bool) -> None:
+        """Groups are of meshes."""
+
+    def set_weight(self, term: str, weight: float) -> None:
+        """Loss terms are of meshes."""
+
+    def set_rasterizer(self, name: str, value: object) -> None:
+        """Rasterizers are of meshes."""
+
+    def _set(self, name: str, value: float) -> None:
+        if name.startswith(f"{self._fit.KIND}_"):
+            self.settings.set(name, value)
+            self._fit.settings.set(name, value)
+
+    def snapshot(self, live: bool = False) -> Snapshot:
+        """An immutable copy of the state now.
+
+        Args:
+            live: for watching a run; a volume's numbers are half floats.
+        """
+        found = KINDS[self._fit.KIND].result(self._fit)
+        volume = found if isinstance(found, Volume) else None
+        if volume is not None and live:
+            volume = halved(volume)
+        return Snapshot(
+            step=self.steps_done,
+            mesh=None,
+            lighting=start_lighting(self.problem),
+            background=self.problem.background,
+            losses=dict(self._last.losses) if self._last else {},
+            psnr=self._last.psnr if self._last else float("nan"),
+            topology=self._topology,
+            volume=volume,
+            points=found if isinstance(found, Points) else None,
+        )
+
+
+def halved(volume: Volume) -> Volume:
+    """The volume in half floats: for looking, half the memory."""
+    density, colors = (torch.from_numpy(a).half().numpy() for a in (volume.density, volume.colors))
+    return replace(volume, density=density, colors=colors)
+
+
+def thinned(snapshot: Snapshot) -> Snapshot:
+    """The snapshot as a timeline keeps it: of a large volume every second grid point each way."""
+    volume = snapshot.volume
+    if volume is None or volume.density.size <= THIN_POINTS:
+        return snapshot
+    density, colors = (np.ascontiguousarray(a[::2, ::2, ::2]) for a in (volume.density, volume.colors))
+    return replace(snapshot, volume=replace(volume, density=density, colors=colors, voxel=2 * volume.voxel))
