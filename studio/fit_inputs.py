@@ -135,8 +135,9 @@ def settings_for(
         settings = own if own is not None else load_preset(preset)
     for stem, value in generated.items():
         settings.set(stem.replace("-", "_"), value)
-    if "steps" in generated and settings["representation"] != "mesh":
-        settings.set(f"{settings['representation']}_steps", generated["steps"])
+    kind = settings["representation"]
+    if kind != "mesh" and "steps" in generated and f"{kind}-steps" not in generated:
+        settings.set(f"{kind}_steps", generated["steps"])
     if optimize is not None:
         settings.optimize(optimize)
     return settings

@@ -86,9 +86,11 @@ def _check_start(state: AppState) -> None:
 
 def _changed(settings: FitSettings, base: FitSettings, skip: set[str]) -> list[str]:
     words = []
+    own_steps = f"{settings['representation']}_steps"  # else --steps would be taken for them
     for param in settings.params():
         value = settings[param.name]
-        if value != base[param.name] and param.name not in skip:
+        said = value != base[param.name] or param.name == own_steps
+        if said and param.name not in skip:
             words += [f"--{param.name.replace('_', '-')}", _text(value)]
     return words
 
