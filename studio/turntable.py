@@ -26,6 +26,7 @@ from studio.options import (
 @click.option("--effects", "effect_names", metavar="A,B,…", help='Exactly these effects; "" for none.')
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), default=3.0, show_default=True)
 @click.option("--size", "size_text", metavar="WxH", default="320x320", show_default=True)
+@click.option("--fps", type=click.FloatRange(1, 60), default=24.0, show_default=True)
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
 def turntable(
     scene: Path,
@@ -33,6 +34,7 @@ def turntable(
     effect_names: str | None,
     seconds: float,
     size_text: str,
+    fps: float,
     device: str,
     generated: dict[str, Any],
 ) -> None:
@@ -47,13 +49,13 @@ def turntable(
         refuse_for_volumes({"--effects": effect_names, **generated})
         volume, size = load_volume(scene), parse_size(size_text)
         with Progress() as progress:
-            save_volume_turntable(volume, out, seconds, size, pick_device(device), progress.report)
+            save_volume_turntable(volume, out, seconds, size, pick_device(device), progress.report, fps)
         click.echo(f"{out}: {seconds:g} s")
         return
     loaded, project = open_document(scene)
     effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     with Progress() as progress:
         save_turntable(
-            loaded, out, seconds, parse_size(size_text), effects, pick_device(device), progress.report
+            loaded, out, seconds, parse_size(size_text), effects, pick_device(device), progress.report, fps
         )
     click.echo(f"{out}: {seconds:g} s")

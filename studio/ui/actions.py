@@ -48,6 +48,10 @@ def _has_photos(state: AppState) -> bool:
     return state.photos is not None
 
 
+def _can_report(state: AppState) -> bool:
+    return _has_mesh(state) and state.photos is not None
+
+
 def _can_compare(state: AppState) -> bool:
     return state.right is not None
 
@@ -179,6 +183,7 @@ FILE = (
     Action("copy_command", "Copy export as command", Icon.terminal, args=("export",), possible=_has_mesh),
     Action("save_turntable", "Save turntable…", Icon.camera, possible=_has_mesh),
     Action("save_film", "Save film of the run…", Icon.camera, possible=_has_timeline),
+    Action("save_report", "Report…", Icon.chart, possible=_can_report),
     Action("screenshot", "Screenshot", Icon.camera, "F12", (_key(_K.f12),), possible=_ready, divided=True),
     Action(
         "dialog",

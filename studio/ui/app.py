@@ -25,6 +25,7 @@ from studio.ui.pacing import Pacing
 from studio.ui.panels import (
     effects,
     export_dialog,
+    film_dialog,
     gradients,
     history,
     light,
@@ -273,6 +274,7 @@ class App:
         preferences_dialog.draw(state)
         if self.viewport is not None and self._pictures is not None:
             export_dialog.draw(state, self.control.files)
+            film_dialog.draw(state)
             shot_dialog.draw(state, self.control.shots, self.viewport, self._pictures)
         if self.on_frame is not None:
             self.on_frame()

@@ -155,6 +155,19 @@ def compare(state: AppState, viewport: ViewportPanel | None, size: tuple[int, in
     return _copied([*words, *view], note)
 
 
+def turntable(state: AppState) -> Copied:
+    """`turntable` of the scene as the dialog of films has it."""
+    word, project = _scene(state)
+    values = state.choices["film"]
+    words = ["turntable", word, "--out", f"{_file_name(state.document.title)}.{values['format']}"]
+    if not project:
+        (text,), flags = _effects([state.document.own.on()])
+        words += ["--effects", text, *flags]
+    words += ["--size", f"{values['width']}x{values['height']}"]
+    words += ["--seconds", _text(values["seconds"]), "--fps", _text(values["fps"])]
+    return _copied(words)
+
+
 def export(state: AppState) -> Copied:
     """`export` of the scene as a mesh."""
     word, project = _scene(state)

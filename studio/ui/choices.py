@@ -93,7 +93,30 @@ MESH = (
     *export_choices.PARAMS,
 )
 
-SETS = {"picture": SHOT, "mesh": MESH}
+FILM = (
+    Param(
+        "film",
+        "turntable",
+        "choice",
+        choices=("turntable", "run"),
+        titles=("The object turning", "The run"),
+        help="The object once around, or the run from its first snapshot to the last.",
+    ),
+    Param("seconds", 5.0, low=0.5, high=120.0, step=0.5, unit="s", help="Length of the film."),
+    Param("fps", 24, "int", 5, 60, label="Frame rate", unit="fps", help="Frames a second."),
+    Param("width", 480, "int", 64, 3840, step=16, unit="px", help="Pixels from left to right."),
+    Param("height", 480, "int", 64, 2160, step=16, unit="px", help="Pixels from top to bottom."),
+    Param(
+        "format",
+        "gif",
+        "choice",
+        choices=("gif", "mp4"),
+        titles=("GIF", "MP4"),
+        help="A GIF plays everywhere and loops; MP4 is smaller and has all colours.",
+    ),
+)
+
+SETS = {"picture": SHOT, "mesh": MESH, "film": FILM}
 
 
 def defaults() -> dict[str, ParamSet]:

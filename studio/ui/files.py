@@ -31,6 +31,7 @@ ADVICE = {
     "Opening environment": "Choose an equirectangular map, twice as wide as high, .hdr or .exr.",
     "Exporting mesh": "Choose another folder or free some space; nothing was lost.",
     "Saving picture": "Choose another folder or free some space.",
+    "Writing report": "Choose another folder or free some space.",
     "Saving project": "Save it in another folder, or free some space; nothing was lost.",
     "Opening project": "Projects end in .studio; an earlier autosave or copy may still open.",
     "Loading": "Run `main.py doctor`: it names what is missing and the command that mends it.",
@@ -292,6 +293,33 @@ class Files:
 
             self._size_job = self._state.jobs.start("Measuring", work, take, quiet=True)
         return self._size
+
+    def report(self, folder: Path) -> None:
+        """The page that a fit leaves, of what is shown now, in a folder of its own within this one.
+
+        Raises:
+            InputError: there is nothing to compare with photos, or no photos.
+        """
+        state, snapshot = self._state, self._state.run.override or self._state.run.snapshot
+        photos, scene = state.photos, self.shown_scene()
+        if photos is None or not scene.meshes:
+            raise InputError("report: there is nothing to report; open photos and a mesh, or run a fit")
+        scene = replace(scene, effects={**scene.effects, "pbr": state.document.effects["pbr"].as_dict()})
+        settings, rows = state.document.settings.copy(), list(state.run.history)
+        steps, exposure = state.run.status.step, None if snapshot is None else snapshot.exposure
+        device, target = state.device, folder / f"{state.document.name}_report"
+
+        def work(job: Job) -> Path:
+            from studio.core.device import pick_device
+            from studio.core.optim.report_now import Subject, save_report
+
+            subject = Subject(scene, photos, settings, rows, steps, exposure)
+            return save_report(target, subject, pick_device(device), job.progress)
+
+        state.jobs.start("Writing report", work, self._reported)
+
+    def _reported(self, page: Path) -> None:
+        self._state.notify(f"Wrote {page.name}", "good", f"In {page.parent}")
 
     def shown_scene(self) -> Scene:
         """The document's scene with the mesh and light of the snapshot on screen."""

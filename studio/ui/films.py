@@ -14,9 +14,7 @@ from studio.ui.files import Files
 from studio.ui.jobs import Job
 from studio.ui.state import AppState
 
-SIZE = (480, 480)
-SECONDS = 5.0
-KINDS = (("GIF", (".gif",)), ("MP4, with imageio-ffmpeg", (".mp4",)))
+KINDS = {"gif": ("GIF", (".gif",)), "mp4": ("MP4", (".mp4",))}
 
 
 class Films:
@@ -27,36 +25,51 @@ class Films:
         self._dialogs = dialogs
         self._files = files
 
-    def turntable(self, path: Path | None = None) -> None:
-        """The scene as it is shown, once around; asks for a file without `path`."""
-        if path is None:
-            start = f"{self._state.document.name}-turn.gif"
-            self._dialogs.ask(Request("save", "Save turntable", self.turntable, KINDS, start))
-            return
+    def ask(self) -> None:
+        """Ask where the film that is chosen goes."""
+        values = self._state.choices["film"]
+        kind, film = KINDS[values["format"]], values["film"]
+        start = f"{self._state.document.name}-{film}.{values['format']}"
+        save = self.run if film == "run" else self.turntable
+        self._dialogs.ask(Request("save", "Save film", save, (kind,), start))
+
+    def _shape(self, path: Path) -> tuple[Path, tuple[int, int]]:
+        """(file, size); sides of a video are even."""
+        values = self._state.choices["film"]
+        path = path if path.suffix else path.with_suffix(f".{values['format']}")
+        even = 2 if path.suffix.lower() == ".mp4" else 1
+        return path, (values["width"] // even * even, values["height"] // even * even)
+
+    def turntable(self, path: Path) -> None:
+        """The scene as it is shown, once around."""
+        path, size = self._shape(path)
+        values, device = self._state.choices["film"].copy(), self._state.device
         scene, effects = self._files.shown_scene(), self._effects()
-        device = self._state.device
 
         def work(job: Job) -> Path:
             from studio.core.device import pick_device
             from studio.core.optim.turntable import save_turntable
 
-            save_turntable(scene, path, SECONDS, SIZE, effects, pick_device(device), job.progress)
+            where, seconds, fps = pick_device(device), values["seconds"], values["fps"]
+            save_turntable(scene, path, seconds, size, effects, where, job.progress, fps)
             return path
 
         self._state.jobs.start("Filming turntable", work, self._saved)
 
-    def run(self, path: Path | None = None) -> None:
-        """The run's snapshots one after the other; asks for a file without `path`."""
+    def run(self, path: Path) -> None:
+        """The run's snapshots one after the other.
+
+        Raises:
+            InputError: there is no run.
+        """
         snapshots = list(self._state.run.timeline)
         if any(snapshot.emits for snapshot in snapshots):
             raise InputError("film: only runs of a mesh are filmed; save a turntable on the command line")
         if len(snapshots) < 2:
             raise InputError("film: there is no run to film yet; start one first")
-        if path is None:
-            start = f"{self._state.document.name}-run.gif"
-            self._dialogs.ask(Request("save", "Save film of the run", self.run, KINDS, start))
-            return
-        base, effects, device = self._state.document.scene, self._effects(), self._state.device
+        path, size = self._shape(path)
+        values, device = self._state.choices["film"].copy(), self._state.device
+        base, effects = self._state.document.scene, self._effects()
         own_light = self._state.document.settings.enabled("light")
 
         def scene_of(snapshot: Snapshot) -> Scene:
@@ -68,9 +81,8 @@ class Films:
             from studio.core.device import pick_device
             from studio.core.optim.convergence import save_convergence
 
-            save_convergence(
-                snapshots, scene_of, path, SECONDS, SIZE, effects, pick_device(device), job.progress
-            )
+            where, seconds, fps = pick_device(device), values["seconds"], values["fps"]
+            save_convergence(snapshots, scene_of, path, seconds, size, effects, where, job.progress, fps)
             return path
 
         self._state.jobs.start("Filming the run", work, self._saved)

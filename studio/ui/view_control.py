@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from imgui_bundle import hello_imgui, imgui
@@ -127,15 +128,17 @@ class ViewActions:
 
     def _act_copy_command(self, what: str) -> None:
         """Put the command line that does the same on the clipboard."""
-        made = {
+        made: dict[str, Callable[[], as_command.Copied]] = {
             "fit": lambda: as_command.fit(self.state),
             "render": lambda: as_command.render(self.state, self.viewport),
             "compare": lambda: as_command.compare(self.state, self.viewport),
             "export": lambda: as_command.export(self.state),
             "picture": self._picture_command,
-        }[what]()
-        imgui.set_clipboard_text(made.command)
-        self.state.notify("Copied", "good", made.note or made.command)
+            "turntable": lambda: as_command.turntable(self.state),
+        }
+        copied = made[what]()
+        imgui.set_clipboard_text(copied.command)
+        self.state.notify("Copied", "good", copied.note or copied.command)
 
     def _picture_command(self) -> as_command.Copied:
         if self.viewport is None:

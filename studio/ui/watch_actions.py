@@ -56,10 +56,29 @@ class WatchActions:
         self.run.show_gradient(term)
 
     def _act_save_turntable(self, path: Path | None = None) -> None:
-        self.films.turntable(path)
+        if path is None:
+            self._open_films("turntable")
+        else:
+            self.films.turntable(path)
 
     def _act_save_film(self, path: Path | None = None) -> None:
-        self.films.run(path)
+        if path is None:
+            self._open_films("run")
+        else:
+            self.films.run(path)
+
+    def _act_save_report(self, folder: Path | None = None) -> None:
+        if folder is None:
+            self.dialogs.ask(Request("folder", "Folder for the report", self.files.report))
+        else:
+            self.files.report(folder)
+
+    def _open_films(self, film: str) -> None:
+        self.state.choices["film"].set("film", film)
+        self.state.view.dialog = "film"
+
+    def _act_ask_film(self) -> None:
+        self.films.ask()
 
     def _act_save_checkpoint(self, path: Path | None = None) -> None:
         if path is not None:

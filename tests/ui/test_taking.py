@@ -199,3 +199,49 @@ def test_a_mesh_with_what_is_chosen(tmp_path: Path) -> None:
         assert any("save the project first" in n.text for n in state.notices), "the ball is in no file"
 
     drive(app, script)
+
+
+def test_films_as_chosen(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.act("save_turntable")
+        ctx.yield_(4)
+        ctx.item_click("//$FOCUSED/###main")
+        wait(ctx, lambda: app.control.dialogs.open, "it asks where")
+        app.control.dialogs.close()
+        choose(ctx, app, "film", seconds=0.5, fps=10, width=80, height=64)
+        path = tmp_path / "turn"  # the ending follows from the choice
+        state.act("save_turntable", path)
+        wait(ctx, lambda: path.with_suffix(".gif").exists() and not state.jobs.running, "the film", 40.0)
+        with Image.open(path.with_suffix(".gif")) as film:
+            assert (film.size, film.n_frames, film.info["duration"]) == ((80, 64), 5, 100)  # type: ignore[attr-defined]
+
+    drive(app, script)
+
+
+def test_a_report_of_what_is_shown(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.act("toggle_run")
+        wait(ctx, lambda: len(state.run.history) > 20, "some steps")
+        state.act("toggle_run")
+        wait(ctx, lambda: state.run.status.phase == "paused", "paused")
+        state.act("save_report", tmp_path)
+        page = tmp_path / "ball_report" / "report.html"
+        wait(ctx, lambda: page.exists() and not state.jobs.running, "the report", 60.0)
+        text = page.read_text(encoding="utf-8")
+        assert f"<td>{state.run.status.step}</td>" in text
+        for name in ("sheet.png", "loss.png", "shaded.png", "turntable.gif"):
+            assert f'src="{name}"' in text
+            assert (page.parent / name).stat().st_size > 1000
+        assert any("Wrote report.html" in n.text for n in state.notices)
+        state.act("stop")
+        wait(ctx, lambda: not state.run.active, "stopped")
+
+    drive(app, script)

@@ -206,15 +206,13 @@ def test_gradients_of_the_view_and_of_the_vertices() -> None:
     drive(app, script)
 
 
-def test_films_are_made_in_the_background(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_films_are_made_in_the_background(tmp_path: Path) -> None:
     from PIL import Image
 
-    from studio.ui import films
-
-    monkeypatch.setattr(films, "SIZE", (32, 32))
-    monkeypatch.setattr(films, "SECONDS", 0.3)
     app = make_app()
     state = app.state
+    for name, value in {"width": 64, "height": 64, "seconds": 0.5, "fps": 10}.items():
+        state.choices["film"].set(name, value)
 
     def script(ctx: Any) -> None:
         wait_ready(ctx, app)
@@ -226,9 +224,9 @@ def test_films_are_made_in_the_background(tmp_path: Path, monkeypatch: pytest.Mo
             state.act(action, path)
             wait(ctx, lambda p=path: p.exists() and not state.jobs.running, f"{action} is written")
             with Image.open(path) as film:
-                assert film.size == (32, 32)
+                assert film.size == (64, 64)
                 assert film.n_frames >= 2
-        monkeypatch.setattr(films, "SECONDS", 8.0)
+        state.choices["film"].set("seconds", 60.0)
         state.act("save_turntable", tmp_path / "long.gif")
         wait(ctx, lambda: bool(state.jobs.running), "it is filmed")
         state.jobs.running[0].cancel()

@@ -28,7 +28,9 @@ from studio.gl.navigation import OrbitCamera
 from studio.options import chosen_effects, parse_size, scene_camera
 from studio.ui import as_command
 from studio.ui.commands import Edits, Set
+from studio.ui.dialogs import FileDialogs
 from studio.ui.jobs import Jobs
+from studio.ui.shots import Shots
 from studio.ui.state import AppState, Document, EffectSet
 from tests.property.test_project import some_of
 
@@ -224,3 +226,36 @@ def test_the_framing_of_the_window_and_of_the_command_line_agree() -> None:
     radius = float(np.linalg.norm(bounds[1] - bounds[0])) / 2
     seen = framing_camera(bounds, 100, 100, np.degrees(azimuth), np.degrees(elevation), distance / radius)
     np.testing.assert_allclose(seen.view_to_world, orbit.camera(100, 100).view_to_world, atol=1e-9)
+
+
+def test_what_the_dialogs_choose_is_in_the_command() -> None:
+    state = make_state(built_in("teaset"))
+    state.document.origin = "teaset"
+    state.choices["film"].set("seconds", 2.5)
+    state.choices["film"].set("fps", 12)
+    name, found = parsed(as_command.turntable(state).command)
+    assert (name, found["seconds"], found["fps"], found["size_text"]) == ("turntable", 2.5, 12.0, "480x480")
+    state.choices["mesh"].set("format", "obj")
+    state.choices["mesh"].set("up", "z")
+    state.choices["mesh"].set("environment", True)
+    name, found = parsed(as_command.export(state).command)
+    assert name == "export"
+    assert found["out"].suffix == ".obj"
+    assert (found["up"], found["environment"], found["textures"]) == ("z", True, None)
+    shots = Shots(state, FileDialogs(native=False))
+    state.channels = ("color", "normal", "depth")
+    for key, value in {"size": "custom", "locked": False, "width": 640, "height": 300}.items():
+        shots.choose(key, value)
+    for key, value in {"format": "exr", "transparent": True, "layer_normal": True}.items():
+        shots.choose(key, value)
+    viewport: Any = SimpleNamespace(pixels=(800, 500), camera=OrbitCamera())
+    name, found = parsed(as_command.picture(state, viewport, shots).command)
+    assert name == "render"
+    assert (found["size_text"], found["transparent"], found["aov_names"]) == ("640x300", True, "normal")
+    assert found["out"].suffix == ".exr"
+    shots.choose("format", "png")
+    shots.choose("draw", "depth")
+    state.view.exposure = 1.0
+    copied = as_command.picture(state, viewport, shots)
+    assert parsed(copied.command)[1]["aov_names"] == "depth"
+    assert "exposure" in copied.note

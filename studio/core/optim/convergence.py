@@ -11,7 +11,7 @@ import torch
 
 from studio.core.errors import InputError
 from studio.core.optim.messages import Snapshot
-from studio.core.optim.turntable import film_frames, orbit, pictures, save_film
+from studio.core.optim.turntable import RATE, film_frames, orbit, pictures, save_film
 from studio.core.plan import Effects
 from studio.core.scene import Scene
 
@@ -95,18 +95,19 @@ def save_convergence(
     effects: Effects | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[float, str], None] | None = None,
+    fps: float = RATE,
 ) -> None:
     """Write a film of a run; an earlier file is replaced only when done.
 
     Args:
         snapshots: by ascending step.
         scene_of: the scene that shows one.
-        path, size, effects, progress: see save_turntable.
+        path, size, effects, progress, fps: see save_turntable.
         seconds: length of the film.
     Raises:
         InputError: no snapshots, no length, or as save_turntable. WorkError: the disk filled up.
     """
-    count = film_frames(path, seconds, size)
+    count = film_frames(path, seconds, size, fps)
     if not snapshots:
         raise InputError(f"{path}: the run has no snapshots to film")
     last = scene_of(snapshots[-1])
@@ -119,4 +120,4 @@ def save_convergence(
             own = [camera for camera, p in zip(cameras, places) if p == place]
             yield from pictures(scene, own, effects, device)
 
-    save_film(path, frames(), count, progress)
+    save_film(path, frames(), count, progress, fps)

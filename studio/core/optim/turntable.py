@@ -24,8 +24,8 @@ from studio.core.tensors import SceneTensors
 
 SUFFIXES = (".gif", ".mp4")
 
-_RATE = 24
-"""Frames per second."""
+RATE = 24.0
+"""Frames per second, unless somebody wishes another number."""
 
 _FOV = 35.0
 _COLORS = 255
@@ -79,6 +79,7 @@ def save_turntable(
     effects: Effects | None = None,
     device: torch.device | str = "cpu",
     progress: Callable[[float, str], None] | None = None,
+    fps: float = RATE,
 ) -> None:
     """Turn the scene once and write what is seen; an earlier file is replaced only when done.
 
@@ -88,13 +89,14 @@ def save_turntable(
         size: (width, height) in pixels; even numbers for .mp4.
         effects: those that are on; None for the default ones with the scene's values.
         progress: called with (0..1, note).
+        fps: frames per second; a GIF counts hundredths of a second for each.
     Raises:
         InputError: another suffix, no ffmpeg, nothing to show, or a place that cannot be written.
         WorkError: the disk filled up.
     """
-    count = film_frames(path, seconds, size)
+    count = film_frames(path, seconds, size, fps)
     cameras = orbit(scene, count, *size)
-    save_film(path, pictures(scene, cameras, effects, device), count, progress)
+    save_film(path, pictures(scene, cameras, effects, device), count, progress, fps)
 
 
 def save_film(
@@ -102,6 +104,7 @@ def save_film(
     images: Iterable[np.ndarray],
     count: int,
     progress: Callable[[float, str], None] | None = None,
+    fps: float = RATE,
 ) -> None:
     """Write `count` pictures, [H, W, 3] uint8 sRGB with row 0 at the top, as a film; see save_turntable."""
     path = Path(path)
@@ -114,12 +117,12 @@ def save_film(
 
     with atomic_path(path) as temporary:
         if path.suffix.lower() == ".gif":
-            _write_gif(temporary, list(told()))
+            _write_gif(temporary, list(told()), fps)
         else:
-            _write_video(temporary, told())
+            _write_video(temporary, told(), fps)
 
 
-def film_frames(path: Path | str, seconds: float, size: tuple[int, int]) -> int:
+def film_frames(path: Path | str, seconds: float, size: tuple[int, int], fps: float = RATE) -> int:
     """Pictures of a film; InputError if it cannot be written there."""
     path = Path(path)
     suffix = path.suffix.lower()
@@ -131,22 +134,22 @@ def film_frames(path: Path | str, seconds: float, size: tuple[int, int]) -> int:
         raise InputError(f"{path}: a video of {size[0]}x{size[1]}, expected even numbers")
     if seconds <= 0:
         raise InputError(f"{path}: a film of {seconds:g} seconds, expected more than 0")
-    return max(2, math.ceil(seconds * _RATE))
+    return max(2, math.ceil(seconds * fps))
 
 
-def _write_gif(path: Path, images: list[np.ndarray]) -> None:
+def _write_gif(path: Path, images: list[np.ndarray], fps: float) -> None:
     """One palette for all frames, of a few spread over the turn, so that colours do not flicker."""
     some = np.concatenate(images[:: max(1, len(images) // 6)], axis=1)
     palette = Image.fromarray(some).quantize(_COLORS, Image.Quantize.MEDIANCUT)
     plain = Image.Dither.NONE  # patterns of dots would crawl over the turning surface
     frames = [Image.fromarray(image).quantize(palette=palette, dither=plain) for image in images]
-    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / _RATE), loop=0)
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / fps), loop=0)
 
 
-def _write_video(path: Path, images: Iterator[np.ndarray]) -> None:
+def _write_video(path: Path, images: Iterator[np.ndarray], fps: float) -> None:
     import imageio.v2 as imageio
 
-    options: dict[str, Any] = {"format": "FFMPEG", "fps": _RATE, "macro_block_size": 1}
+    options: dict[str, Any] = {"format": "FFMPEG", "fps": fps, "macro_block_size": 1}
     film: Any
     with imageio.get_writer(path, **options) as film:
         for image in images:

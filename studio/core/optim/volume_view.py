@@ -10,7 +10,7 @@ import torch
 
 from studio.core.color import display
 from studio.core.ops import Grid, Occupancy, camera_rays, march
-from studio.core.optim.turntable import film_frames, orbit, save_film
+from studio.core.optim.turntable import RATE, film_frames, orbit, save_film
 from studio.core.scene import Camera, Volume
 
 _LEAST_ALPHA = 1e-4
@@ -67,8 +67,9 @@ def save_volume_turntable(
     size: tuple[int, int] = (320, 320),
     device: torch.device | str = "cpu",
     progress: Callable[[float, str], None] | None = None,
+    fps: float = RATE,
 ) -> None:
     """Turn a volume once and write what is seen; arguments and errors as of `save_turntable`."""
-    count = film_frames(path, seconds, size)
+    count = film_frames(path, seconds, size, fps)
     frames = VolumeView.of(volume, device).frames(orbit(volume, count, *size))
-    save_film(path, frames, count, progress)
+    save_film(path, frames, count, progress, fps)
