@@ -16,7 +16,7 @@ import warp as wp
 from studio.core.kernels.channels import variant
 from studio.core.kernels.fused_adjoint import triangle_adder
 from studio.core.kernels.fused_adjoint_small import run_adder
-from studio.core.kernels.rows import BARYCENTRICS, CORNERS, LANES, SKIP_EMPTY, TRIANGLE, native, wide
+from studio.core.kernels.rows import BARYCENTRICS, CORNERS, LANES, TRIANGLE, native, wide
 
 PRELOAD = (3, 4, 11)
 """Counts of the fused kernels compiled ahead: colour; and coverage; a G-buffer without uv."""
@@ -72,30 +72,22 @@ _FORWARD = (
     float* O = (float*)out.data + (size_t)first * C;
     const bool with_rast = rast.shape[0] > 0;
     float* R = (float*)rast.data + (with_rast ? (size_t)first * 4 : 0);
-    const int low = spans.shape[0] > 0 ? ((const int*)spans.data)[2 * (size_t)(first / length)] : 0;
-    const int run = spans.shape[0] > 0 ? ((const int*)spans.data)[2 * (size_t)(first / length) + 1] : length;
-    int k = 0;
-    while (k < length) {
-        const bool outside = k < low || k >= run;
-        const long long key = outside ? NOTHING : K[k];
-        int end = k + 1;
-        if (key == NOTHING) {
-            if (outside) end = k < low ? low : length;
-"""
-    + SKIP_EMPTY
-    + """
-            if (is_zero)
-                memset(O + (size_t)k * C, 0, 4 * C * (size_t)(end - k));
-            else
-                for (int i = k; i < end; ++i)
-                    for (int c = 0; c < C; ++c)
-                        O[(size_t)i * C + c] = B[(first + (size_t)i) * per_pixel + c];
-            if (with_rast) memset(R + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
-            k = end;
-            continue;
+    const int* S = (const int*)spans.data + 2 * (size_t)(first / length);
+    const int low = spans.shape[0] > 0 ? S[0] : 0, high = spans.shape[0] > 0 ? S[1] : length;
+    auto nothing = [&](const int from, const int to) {
+        if (is_zero)
+            memset(O + (size_t)from * C, 0, 4 * C * (size_t)(to - from));
+        else
+            for (int i = from; i < to; ++i)
+                for (int c = 0; c < C; ++c) O[(size_t)i * C + c] = B[(first + (size_t)i) * per_pixel + c];
+        if (with_rast) memset(R + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+    };
+    auto draw = [&](const int k, const int end) {
+        const int id = (int)K[k];
+        if (id < 0) {
+            nothing(k, end);
+            return;
         }
-        const int id = (int)key;
-        while (end < run && (int)K[end] == id) ++end;
 """
     + TRIANGLE
     + CORNERS
@@ -109,42 +101,62 @@ _FORWARD = (
                 for (int c = 0; c < C; ++c)
                     O[(size_t)i * C + c] = from_0[c] * u + from_1[c] * v + a2[c];
             }
-        } else {
+            return;
+        }
 """
     + _STEADY
     + """
-            lanes begin = {}, slope = {};
-            lanes third = {};
-            for (int c = 0; c < C; ++c) third[c] = a2[c];
-            FOR_LANES {
-                begin AT = from_0 AT * e + from_1 AT * f + third AT * total;
-                slope AT = from_0 AT * ax + from_1 AT * bx + third AT * total_x;
-            }
-            int i = k;
-            #if !defined(__CUDA_ARCH__)
-            // Whole vectors: what a pixel has too much, the next one overwrites.
-            for (; i < end - 1; ++i) {
-                const float d = (wp::float32)(i - k) * step_x;
-                const lanes value = (begin + d * slope) * (1.0f / (total + d * total_x));
-                memcpy(O + (size_t)i * C, &value, 4 * WIDE);
-            }
-            #endif
-            for (; i < end; ++i) {
-                const float d = (wp::float32)(i - k) * step_x;
-                const float r = 1.0f / (total + d * total_x);
-                lanes value;
-                FOR_LANES value AT = (begin AT + d * slope AT) * r;
-                for (int c = 0; c < C; ++c) O[(size_t)i * C + c] = value[c];
-            }
+        lanes begin = {}, slope = {};
+        lanes third = {};
+        for (int c = 0; c < C; ++c) third[c] = a2[c];
+        FOR_LANES {
+            begin AT = from_0 AT * e + from_1 AT * f + third AT * total;
+            slope AT = from_0 AT * ax + from_1 AT * bx + third AT * total_x;
         }
-        k = end;
+        int i = k;
+        #if !defined(__CUDA_ARCH__)
+        // Four pixels and whole vectors at a time: what they have too much, the next ones overwrite.
+        typedef float four __attribute__((ext_vector_type(4)));
+        for (; i < end && i + 4 < length; i += 4) {
+            const four d = ((wp::float32)(i - k) + four{0.0f, 1.0f, 2.0f, 3.0f}) * step_x;
+            const four r = 1.0f / (total + d * total_x);
+            float* to = O + (size_t)i * C;
+            FOUR_PIXELS
+        }
+        #endif
+        for (; i < end; ++i) {
+            const float d = (wp::float32)(i - k) * step_x;
+            const float r = 1.0f / (total + d * total_x);
+            lanes value;
+            FOR_LANES value AT = (begin AT + d * slope AT) * r;
+            for (int c = 0; c < C; ++c) O[(size_t)i * C + c] = value[c];
+        }
+    };
+    nothing(0, low);
+    for (int k = low, end; k < high; k = end) {
+        const int id = (int)K[k];
+        end = k + 1;
+        while (end < high && (int)K[end] == id) ++end;
+        draw(k, end);
     }
+    nothing(high, length);
 """
 )
 
 
+def _four_pixels(lanes: int) -> str:
+    """Writes the pixels i to i + 3; taken apart as numbers, `r` would be four divisions."""
+    return " ".join(
+        f"const lanes value_{j} = (begin + __builtin_shufflevector(d, d, {every}) * slope)"
+        f" * __builtin_shufflevector(r, r, {every}); memcpy(to + {j} * C, &value_{j}, 4 * WIDE);"
+        for j, every in ((j, ", ".join([str(j)] * lanes)) for j in range(4))
+    )
+
+
 def _make_forward(module, vec):
-    @native(_FORWARD, CHANNELS=vec._length_, WIDE=wide(vec._length_))
+    lanes = wide(vec._length_)
+
+    @native(_FORWARD.replace("FOUR_PIXELS", _four_pixels(lanes)), CHANNELS=vec._length_, WIDE=lanes)
     def row(
         n: int,
         m: int,
