@@ -14,7 +14,7 @@ from studio.core.kernels import launcher
 from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import DepthPeeler, Topology, antialias, draw, interpolate, rasterize
 from studio.core.ops import at_once as host
-from studio.core.ops.visibility import project, visible
+from studio.core.ops.visibility import Projected, project, visible
 from tests.ops_reference import perspective, sphere
 
 SIZE = (61, 83)
@@ -66,16 +66,18 @@ def _with_threads(count: int, work: Callable[[], Any]) -> tuple[Any, list[str]]:
 def test_keys_are_those_of_bands(scene: str, cull: bool) -> None:
     pos, tri = SCENES[scene]()
 
-    def work() -> tuple[Tensor, Tensor]:
-        screen = torch.empty_like(pos)
-        return visible(pos, tri, *SIZE, cull, screen=screen), screen
+    def work() -> tuple[Tensor, Projected]:
+        projected = Projected.room(pos, tri)
+        return visible(pos, tri, *SIZE, cull, projected=projected), projected
 
-    (keys, screen), ran = _with_threads(1, work)
-    (expected, _), others = _with_threads(3, work)
+    (keys, (screen, facing)), ran = _with_threads(1, work)
+    (expected, (_, facing_of_bands)), others = _with_threads(3, work)
     assert ran == ["find_keys"]
     assert others == []
     assert (keys != expected).sum() == 0
     assert torch.equal(screen, project(pos, *SIZE))
+    assert torch.equal(facing, facing_of_bands)
+    assert 0 < (facing == 1).sum() < facing.numel()
 
 
 def test_peeled_layers_and_ranges_are_those_of_bands() -> None:

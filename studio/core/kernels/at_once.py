@@ -8,6 +8,7 @@ import warp as wp
 
 from studio.core.kernels.cover import cover_rows
 from studio.core.kernels.coverage import link_range, settle_range
+from studio.core.kernels.facing import face_range
 from studio.core.kernels.outline import blend_records, take_records
 from studio.core.kernels.silhouette import find_pieces
 from studio.core.kernels.survey import sort_front_to_back, survey_part
@@ -37,6 +38,7 @@ def find_keys(
     passed: wp.array(dtype=wp.int64),
     keys: wp.array(dtype=wp.int64),
     spans: wp.array2d(dtype=wp.int32),
+    facing: wp.array2d(dtype=wp.int8),
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
     ends: wp.array(dtype=wp.int32),
@@ -53,7 +55,9 @@ def find_keys(
     items = ends[0]
     packed[0] = wp.vec4i(0, 0, 0, 0)
     for n in range(images.shape[0]):
-        survey_part(n, 0, 0, 0, items, items, pos, screen, tri, images, width, height, cull, packed, records)
+        survey_part(
+            n, 0, 0, 0, items, items, pos, screen, tri, images, width, height, cull, packed, records, facing
+        )
     large = sort_front_to_back(ends, packed, records, buckets, spare, order)
     cover_rows(
         0, 0, images.shape[0] * height, pos, screen, tri, images, width, height, packed, records, order,
@@ -79,6 +83,7 @@ def outline(
     amount_b: wp.array(dtype=wp.vec4),
     image: wp.array2d(dtype=wp.float32),
     difference: wp.array2d(dtype=wp.float32),
+    facing: wp.array2d(dtype=wp.int8),
     numbers: wp.array2d(dtype=wp.int32),
     pieces: wp.array2d(dtype=wp.int32),
     heads: wp.array(dtype=wp.int32),
@@ -91,10 +96,10 @@ def outline(
     """
     if projects:
         project_vertices(pos, width, height, screen)
+        face_range(0, pos.shape[0] * tri.shape[0], pos, screen, tri, facing)
     numbers[0, 0] = 0
-    find_pieces(
-        0, pos.shape[0] * edges.shape[0], capacity, 0, pos, screen, edges, width, height, numbers, pieces
-    )
+    total = pos.shape[0] * edges.shape[0]
+    find_pieces(0, total, capacity, 0, pos, screen, facing, edges, width, height, numbers, pieces)
     count = numbers[0, 0]
     numbers[1, 0] = 0
     if count > capacity:

@@ -1,7 +1,7 @@
 """Antialiasing: silhouette edges walked across the image, pixel by pixel, by exact coverage.
 
-An edge is a silhouette if only one triangle has it, or if its two triangles lie on the same side
-of it on screen. Each silhouette is cut at the pixels' borders, and every piece says how much of
+An edge is a silhouette if only one triangle has it, or if one of its two triangles shows its front
+and the other its back. Each silhouette is cut at the pixels' borders, and every piece says how much of
 its pixel's area it adds to, or takes from, the surface that ends there. Only pixels on an outline
 are worked on, so the cost follows the outline and not the image.
 
@@ -244,38 +244,17 @@ def silhouette(view: View, edge: Edge, out: Output):
 
 
 # C++ because the loop runs over all edges: in Warp's dialect it took four times as long.
-# `side` is positive if c is left of a -> b on screen, from the three vertices as (x, y, w) where one
-# of them is not before the camera; NaN where nobody knows. Products of differences of float32 are
-# exact in double, so that both triangles of an edge agree on its ends.
 _NEXT = """
     const int* E = (const int*)edges.data;
-    const float* S = (const float*)screen.data + (size_t)image * screen.shape[1] * 4;
-    const float* P = (const float*)pos.data + (size_t)image * pos.shape[1] * 4;
-    const unsigned count = (unsigned)pos.shape[1];
-    auto side = [S, P](int i, int j, int k) -> double {
-        const float *a = S + 4 * (size_t)i, *b = S + 4 * (size_t)j, *c = S + 4 * (size_t)k;
-        if (a[3] > 0.0f && b[3] > 0.0f && c[3] > 0.0f)
-            return ((double)b[0] - a[0]) * ((double)c[1] - a[1])
-                - ((double)b[1] - a[1]) * ((double)c[0] - a[0]);
-        a = P + 4 * (size_t)i, b = P + 4 * (size_t)j, c = P + 4 * (size_t)k;
-        return a[0] * ((double)b[1] * c[3] - (double)b[3] * c[1])
-            - a[1] * ((double)b[0] * c[3] - (double)b[3] * c[0])
-            + a[3] * ((double)b[0] * c[1] - (double)b[1] * c[0]);
-    };
+    const signed char* F = (const signed char*)facing.data + (size_t)image * facing.shape[1];
+    const unsigned count = (unsigned)vertices;
     for (int e = begin; e < end; ++e) {
         const int* edge = E + 6 * (size_t)e;
-        const int a = edge[0], b = edge[1], code = edge[3], c = edge[4], d = code == -1 ? c : edge[5];
-        if ((unsigned)a >= count || (unsigned)b >= count || (unsigned)c >= count || (unsigned)d >= count)
-            continue;
-        const double own = side(a, b, c);
-        if (own != own) continue;
-        const bool front = own > 0.0;
-        if (code != -1) {
-            // Wound alike, the second triangle has the edge backwards: it shows its front if it
-            // lies on the right.
-            const double other = side(a, b, d);
-            if (code < -1 ? (other > 0.0) != front : (other < 0.0) == front) continue;
-        }
+        const int code = edge[3], own = F[edge[2]];
+        const bool front = own == 1;
+        // Wound alike, both show the same side at a silhouette.
+        if (code != -1 && (front == (F[code < -1 ? -2 - code : code] == 1)) != (code < -1)) continue;
+        if (own > 1 || (unsigned)edge[0] >= count || (unsigned)edge[1] >= count) continue;
         return 2 * e + (front ? 1 : 0);
     }
     return -1;
@@ -287,8 +266,8 @@ def next_silhouette(
     begin: int,
     end: int,
     image: int,
-    pos: wp.array2d(dtype=wp.vec4),
-    screen: wp.array2d(dtype=wp.vec4),
+    vertices: int,
+    facing: wp.array2d(dtype=wp.int8),
     edges: wp.array2d(dtype=wp.int32),
 ) -> int:
     """Twice the number of the next silhouette, plus 1 if its first triangle shows its front; or -1."""
@@ -303,6 +282,7 @@ def find_pieces(
     slot: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
+    facing: wp.array2d(dtype=wp.int8),
     edges: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
@@ -327,7 +307,7 @@ def find_pieces(
         e = wp.max(first - n * per_image, 0)
         stop = wp.min(last - n * per_image, per_image)
         while e < stop:
-            found = next_silhouette(e, stop, n, pos, screen, edges)
+            found = next_silhouette(e, stop, n, pos.shape[1], facing, edges)
             if found < 0:
                 e = stop
             else:
@@ -350,6 +330,7 @@ def find(
     slot: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
     screen: wp.array2d(dtype=wp.vec4),
+    facing: wp.array2d(dtype=wp.int8),
     edges: wp.array2d(dtype=wp.int32),
     width: wp.int32,
     height: wp.int32,
@@ -359,4 +340,4 @@ def find(
     """Pieces of `chunk` edges from `begin` on (below `limit`); images count one after another."""
     first = begin + wp.tid() * chunk
     last = wp.min(first + chunk, limit)
-    find_pieces(first, last, capacity, slot, pos, screen, edges, width, height, counts, pieces)
+    find_pieces(first, last, capacity, slot, pos, screen, facing, edges, width, height, counts, pieces)

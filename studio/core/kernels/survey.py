@@ -6,12 +6,8 @@ is left: small triangles from the front of its part of the records, large ones f
 
 import warp as wp
 
-from studio.core.kernels.visibility import (
-    depth_bits,
-    determinant,
-    doubled_area,
-    is_bounded,
-)
+from studio.core.kernels.facing import FACING
+from studio.core.kernels.rows import native
 
 wp.set_module_options({"enable_backward": False})
 
@@ -23,13 +19,8 @@ BUCKETS = 4096
 
 
 @wp.func
-def pack(begin: wp.int32, end: wp.int32) -> wp.int32:
-    """Two numbers of 0..32768."""
-    return begin | (end << 16)
-
-
-@wp.func
 def packed_begin(packed: wp.int32) -> wp.int32:
+    """Of rows or columns, two numbers of 0..32768 in one."""
     return packed & 0xFFFF
 
 
@@ -38,67 +29,104 @@ def packed_end(packed: wp.int32) -> wp.int32:
     return (packed >> 16) & 0xFFFF
 
 
-# C++ for its loops over x, y and z, which become single instructions.
-@wp.func_native(
-    """
-    float low[4], high[4];
-    for (int i = 0; i < 4; ++i) {
-        low[i] = a[i] < b[i] ? a[i] : b[i];
-        low[i] = low[i] < c[i] ? low[i] : c[i];
-        high[i] = a[i] > b[i] ? a[i] : b[i];
-        high[i] = high[i] > c[i] ? high[i] : c[i];
+# C++, whose loops over x, y and z become single instructions. A triangle that crosses the camera plane, or
+# is too large to project, may be anywhere. The numbers are (rows, columns, least depth, item).
+_RECORD = """
+    auto depth_bits = [](float z) -> int {  // see visibility.depth_bits
+        z += 0.0f;
+        int bits;
+        memcpy(&bits, &z, 4);
+        return bits ^ ((bits >> 31) & 0x7fffffff);
+    };
+    auto survey_projected = [=](const float* a, const float* b, const float* c, int* record) {
+        float low[4], high[4];
+        for (int i = 0; i < 4; ++i) {
+            low[i] = a[i] < b[i] ? a[i] : b[i];
+            low[i] = low[i] < c[i] ? low[i] : c[i];
+            high[i] = a[i] > b[i] ? a[i] : b[i];
+            high[i] = high[i] > c[i] ? high[i] : c[i];
+        }
+        // Pixel centres in [low, high) and within the image.
+        const float limits[4] = {(wp::float32)width, (wp::float32)height, 0.0f, 0.0f};
+        int begin[4], end[4];
+        for (int i = 0; i < 4; ++i) {
+            float from = low[i] < limits[i] ? low[i] : limits[i];
+            float to = high[i] < limits[i] ? high[i] : limits[i];
+            from = from > 0.0f ? from : 0.0f;
+            to = to > 0.0f ? to : 0.0f;
+            begin[i] = (int)ceilf(from);
+            end[i] = (int)ceilf(to);
+        }
+        const bool shows = (begin[0] < end[0]) & (begin[1] < end[1]) & (high[2] >= -1.0f) & (low[2] <= 1.0f);
+        record[0] = shows ? begin[1] | (end[1] << 16) : 0;
+        record[1] = begin[0] | (end[0] << 16);
+        record[2] = depth_bits(low[2]);
+    };
+    auto is_bounded = [](const float* p) -> bool {  // no NaN or infinity
+        bool bounded = true;
+        for (int i = 0; i < 4; ++i) bounded = bounded && fabsf(p[i]) < 1.0e30f;
+        return bounded;
+    };
+    auto survey_one = [&](const int* t, const float* P, const float* S, const int item, int* record) -> int {
+        record[0] = record[1] = record[2] = 0;
+        record[3] = item;
+        if (!exists(t)) return UNKNOWN;
+        const float *a = S + 4 * (size_t)t[0], *b = S + 4 * (size_t)t[1], *c = S + 4 * (size_t)t[2];
+        if (a[3] > 0.0f && b[3] > 0.0f && c[3] > 0.0f) {
+            const double area = doubled_area(a, b, c);
+            if (area == 0.0 || (cull && area < 0.0)) return BACK;
+            survey_projected(a, b, c, record);
+            if (area < 0.0) record[3] = -1 - item;
+            return facing_of(area);
+        }
+        a = P + 4 * (size_t)t[0], b = P + 4 * (size_t)t[1], c = P + 4 * (size_t)t[2];
+        const double area = determinant(a, b, c);
+        const bool shows = is_bounded(a) && is_bounded(b) && is_bounded(c)
+            && (a[3] > 0.0f || b[3] > 0.0f || c[3] > 0.0f) && (area > 0.0 || (!cull && area < 0.0));
+        record[0] = shows ? height << 16 : 0;
+        record[1] = width << 16;
+        record[2] = depth_bits(-1.0f);
+        return facing_of(area);
+    };
+"""
+
+_PART = """
+    const int m = n < pos.shape[0] ? n : pos.shape[0] - 1;  // one set of positions may serve all images
+    const int* image = (const int*)images.data + 3 * (size_t)n;
+    const int* T = (const int*)tri.data + 3 * (size_t)image[0];
+    const float* P = (const float*)pos.data + 4 * (size_t)m * vertices;
+    const float* S = (const float*)screen.data + 4 * (size_t)m * vertices;
+    signed char* F = facing.shape[0] > 0 ? (signed char*)facing.data + (size_t)n * facing.shape[1] : nullptr;
+    const int from = image[2] + part * chunk;
+    const int to = image[2] + ((part + 1) * chunk < image[1] ? (part + 1) * chunk : image[1]);
+    const int first = begin > from ? begin : from, last = end < to ? end : to;
+    int* all = (int*)records.data;
+    int* numbers = (int*)packed.data + 4 * (size_t)band;
+    const bool packing = packed.shape[0] > 0;
+    int small = packing ? numbers[0] : 0, large = packing ? numbers[1] : 0, back = packing ? numbers[2] : 0;
+    for (int item = first; item < last; ++item) {
+        const int triangle = item - image[2];
+        int record[4];
+        const int side = survey_one(T + 3 * (size_t)triangle, P, S, item, record);
+        if (F) F[triangle] = (signed char)side;
+        if (!packing) {
+            memcpy(all + 4 * (size_t)item, record, 16);
+            continue;
+        }
+        const int high = (record[0] >> 16 & 0xffff) - (record[0] & 0xffff);
+        const int wide = (record[1] >> 16 & 0xffff) - (record[1] & 0xffff);
+        const int seen = record[0] != 0, is_large = seen & (high * wide >= LARGE);
+        // Written in any case: what shows nothing is overwritten by the next. No branch.
+        memcpy(all + 4 * (size_t)(is_large ? end - 1 - large : begin + small), record, 16);
+        large += is_large;
+        small += seen - is_large;
+        back += seen & (record[3] < 0);
     }
-    // Pixel centres in [low, high) and within the image.
-    const float limits[4] = {(wp::float32)width, (wp::float32)height, 0.0f, 0.0f};
-    int begin[4], end[4];
-    for (int i = 0; i < 4; ++i) {
-        float from = low[i] < limits[i] ? low[i] : limits[i];
-        float to = high[i] < limits[i] ? high[i] : limits[i];
-        from = from > 0.0f ? from : 0.0f;
-        to = to > 0.0f ? to : 0.0f;
-        begin[i] = (int)ceilf(from);
-        end[i] = (int)ceilf(to);
-    }
-    const bool shows = (begin[0] < end[0]) & (begin[1] < end[1]) & (high[2] >= -1.0f) & (low[2] <= 1.0f);
-    const float near = low[2] + 0.0f;
-    int bits;
-    memcpy(&bits, &near, 4);
-    bits ^= (bits >> 31) & 0x7fffffff;
-    const int rows = shows ? begin[1] | (end[1] << 16) : 0;
-    return wp::vec_t<4, wp::int32>(rows, begin[0] | (end[0] << 16), bits, item);
-    """
-)
-def record_of(
-    a: wp.vec4, b: wp.vec4, c: wp.vec4, width: wp.int32, height: wp.int32, item: wp.int32
-) -> wp.vec4i:
-    """Rows, columns and least depth of three projected corners."""
-    ...
+    if (packing) numbers[0] = small, numbers[1] = large, numbers[2] = back, numbers[3] = begin;
+"""
 
 
-@wp.func
-def survey_projected(
-    a: wp.vec4, b: wp.vec4, c: wp.vec4, width: wp.int32, height: wp.int32, cull: wp.int32, item: wp.int32
-) -> wp.vec4i:
-    """The record of a triangle whose vertices project; without rows if it shows nothing."""
-    area = doubled_area(a, b, c)
-    if area == wp.float64(0.0) or (cull != 0 and area < wp.float64(0.0)):
-        return wp.vec4i(0, 0, 0, item)
-    return record_of(a, b, c, width, height, wp.where(area < wp.float64(0.0), -1 - item, item))
-
-
-@wp.func
-def survey_crossing(
-    a: wp.vec4, b: wp.vec4, c: wp.vec4, width: wp.int32, height: wp.int32, cull: wp.int32, item: wp.int32
-) -> wp.vec4i:
-    """The record of a triangle that crosses the camera plane or is too large to project."""
-    shows = is_bounded(a) and is_bounded(b) and is_bounded(c)
-    shows = shows and (a[3] > 0.0 or b[3] > 0.0 or c[3] > 0.0)
-    det = determinant(a, b, c)
-    shows = shows and (det > wp.float64(0.0) or (cull == 0 and det < wp.float64(0.0)))
-    return wp.vec4i(wp.where(shows, pack(0, height), 0), pack(0, width), depth_bits(-1.0), item)
-
-
-@wp.func
+@native(FACING + _RECORD + _PART, LARGE=LARGE)
 def survey_part(
     n: wp.int32,
     part: wp.int32,
@@ -115,47 +143,10 @@ def survey_part(
     cull: wp.int32,
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
+    facing: wp.array2d(dtype=wp.int8),
 ):
     """See `survey`; one chunk of image n."""
-    m = wp.min(n, pos.shape[0] - 1)  # one set of positions may serve all images
-    image = images[n]
-    first = wp.max(begin, image[2] + part * chunk)
-    last = wp.min(end, image[2] + wp.min((part + 1) * chunk, image[1]))
-    count = pos.shape[1]
-    packing = packed.shape[0] > 0
-    small = wp.int32(0)
-    large = wp.int32(0)
-    back = wp.int32(0)
-    if packing:
-        small = packed[band][0]
-        large = packed[band][1]
-        back = packed[band][2]
-    for item in range(first, last):
-        t = tri[image[0] + item - image[2]]
-        record = wp.vec4i(0, 0, 0, item)
-        # An index out of range is the caller's mistake, but must not read foreign memory.
-        if t[0] >= 0 and t[1] >= 0 and t[2] >= 0 and t[0] < count and t[1] < count and t[2] < count:
-            a = screen[m, t[0]]
-            b = screen[m, t[1]]
-            c = screen[m, t[2]]
-            if a[3] > 0.0 and b[3] > 0.0 and c[3] > 0.0:
-                record = survey_projected(a, b, c, width, height, cull, item)
-            else:
-                record = survey_crossing(pos[m, t[0]], pos[m, t[1]], pos[m, t[2]], width, height, cull, item)
-        if packing:
-            high = packed_end(record[0]) - packed_begin(record[0])
-            wide = packed_end(record[1]) - packed_begin(record[1])
-            seen = wp.where(record[0] != 0, 1, 0)
-            is_large = wp.where(high * wide >= LARGE, seen, 0)
-            # Written in any case: what shows nothing is overwritten by the next. No branch.
-            records[wp.where(is_large != 0, end - 1 - large, begin + small)] = record
-            large += is_large
-            small += seen - is_large
-            back += wp.where(record[3] < 0, seen, 0)
-        else:
-            records[item] = record
-    if packing:
-        packed[band] = wp.vec4i(small, large, back, begin)
+    ...
 
 
 @wp.kernel(enable_backward=False)
@@ -173,17 +164,34 @@ def survey(
     cull: wp.int32,
     packed: wp.array(dtype=wp.vec4i),
     records: wp.array(dtype=wp.vec4i),
+    facing: wp.array2d(dtype=wp.int8),
 ):
     """Survey the items [begin, end): the triangles of all images, one image after the other.
 
     `images` has the first triangle, their number and the first item of each image. A record is
     (rows, columns, least depth, item); of a back face -1 - item. With `packed`, which gets the
     numbers of small ones, of large ones and of back faces per band, and where they begin, only what
-    shows something is kept; otherwise every item has its place.
+    shows something is kept; otherwise every item has its place. `facing`, if it has rows, gets which side
+    every triangle of each image shows.
     """
     n, part = wp.tid()
     survey_part(
-        n, part, band, begin, end, chunk, pos, screen, tri, images, width, height, cull, packed, records
+        n,
+        part,
+        band,
+        begin,
+        end,
+        chunk,
+        pos,
+        screen,
+        tri,
+        images,
+        width,
+        height,
+        cull,
+        packed,
+        records,
+        facing,
     )
 
 

@@ -13,7 +13,7 @@ from studio.core.ops import at_once, check
 from studio.core.ops.crossings import Crossings, candidate_pairs
 from studio.core.ops.silhouettes import Records, find_in_ranges, find_outline, find_records, is_small
 from studio.core.ops.topology import Topology, cached_topology
-from studio.core.ops.visibility import project
+from studio.core.ops.visibility import Projected, project
 
 
 def over_records(kernel: Any, records: Records, *inputs: Any) -> None:
@@ -49,13 +49,13 @@ def blend(records: Records, color: Tensor, out: Tensor) -> Tensor:
 
 
 def find_and_blend(
-    keys: Tensor, spans: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, screen: Tensor, image: Tensor
+    keys: Tensor, spans: Tensor, pos: Tensor, tri: Tensor, edges: Tensor, projected: Projected, image: Tensor
 ) -> tuple[Records, Tensor]:
     """`find_records`, and their `blend` into `image` [P, C] itself."""
     if is_small(keys, pos, edges):
-        *found, difference = at_once.outline(keys, spans, pos, screen, tri, edges, image)
+        *found, difference = at_once.outline(keys, spans, pos, projected, tri, edges, image)
         return Records(*found), difference
-    records = find_records(keys, pos, tri, edges, screen, spans)
+    records = find_records(keys, pos, tri, edges, projected, spans)
     return records, blend(records, image, image)
 
 

@@ -50,18 +50,25 @@ def _room_for_keys(items: int, rows: int, width: int) -> list[Any]:
 
 
 def find_keys(
-    scene: Sequence[Any], cull: bool, passed: Tensor, keys: Tensor, spans: Tensor, items: int
+    scene: Sequence[Any],
+    cull: bool,
+    passed: Tensor,
+    keys: Tensor,
+    spans: Tensor,
+    facing: Tensor,
+    items: int,
 ) -> None:
-    """Keys of the nearest triangles, and the vertices' projections, on CPU.
+    """Keys of the nearest triangles, the vertices' projections and the triangles' sides, on CPU.
 
     Args:
         scene: pos, screen (to be written), tri, images, width, height.
+        facing: to be written, or empty.
     """
     width, height = scene[4:]
     rows = len(scene[3]) * height
     room = _keep(("keys", items, rows, width), lambda: _room_for_keys(items, rows, width))
-    inputs = launcher.arguments(at_once.find_keys, [*scene, int(cull), passed, keys, spans, *room], _CPU)
-    launcher.launch_in_band(at_once.find_keys, 1, inputs, _CPU)
+    inputs = [*scene, int(cull), passed, keys, spans, facing, *room]
+    launcher.launch_in_band(at_once.find_keys, 1, launcher.arguments(at_once.find_keys, inputs, _CPU), _CPU)
 
 
 class _RoomForOutline:
@@ -83,7 +90,7 @@ def outline(
     seen: Tensor,
     spans: Tensor,
     pos: Tensor,
-    screen: Tensor | None,
+    projected: Sequence[Tensor] | None,
     tri: Tensor,
     edges: Tensor,
     image: Tensor | None,
@@ -94,7 +101,7 @@ def outline(
     Args:
         seen: rast [N, H, W, 4] or keys [N, H, W].
         spans: of keys, or empty; see `visible`.
-        screen: [N, V, 4] of `project`, if at hand.
+        projected: screen and facing, see `Projected`, if at hand.
     """
     n, height, width = seen.shape[:3]
     room = _keep(
@@ -103,9 +110,10 @@ def outline(
     none = seen.new_empty(0)
     keyed = seen.ndim == 3
     rast, keys = (pos.new_empty(0, 4), seen.view(-1)) if keyed else (seen.view(-1, 4), none.long())
-    projects = screen is None
-    if screen is None:
-        screen = torch.empty_like(pos)
+    projects = projected is None
+    if projected is None:
+        projected = torch.empty_like(pos), torch.empty(n, len(tri), dtype=torch.int8)
+    screen, facing = projected
     target = pos.new_empty(0, 1) if image is None else image
     while True:
         most = room.capacity
@@ -116,7 +124,7 @@ def outline(
             torch.empty(0 if image is None else most, target.shape[1]),
         ]
         inputs = [most, projects, pos, screen, tri, edges, rast, keys, spans, width, height]
-        inputs += [*columns[:3], target, columns[3], *room.ready]
+        inputs += [*columns[:3], target, columns[3], facing, *room.ready]
         launcher.launch_in_band(at_once.outline, 1, launcher.arguments(at_once.outline, inputs, _CPU), _CPU)
         (pieces, *_), (count, *_) = room.numbers.tolist()
         if pieces <= most:

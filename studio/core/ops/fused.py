@@ -17,7 +17,7 @@ from studio.core.ops import check
 from studio.core.ops.antialias import find_and_blend, over_records
 from studio.core.ops.silhouettes import Records
 from studio.core.ops.topology import Topology
-from studio.core.ops.visibility import run_length, visible
+from studio.core.ops.visibility import Projected, run_length, visible
 
 # About the nanoseconds that the gradient of a pixel, and of a triangle, takes a CPU core.
 _PER_PIXEL, _PER_TRIANGLE = 3.0, 10.0
@@ -32,7 +32,7 @@ def _forward(
     background: Tensor | None,
     size: tuple[int, int],
     cull: bool,
-    screen: Tensor | None = None,
+    projected: Projected | None = None,
     with_rast: bool = False,
     all_keys: bool = False,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -80,7 +80,7 @@ def _forward(
             launcher.launch_in_band(kernel, end - begin, [begin, *inputs[1:]], device)
 
     # While a band's keys are still near.
-    visible(pos, tri, height, width, cull, screen=screen, keys=keys.view(-1), spans=spans, then=resolve)
+    visible(pos, tri, height, width, cull, projected=projected, keys=keys.view(-1), spans=spans, then=resolve)
     if not whole:
         torch.cat(pieces, dim=3, out=out)
     return out, keys, spans, rast
@@ -181,10 +181,10 @@ class _Draw(torch.autograd.Function):
     ) -> Tensor:
         channels = attr.shape[-1]
         behind = None if background is None else background.reshape(-1, channels)
-        screen = torch.empty_like(pos)
+        projected = Projected.room(pos, tri)
         all_keys = ctx.needs_input_grad[3]
-        out, keys, spans, _ = _forward(pos, tri, attr, behind, size, cull, screen, all_keys=all_keys)
-        records, difference = find_and_blend(keys, spans, pos, tri, edges, screen, out.view(-1, channels))
+        out, keys, spans, _ = _forward(pos, tri, attr, behind, size, cull, projected, all_keys=all_keys)
+        records, difference = find_and_blend(keys, spans, pos, tri, edges, projected, out.view(-1, channels))
         ctx.save_for_backward(pos, tri, attr, keys, spans, difference, *records)
         ctx.background = None if background is None else background.shape
         ctx.set_materialize_grads(False)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from studio.core.kernels import coverage, launcher, relation, silhouette
+from studio.core.kernels import coverage, facing, launcher, relation, silhouette
 from studio.core.ops import at_once
 from studio.core.ops.topology import Topology
-from studio.core.ops.visibility import project, triangle_chunk
+from studio.core.ops.visibility import Projected, project, triangle_chunk
 
 
 class Records(NamedTuple):
@@ -40,8 +40,9 @@ class Records(NamedTuple):
 
 # Pieces that fit whatever the size of the image.
 _LEAST_ROOM = 4096
-# About the nanoseconds a CPU core takes to look at an edge, and to make a record of a piece.
-_PER_EDGE, _PER_PIECE = 6.0, 100.0
+# About the nanoseconds a CPU core takes to look at a triangle and at an edge, and to make a record of
+# a piece.
+_PER_FACE, _PER_EDGE, _PER_PIECE = 3.0, 2.0, 100.0
 # Numbers between the counters of two bands, which would wait for each other on one line of cache.
 _APART = 16
 # A thread works at a few image sizes; more are dropped, oldest first.
@@ -86,8 +87,18 @@ def _stream(device: torch.device) -> int:
     return torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
 
 
+def _projected(pos: Tensor, tri: Tensor, height: int, width: int) -> Projected:
+    room = Projected.room(pos, tri)
+    project(pos, height, width, room.screen)
+    device, count = pos.device, room.facing.numel()
+    inputs = [launcher.BEGIN, launcher.END, triangle_chunk(device, count), pos, room.screen, tri, room.facing]
+    limit = launcher.worth(_PER_FACE * count)
+    launcher.launch(facing.face, count, inputs, device, limit=limit, walks=device.type == "cpu")
+    return room
+
+
 def _cut(
-    pos: Tensor, screen: Tensor, edges: Tensor, size: tuple[int, int], capacity: int
+    pos: Tensor, projected: Projected, edges: Tensor, size: tuple[int, int], capacity: int
 ) -> tuple[Tensor, Tensor]:
     """Pieces of all silhouettes, `capacity` for each band: how many, and [bands * capacity, words]."""
     device = pos.device
@@ -97,9 +108,8 @@ def _cut(
     counts = torch.zeros(bands, _APART, dtype=torch.int32, device=device)
     pieces = torch.empty(bands * capacity, relation.PIECE_WORDS, dtype=torch.int32, device=device)
     height, width = size
-    ready = launcher.arguments(
-        silhouette.find, [0, 0, 0, capacity, 0, pos, screen, edges, width, height, counts, pieces], device
-    )
+    inputs = [0, 0, 0, capacity, 0, pos, *projected, edges, width, height, counts, pieces]
+    ready = launcher.arguments(silhouette.find, inputs, device)
 
     def work(band: launcher.Band) -> None:
         length = band.end - band.begin
@@ -180,7 +190,7 @@ def find_records(
     pos: Tensor,
     tri: Tensor,
     edges: Tensor,
-    screen: Tensor | None = None,
+    projected: Projected | None = None,
     spans: Tensor | None = None,
 ) -> Records:
     """What antialias blends along the silhouettes of a batch of images.
@@ -190,33 +200,33 @@ def find_records(
         pos: [N, V, 4] clip space.
         tri: [T, 3] int32.
         edges: `edges` of the mesh's Topology, on the same device.
-        screen: [N, V, 4] from `visibility.project` of the same pos and size, if at hand.
+        projected: of the same pos, tri and size, if at hand.
         spans: of keys, if only these have been written; see `visible`.
     """
     spans = tri.new_empty(0, 2) if spans is None else spans
     if is_small(seen, pos, edges):
-        return Records(*at_once.outline(seen, spans, pos, screen, tri, edges, None)[:3])
+        return Records(*at_once.outline(seen, spans, pos, projected, tri, edges, None)[:3])
     n, height, width = seen.shape[:3]
     device = seen.device
-    if screen is None:
-        screen = project(pos, height, width)
+    if projected is None:
+        projected = _projected(pos, tri, height, width)
     size = (height, width)
     scratch = _take_scratch(device, n * height * width)
     if device.type == "cpu":
         capacity = max(scratch.capacity, 2 * n * (height + width))
-        counts, pieces = _cut(pos, screen, edges, size, capacity)
+        counts, pieces = _cut(pos, projected, edges, size, capacity)
         most = int(counts.max())
         if most > capacity:
             capacity = most
-            counts, pieces = _cut(pos, screen, edges, size, capacity)
+            counts, pieces = _cut(pos, projected, edges, size, capacity)
         scratch.capacity = capacity
         most = int(counts.sum())
     else:
         # Reading the count would wait for the device. Room for a quarter of the pixels is more
         # than outlines that can be told apart take; what is not used stays zero, and does nothing.
         most = n * height * width // 4 + _LEAST_ROOM
-        counts, pieces = _cut(pos, screen, edges, size, most)
-    records = _settle(seen, spans, screen, tri, edges, scratch.heads, counts, pieces, most)
+        counts, pieces = _cut(pos, projected, edges, size, most)
+    records = _settle(seen, spans, projected.screen, tri, edges, scratch.heads, counts, pieces, most)
     _return_scratch(device, scratch)
     return records
 

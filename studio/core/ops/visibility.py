@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,24 @@ _PER_VERTEX, _PER_SURVEY, _PER_TRIANGLE, _PER_PIXEL = 1.0, 9.0, 15.0, 3.0
 _STRIP_PIXELS, _STRIP_PER_TRIANGLE = 1 << 19, 16
 # Threads of the CUDA form; each draws every so many-th piece. Enough to fill any GPU.
 _THREADS = 1 << 18
+
+
+class Projected(NamedTuple):
+    """What drawing finds out about a mesh before it draws.
+
+    Attributes:
+        screen: [N, V, 4], see `project`.
+        facing: [N, T] int8, which side each triangle shows, see `kernels.facing`; [0, 0] if nobody asks.
+    """
+
+    screen: Tensor
+    facing: Tensor
+
+    @classmethod
+    def room(cls, pos: Tensor, tri: Tensor) -> Projected:
+        """Not filled in yet."""
+        facing = torch.empty(len(pos), len(tri), dtype=torch.int8, device=pos.device)
+        return cls(torch.empty_like(pos), facing)
 
 
 def project(pos: Tensor, height: int, width: int, screen: Tensor | None = None) -> Tensor:
@@ -63,7 +82,7 @@ class _Job:
     """
 
     pos: Tensor
-    screen: Tensor
+    projected: Projected
     tri: Tensor
     images: Tensor
     items: int
@@ -77,7 +96,7 @@ class _Job:
 
     @property
     def scene(self) -> list:
-        return [self.pos, self.screen, self.tri, self.images, self.width, self.height]
+        return [self.pos, self.projected.screen, self.tri, self.images, self.width, self.height]
 
 
 @functools.lru_cache(maxsize=64)
@@ -106,7 +125,7 @@ def visible(
     ranges: Tensor | None = None,
     passed: Tensor | None = None,
     in_pieces: bool | None = None,
-    screen: Tensor | None = None,
+    projected: Projected | None = None,
     keys: Tensor | None = None,
     spans: Tensor | None = None,
     then: Callable[[launcher.Band], None] | None = None,
@@ -119,7 +138,7 @@ def visible(
             `tri`; all triangles by default.
         passed: keys of the same layout; only what lies beyond them is found (depth peeling).
         in_pieces: the form made for CUDA, which any device can run; by default there only.
-        screen: where to write what `project` gives.
+        projected: where to write it (not for `ranges`).
         keys: where to write them, [N * H * W] int64.
         spans: [N * H, 2] int32 gets on CPU the columns of each row that have keys, and the others are
             not written; keys are written everywhere without.
@@ -139,18 +158,19 @@ def visible(
         return keys
     images, items, most = _images(n, tri, ranges)
     passed = keys[:0] if passed is None else passed
-    screen = torch.empty_like(pos) if screen is None else screen
+    if projected is None:
+        projected = Projected(torch.empty_like(pos), tri.new_empty(0, 0, dtype=torch.int8))
     spans = tri.new_empty(0, 2) if spans is None else spans
     in_bands = not in_pieces and device.type == "cpu"
     if in_bands and _is_small(n * height, width, items):
-        scene = [pos, screen, tri, images, width, height]
-        at_once.find_keys(scene, cull, passed, keys, spans, items)
+        scene = [pos, projected.screen, tri, images, width, height]
+        at_once.find_keys(scene, cull, passed, keys, spans, projected.facing, items)
         if then is not None:
             then(launcher.Band(0, 1, 0, n * height))
         return keys
     job = _Job(
         pos=pos,
-        screen=project(pos, height, width, screen),
+        projected=projected,
         tri=tri,
         images=images,
         items=items,
@@ -162,6 +182,7 @@ def visible(
         keys=keys,
         spans=spans,
     )
+    project(pos, height, width, projected.screen)
     if in_bands:
         _cover_in_bands(job, cull, then)
     else:
@@ -203,7 +224,7 @@ def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None]
     packed = torch.zeros(len(parts), 4, dtype=torch.int32)
     looking = launcher.arguments(
         survey.survey,
-        [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records],
+        [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records, job.projected.facing],
         device,
     )
 
@@ -249,7 +270,7 @@ def _cover_in_pieces(job: _Job, cull: bool) -> None:
     count = torch.empty(job.items, dtype=torch.int64, device=device)
     unpacked = torch.empty(0, 4, dtype=torch.int32, device=device)
     # One band: on CPU, where only tests come here, the atomics are none between threads.
-    inputs = [0, 0, job.items, 1, *job.scene, int(cull), unpacked, job.records]
+    inputs = [0, 0, job.items, 1, *job.scene, int(cull), unpacked, job.records, job.projected.facing]
     launcher.launch(survey.survey, (len(job.images), job.most), inputs, device, limit=1)
     launcher.launch(pieces.count_pieces, job.items, [job.records, count], device, limit=1)
     threads = _THREADS if device.type == "cuda" else 1
