@@ -48,7 +48,7 @@ class _Latch:
         self._done.acquire()
 
 
-LEAST_WORK = 400_000.0
+LEAST_WORK = 1_000_000.0
 """Nanoseconds of work, on one core, for which another band pays."""
 
 _Task = tuple[Callable[[Band], None], Band, _Latch]

@@ -24,8 +24,16 @@ _RESOLVE = (
     float* R = (float*)rast.data + 4 * (size_t)first;
     float* D = (float*)rast_db.data + 4 * (size_t)first;
     const bool with_db = rast_db.shape[0] > 0;
+    int* S = (int*)spans.data + 2 * (size_t)(first / length);
+    const int run = bounded ? S[1] : length;
+    auto clear = [=](int from, int to) {
+        memset(R + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+        if (with_db) memset(D + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+    };
     int low = run, high = 0;
-    int k = 0;
+    int k = bounded ? S[0] : 0;
+    clear(0, k);
+    clear(run, length);
     while (k < run) {
         const long long key = K[k];
         int end = k + 1;
@@ -33,8 +41,7 @@ _RESOLVE = (
 """
     + SKIP_EMPTY
     + """
-            memset(R + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
-            if (with_db) memset(D + 4 * (size_t)k, 0, 16 * (size_t)(end - k));
+            clear(k, end);
             k = end;
             continue;
         }
@@ -69,7 +76,6 @@ _RESOLVE = (
         k = end;
     }
     if (spans.shape[0] > 0) {
-        int* S = (int*)spans.data + 2 * (size_t)(first / run);
         S[0] = low < high ? low : 0;
         S[1] = high;
     }
@@ -178,7 +184,7 @@ _RESOLVE_BACKWARD = (
 def resolve_row(
     n: wp.int32,
     first: wp.int32,
-    run: wp.int32,
+    length: wp.int32,
     x: wp.int32,
     fy: wp.float32,
     step_x: wp.float32,
@@ -189,6 +195,7 @@ def resolve_row(
     rast: wp.array(dtype=wp.vec4),
     rast_db: wp.array(dtype=wp.vec4),
     spans: wp.array2d(dtype=wp.int32),
+    bounded: wp.int32,
 ): ...
 
 
@@ -223,18 +230,22 @@ def resolve(
     rast: wp.array(dtype=wp.vec4),
     rast_db: wp.array(dtype=wp.vec4),
     spans: wp.array2d(dtype=wp.int32),
+    bounded: wp.int32,
 ):
     """Keys to (u, v, z/w, id + 1) and derivatives, a run of pixels of one row per thread.
 
     `spans`: the first pixel of each run that is not empty and the one after the last, so that the
-    backward pass need not look at the rest. An empty rast_db is left out, and so are empty spans.
+    backward pass need not look at the rest; if bounded, they have bounds of that before, without which
+    there are no keys. An empty rast_db is left out, and so are empty spans.
     """
     first = (begin + wp.tid()) * run
     n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
     step_x = 2.0 / wp.float32(width)
     step_y = 2.0 / wp.float32(height)
     fy = (wp.float32((first // width) % height) + 0.5) * step_y - 1.0
-    resolve_row(n, first, run, first % width, fy, step_x, step_y, pos, tri, keys, rast, rast_db, spans)
+    resolve_row(
+        n, first, run, first % width, fy, step_x, step_y, pos, tri, keys, rast, rast_db, spans, bounded
+    )
 
 
 @wp.kernel(enable_backward=False)

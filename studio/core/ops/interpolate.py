@@ -16,11 +16,20 @@ from studio.core.kernels.interpolate import DERIVATIVES, PLAIN, WITH_ATTR, WITH_
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length
 
+# About the nanoseconds that a pixel, and a channel of it, takes a CPU core.
+_PER_PIXEL, _PER_CHANNEL = 2.0, 0.5
+
 
 def _parts(attr: Tensor) -> Iterator[tuple[SimpleNamespace, slice, slice]]:
     """Kernels, channels and derivative channels of each group that is worked off together."""
     for first, count in groups(attr.shape[-1]):
         yield kernels(count), slice(first, first + count), slice(2 * first, 2 * (first + count))
+
+
+def _worth(rast: Tensor, channels: slice) -> int:
+    """Bands for a pass over all pixels."""
+    each = _PER_PIXEL + _PER_CHANNEL * (channels.stop - channels.start)
+    return launcher.worth(each * rast[..., 0].numel())
 
 
 class _Interpolate(torch.autograd.Function):
@@ -44,7 +53,8 @@ class _Interpolate(torch.autograd.Function):
         for kernel, span, pairs in _parts(attr):
             inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
             outputs = [spans, height * width, mode, flat[0][:, span], flat[1][:, pairs]]
-            launcher.launch(kernel.forward, n * height * width // run, [*inputs, *outputs], rast.device)
+            rows = n * height * width // run
+            launcher.launch(kernel.forward, rows, [*inputs, *outputs], rast.device, limit=_worth(rast, span))
         ctx.save_for_backward(attr, rast, tri, rast_db, spans)
         ctx.set_materialize_grads(False)
         out = flat[0].view(n, height, width, channels) if mode & PLAIN else None
@@ -80,7 +90,12 @@ class _Interpolate(torch.autograd.Function):
             scatter = launcher.Scatter(target, unit=unit) if with_attr else target
             outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
             launcher.launch(
-                kernel.backward, n * rows, [*inputs, *upstream, *outputs], rast.device, spans=spans
+                kernel.backward,
+                n * rows,
+                [*inputs, *upstream, *outputs],
+                rast.device,
+                limit=_worth(rast, span),
+                spans=spans,
             )
         return (
             grad_attr if with_attr else None,

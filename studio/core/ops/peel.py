@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from types import TracebackType
 
+import torch
 from torch import Tensor
 
 from studio.core.errors import InputError
@@ -43,11 +46,9 @@ class DepthPeeler:
         cull_backfaces: bool = False,
         output_db: bool = True,
     ) -> None:
-        self._inputs: Inputs | None = Inputs.of("DepthPeeler", pos, tri, resolution, ranges)
-        self._cull = cull_backfaces
+        self._inputs: Inputs | None = Inputs.of("DepthPeeler", pos, tri, resolution, ranges, cull_backfaces)
         self._grad_db = grad_db
         self._with_db = output_db and getattr(glctx, "output_db", True)
-        self._passed: Tensor | None = None
         self._entered = False
 
     def __enter__(self) -> DepthPeeler:
@@ -60,7 +61,7 @@ class DepthPeeler:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._inputs = self._passed = None
+        self._inputs = None
 
     def rasterize_next_layer(self) -> tuple[Tensor, Tensor]:
         """Rasterize the next layer; the first is that of `rasterize`.
@@ -74,5 +75,8 @@ class DepthPeeler:
         """
         if not self._entered or self._inputs is None:
             raise InputError("DepthPeeler: rasterize_next_layer must be called inside its `with` block")
-        self._passed = self._inputs.visible(self._cull, self._passed)
-        return self._inputs.resolve(self._passed, self._grad_db, self._with_db)
+        inputs = self._inputs
+        keys = torch.empty(math.prod(inputs.size), dtype=torch.int64, device=inputs.pos.device)
+        made = inputs.rasterize(self._grad_db, self._with_db, keys)
+        self._inputs = replace(inputs, passed=keys)
+        return made

@@ -14,30 +14,44 @@ from studio.core.kernels import rasterize as kernels
 from studio.core.ops import check
 from studio.core.ops.visibility import run_length, visible
 
+# About the nanoseconds that a CPU core takes for a pixel's gradient.
+_PER_PIXEL = 4.0
 
-class _Resolve(torch.autograd.Function):
+
+class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        pos: Tensor,
-        tri: Tensor,
-        keys: Tensor,
-        size: tuple[int, int, int],
-        grad_db: bool,
-        with_db: bool,
+        ctx: Any, pos: Tensor, tri: Tensor, how: Inputs, keys: Tensor | None, grad_db: bool, with_db: bool
     ) -> tuple[Tensor, Tensor]:
-        n, height, width = size
-        rast = torch.empty(n, height, width, 4, device=pos.device)
-        rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=pos.device)
-        run = run_length(pos.device, width)
+        n, height, width = how.size
+        device = pos.device
+        rast = torch.empty(n, height, width, 4, device=device)
+        rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=device)
+        run = run_length(device, width)
         derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
-        rows = n * height if pos.device.type == "cpu" else 0
-        spans = torch.empty(rows, 2, dtype=torch.int32, device=pos.device)
-        launcher.launch(
-            kernels.resolve,
-            n * height * width // run,
-            [launcher.BEGIN, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives, spans],
-            pos.device,
+        on_cpu = device.type == "cpu"
+        spans = torch.empty(n * height if on_cpu else 0, 2, dtype=torch.int32, device=device)
+        spanned = on_cpu and keys is None
+        if keys is None:
+            keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
+        inputs = [0, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives, spans, int(spanned)]
+        ready = launcher.arguments(kernels.resolve, inputs, device)
+
+        def resolve(band: launcher.Band) -> None:
+            begin, end = (row * (width // run) for row in (band.begin, band.end))
+            launcher.launch_in_band(kernels.resolve, end - begin, [begin, *ready[1:]], device)
+
+        visible(
+            pos,
+            tri,
+            height,
+            width,
+            how.cull,
+            how.ranges,
+            how.passed,
+            keys=keys,
+            spans=spans if spanned else None,
+            then=resolve,
         )
         ctx.save_for_backward(pos, tri, rast, spans)
         ctx.grad_db = grad_db and with_db
@@ -76,6 +90,7 @@ class _Resolve(torch.autograd.Function):
                 launcher.Scatter(grad_pos, unit=rows if len(pos) == n else n * rows),
             ],
             pos.device,
+            limit=launcher.worth(_PER_PIXEL * n * height * width),
             spans=spans,
         )
         return (grad_pos, *none)
@@ -89,33 +104,34 @@ class Inputs:
         pos: [N, V, 4], or [1, V, 4] in range mode.
         ranges: [N, 2] on CPU, None in instanced mode.
         size: images, height and width.
+        cull: whether triangles are left out that show their back.
+        passed: keys, beyond which the nearest triangles are wanted.
     """
 
     pos: Tensor
     tri: Tensor
     ranges: Tensor | None
     size: tuple[int, int, int]
+    cull: bool
+    passed: Tensor | None = None
 
     @staticmethod
-    def of(op: str, pos: object, tri: object, resolution: object, ranges: object) -> Inputs:
+    def of(op: str, pos: object, tri: object, resolution: object, ranges: object, cull: bool) -> Inputs:
         """Checks that name `op`."""
         height, width = check.size(op, resolution)
         if ranges is None or not isinstance(pos, Tensor) or pos.ndim == 3:
             pos = check.tensor(op, "pos", pos, ("N", "V", 4))
             tri = check.triangles(op, tri, pos)
-            return Inputs(pos, tri, None, (len(pos), height, width))
+            return Inputs(pos, tri, None, (len(pos), height, width), cull)
         pos = check.tensor(op, "pos", pos, ("V", 4))[None]
         tri = check.triangles(op, tri, pos)
         ranges = _checked_ranges(op, ranges, tri)
-        return Inputs(pos, tri, ranges, (len(ranges), height, width))
+        return Inputs(pos, tri, ranges, (len(ranges), height, width), cull)
 
-    def visible(self, cull: bool, passed: Tensor | None = None) -> Tensor:
-        """Keys of the nearest triangles, beyond those of `passed`."""
-        return visible(self.pos.detach(), self.tri, *self.size[1:], cull, self.ranges, passed)
-
-    def resolve(self, keys: Tensor, grad_db: bool, with_db: bool) -> tuple[Tensor, Tensor]:
-        """rast and rast_db of keys, with gradients to the positions."""
-        return _Resolve.apply(self.pos, self.tri, keys, self.size, grad_db, with_db)
+    def rasterize(self, grad_db: bool, with_db: bool, keys: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """rast and rast_db, with gradients to the positions; `keys` [N * H * W] int64 gets the keys."""
+        made: tuple[Tensor, Tensor] = _Rasterize.apply(self.pos, self.tri, self, keys, grad_db, with_db)
+        return made
 
 
 def _checked_ranges(op: str, ranges: object, tri: Tensor) -> Tensor:
@@ -173,6 +189,6 @@ def rasterize(
         Laine et al. 2020, "Modular Primitives for High-Performance Differentiable Rendering",
         section 3; Olano and Greer 1997 for homogeneous edge functions.
     """
-    inputs = Inputs.of("rasterize", pos, tri, resolution, ranges)
+    inputs = Inputs.of("rasterize", pos, tri, resolution, ranges, cull_backfaces)
     with_db = output_db and getattr(glctx, "output_db", True)
-    return inputs.resolve(inputs.visible(cull_backfaces), grad_db, with_db)
+    return inputs.rasterize(grad_db, with_db)
