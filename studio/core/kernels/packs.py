@@ -114,3 +114,31 @@ COLORS = """
         }
         for (int c = 0; c < C; ++c) from_0[c] -= third[c], from_1[c] -= third[c];
 """
+
+# At the run's first pixel e = x_1 y_2 - y_1 x_2, which gives (g_2 y_1 - g_1 y_2) to x_0 and
+# (g_1 x_2 - g_2 x_1) to y_0; x_i = q_i.x - X q_i.w at a pixel X, so w gets minus X and Y times those.
+# g_i is the gradient of e, f and g, m_i of their slopes. What is not sound moves nothing.
+TO_POSITIONS = """
+        if (with_pos) {
+            const pack g2 = sound ? sums.g2 : zero, m2 = sound ? sums.m2 : zero;
+            const pack g0 = sound ? sums.g0 + g2 : zero, g1 = sound ? sums.g1 + g2 : zero;
+            const pack m0 = sound ? sums.m0 + m2 : zero, m1 = sound ? sums.m1 + m2 : zero;
+            pack to[9] = {
+                y1 * g2 - y2 * g1, (x2 * g1 - w2 * m1) - (x1 * g2 - w1 * m2), y1 * m2 - y2 * m1,
+                y2 * g0 - y0 * g2, (x0 * g2 - w0 * m2) - (x2 * g0 - w2 * m0), y2 * m0 - y0 * m2,
+                y0 * g1 - y1 * g0, (x1 * g0 - w1 * m0) - (x0 * g1 - w0 * m1), y0 * m1 - y1 * m0};
+            for (int i = 0; i < 9; i += 3) to[i + 2] = -(fx * to[i] + fy * to[i + 1] + to[i + 2]);
+            float parts[9][PACK];
+            memcpy(parts, to, sizeof(to));
+            for (int lane = 0; lane < count; ++lane) {
+                const int* t = (const int*)tri.data + 3 * (size_t)runs.id[lane];
+                float* GP = (float*)grad_pos.data + 4 * (size_t)pos.shape[1] * runs.image[lane];
+                _Pragma("unroll") for (int i = 0; i < 3; ++i) {
+                    float* vertex = GP + 4 * (size_t)t[i];
+                    wp::atomic_add(vertex, parts[3 * i][lane]);
+                    wp::atomic_add(vertex + 1, parts[3 * i + 1][lane]);
+                    wp::atomic_add(vertex + 3, parts[3 * i + 2][lane]);
+                }
+            }
+        }
+"""

@@ -13,6 +13,7 @@ plain memory, they run in vectors. On CUDA a thread's row is a single pixel.
 
 import warp as wp
 
+from studio.core.kernels.packs import PACKS, TO_POSITIONS, TRIANGLES
 from studio.core.kernels.rows import BARYCENTRICS, SKIP_EMPTY, TRIANGLE, native
 
 wp.set_module_options({"enable_backward": False})
@@ -82,22 +83,80 @@ _RESOLVE = (
 """
 )
 
-_RESOLVE_BACKWARD = (
+# Short runs eight at a time, a pixel of each: what they cost is the triangle.
+_PULL_PACK = (
     """
+    Runs runs;
+    int waiting = 0;
+    auto pull = [&](const int count) PACK_CALL {
+        int longest = 0;
+        for (int lane = 0; lane < PACK; ++lane) {
+            if (lane >= count) {
+                runs.pixel[lane] = runs.pixel[0], runs.id[lane] = runs.id[0], runs.x[lane] = runs.x[0];
+                runs.length[lane] = 0;
+            }
+            runs.y[lane] = y, runs.image[lane] = n;
+            longest = runs.length[lane] > longest ? runs.length[lane] : longest;
+        }
+"""
+    + TRIANGLES
+    + """
+        struct {
+            pack g0, g1, g2, m0, m1, m2;
+        } sums = {};
+        pack length;
+        EACH_LANE LANE(length, lane) = (wp::float32)runs.length[lane];
+        for (int j = 0; j < longest; ++j) {
+            pack gu, gv;
+            EACH_LANE {
+                const float* from = R_GRAD + 4 * (size_t)(runs.pixel[lane] + (j < runs.length[lane] ? j : 0));
+                LANE(gu, lane) = from[0], LANE(gv, lane) = from[1];
+            }
+            const pack d = (wp::float32)j * step_x;
+            const pack sum = total + d * total_x;
+            const auto there = (length > (wp::float32)j) & (sum != zero);
+            const pack r = one / (there ? sum : one);
+            gu = there ? gu * r : zero, gv = there ? gv * r : zero;
+            const pack sz = -(gu * (e + d * ax) + gv * (f + d * bx)) * r;
+            sums.g0 += gu, sums.g1 += gv, sums.g2 += sz;
+            sums.m0 += gu * d, sums.m1 += gv * d, sums.m2 += sz * d;
+        }
+        const auto sound = zero == zero;
+"""
+    + TO_POSITIONS
+    + """
+        waiting = 0;
+    };
+"""
+).replace("R_GRAD", "G")
+
+_RESOLVE_BACKWARD = (
+    PACKS
+    + """
     const float* P = (const float*)pos.data + 4 * (size_t)n * pos.shape[1];
     const float* R = (const float*)rast.data + 4 * (size_t)first;
     const float* G = (const float*)grad_rast.data + 4 * (size_t)first;
     const float* D = (const float*)grad_db.data + 4 * (size_t)first;
     float* to_pos = (float*)grad_pos.data + 4 * (size_t)n * pos.shape[1];
-    const bool with_db = grad_db.shape[0] > 0;
+    const bool with_db = grad_db.shape[0] > 0, with_pos = true;
     const int* S = (const int*)spans.data + 2 * (size_t)(first / run);
     const int stop = spans.shape[0] > 0 ? S[1] : run;
     int k = spans.shape[0] > 0 ? S[0] : 0;
+"""
+    + _PULL_PACK
+    + """
     while (k < stop) {
         const float number = R[4 * (size_t)k + 3];
         int end = k + 1;
         while (end < stop && R[4 * (size_t)end + 3] == number) ++end;
         if (number == 0.0f) {
+            k = end;
+            continue;
+        }
+        if (!with_db && end - k <= 2 * PACK) {
+            runs.pixel[waiting] = k, runs.length[waiting] = end - k, runs.id[waiting] = (int)number - 1;
+            runs.x[waiting] = x + k;
+            if (++waiting == PACK) pull(PACK);
             k = end;
             continue;
         }
@@ -176,6 +235,7 @@ _RESOLVE_BACKWARD = (
         }
         k = end;
     }
+    if (waiting > 0) pull(waiting);
 """
 )
 
@@ -199,12 +259,13 @@ def resolve_row(
 ): ...
 
 
-@native(_RESOLVE_BACKWARD)
+@native(_RESOLVE_BACKWARD, CHANNELS=1)
 def pull_row(
     n: wp.int32,
     first: wp.int32,
     run: wp.int32,
     x: wp.int32,
+    y: wp.int32,
     fy: wp.float32,
     step_x: wp.float32,
     step_y: wp.float32,
@@ -267,6 +328,7 @@ def resolve_backward(
     n = wp.min(first // (width * height), pos.shape[0] - 1)  # one set of positions may serve all
     step_x = 2.0 / wp.float32(width)
     step_y = 2.0 / wp.float32(height)
-    fy = (wp.float32((first // width) % height) + 0.5) * step_y - 1.0
     x = first % width
-    pull_row(n, first, run, x, fy, step_x, step_y, pos, tri, rast, spans, grad_rast, grad_db, grad_pos)
+    y = (first // width) % height
+    fy = (wp.float32(y) + 0.5) * step_y - 1.0
+    pull_row(n, first, run, x, y, fy, step_x, step_y, pos, tri, rast, spans, grad_rast, grad_db, grad_pos)
