@@ -23,6 +23,8 @@ from torch import Tensor
 _ARRAY_FIELDS = ("data", "grad", "shape", "strides", "ndim", "flags")
 _BOUNDS_FIELDS = ("shape", "size", "coord_mult")
 _pack_array = struct.Struct("@QQ4i4iHH4x").pack
+_pack_1d = struct.Struct("@QQi12xi12xHH4x").pack
+_pack_2d = struct.Struct("@QQ2i8x2i8xHH4x").pack
 _ARRAY_FORMAT = "56s"  # what _pack_array gives, to begin at a multiple of eight
 _MAX_DIMS = 4
 
@@ -83,14 +85,14 @@ class Entry:
         if kind is None:
             raise TypeError(f"kernel {self.name}: argument {number} takes a number, got a tensor")
         dtype, size, inner, dims, step = kind
-        shape = tuple(tensor.shape)
+        shape = tensor.shape
         if tensor.dtype is dtype and len(shape) == dims + len(inner):
-            if dims < 3 and shape[dims:] == inner and tensor.is_contiguous():
+            if dims < 3 and tensor.is_contiguous() and (not inner or _ends(shape, inner)):
                 place = tensor.data_ptr()
                 if dims == 1:
-                    return tensor, _pack_array(place, 0, shape[0], 0, 0, 0, step, 0, 0, 0, 1, 0)
-                high, wide = shape[:2]
-                return tensor, _pack_array(place, 0, high, wide, 0, 0, wide * step, step, 0, 0, 2, 0)
+                    return tensor, _pack_1d(place, 0, shape[0], step, 1, 0)
+                high, wide = shape[0], shape[1]
+                return tensor, _pack_2d(place, 0, high, wide, wide * step, step, 2, 0)
             strides = tensor.stride()
             if _fits(shape, strides, inner):
                 rest = (0,) * (_MAX_DIMS - dims)
@@ -117,6 +119,11 @@ class Entry:
         shape = (*dim, *(1,) * (self._dims - len(dim)))
         packed = self._arguments.pack(*[v[1] if type(v) is tuple else v for v in values])
         self._call(self._bounds.pack(*shape, total, 1), packed)
+
+
+def _ends(shape: Sequence[int], inner: tuple[int, ...]) -> bool:
+    """Whether the trailing dimensions are `inner`, of which there is at least one."""
+    return shape[-1] == inner[-1] and (len(inner) == 1 or shape[-len(inner) :] == inner)
 
 
 def _fits(shape: Sequence[int], strides: Sequence[int], inner: tuple[int, ...]) -> bool:

@@ -82,22 +82,28 @@ _FORWARD = (
     const size_t per_out = out.strides[0] / sizeof(float), per_da = out_da.strides[0] / sizeof(float);
     float* O = (float*)out.data + (plain ? first * per_out : 0);
     float* DA = (float*)out_da.data + (derivatives ? first * per_da : 0);
+    auto clear = [=](int from, int to) {
+        if (plain && per_out == C) memset(O + from * per_out, 0, 4 * C * (size_t)(to - from));
+        else if (plain)
+            for (int i = from; i < to; ++i)
+                for (int c = 0; c < C; ++c) O[i * per_out + c] = 0.0f;
+        if (derivatives)
+            for (int i = from; i < to; ++i)
+                for (int c = 0; c < 2 * C; ++c) DA[i * per_da + c] = 0.0f;
+    };
+    const int stop = bounded ? S[1] : run;
     int low = run, high = 0;
-    int k = 0;
-    while (k < run) {
+    int k = bounded ? S[0] : 0;
+    clear(0, k);
+    clear(stop, run);
+    while (k < stop) {
 """
     + _TRIANGLE
     + """
         if (!t) {
             do ++k;
-            while (k < run && R[4 * (size_t)k + 3] == number);
-            if (plain && per_out == C) memset(O + begin * per_out, 0, 4 * C * (size_t)(k - begin));
-            else if (plain)
-                for (int i = begin; i < k; ++i)
-                    for (int c = 0; c < C; ++c) O[i * per_out + c] = 0.0f;
-            if (derivatives)
-                for (int i = begin; i < k; ++i)
-                    for (int c = 0; c < 2 * C; ++c) DA[i * per_da + c] = 0.0f;
+            while (k < stop && R[4 * (size_t)k + 3] == number);
+            clear(begin, k);
             continue;
         }
 """
@@ -119,11 +125,11 @@ _FORWARD = (
                 }
             }
             ++k;
-        } while (k < run && R[4 * (size_t)k + 3] == number);
+        } while (k < stop && R[4 * (size_t)k + 3] == number);
         low = begin < low ? begin : low;
         high = k;
     }
-    if (spans.shape[0] > 0) {
+    if (!bounded && spans.shape[0] > 0) {
         S[0] = low < high ? low : 0;
         S[1] = high;
     }
@@ -238,6 +244,7 @@ def _make_forward(module, vec, pairs):
         tri: wp.array(dtype=wp.vec3i),
         rast_db: wp.array(dtype=wp.vec4),
         spans: wp.array2d(dtype=wp.int32),
+        bounded: int,
         plain: int,
         derivatives: int,
         out: wp.array(dtype=vec),
@@ -253,6 +260,7 @@ def _make_forward(module, vec, pairs):
         tri: wp.array(dtype=wp.vec3i),
         rast_db: wp.array(dtype=wp.vec4),
         spans: wp.array2d(dtype=wp.int32),
+        bounded: wp.int32,
         pixels: wp.int32,
         mode: wp.int32,
         out: wp.array(dtype=vec),
@@ -260,12 +268,14 @@ def _make_forward(module, vec, pairs):
     ):
         """Attributes at the points seen (bit PLAIN) and dA/dX, dA/dY of each (bit DERIVATIVES).
 
-        `spans`: the first pixel that is not empty of each row and the one after the last; none
-        are noted if it is empty.
+        `spans`: the first pixel that is not empty of each row and the one after the last: given if
+        bounded, otherwise noted unless it is empty.
         """
         first = (begin + wp.tid()) * run
         n = wp.min(first // pixels, attr.shape[0] - 1)
-        row(n, first, run, attr, rast, tri, rast_db, spans, mode & PLAIN, mode & DERIVATIVES, out, out_da)
+        plain = mode & PLAIN
+        derivatives = mode & DERIVATIVES
+        row(n, first, run, attr, rast, tri, rast_db, spans, bounded, plain, derivatives, out, out_da)
 
     return interpolate
 

@@ -13,7 +13,7 @@ from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels.channels import groups
 from studio.core.kernels.interpolate import DERIVATIVES, PLAIN, WITH_ATTR, WITH_DB, WITH_RAST, kernels
-from studio.core.ops import check
+from studio.core.ops import check, recent
 from studio.core.ops.visibility import run_length
 
 # About the nanoseconds that a pixel, and a channel of it, takes a CPU core.
@@ -37,14 +37,15 @@ class _Interpolate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, mode: int
+        ctx: Any, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, known: Tensor | None, mode: int
     ) -> tuple[Tensor | None, Tensor | None]:
         n, height, width, _ = rast.shape
         channels = attr.shape[-1]
         run = run_length(rast.device, max(1, width))
-        spans = torch.empty(
-            n * height if rast.device.type == "cpu" else 0, 2, dtype=torch.int32, device=rast.device
-        )
+        spans = known
+        if spans is None:
+            rows = n * height if rast.device.type == "cpu" else 0
+            spans = torch.empty(rows, 2, dtype=torch.int32, device=rast.device)
         # A launch needs an array for every argument; one pixel stands for what is not written.
         flat = [
             torch.empty(n * height * width if mode & bit else 1, size, device=rast.device)
@@ -52,7 +53,8 @@ class _Interpolate(torch.autograd.Function):
         ]
         for kernel, span, pairs in _parts(attr):
             inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
-            outputs = [spans, height * width, mode, flat[0][:, span], flat[1][:, pairs]]
+            outputs = [spans, int(known is not None), height * width, mode]
+            outputs += [flat[0][:, span], flat[1][:, pairs]]
             rows = n * height * width // run
             launcher.launch(kernel.forward, rows, [*inputs, *outputs], rast.device, limit=_worth(rast, span))
         ctx.save_for_backward(attr, rast, tri, rast_db, spans)
@@ -66,7 +68,7 @@ class _Interpolate(torch.autograd.Function):
         attr, rast, tri, rast_db, spans = ctx.saved_tensors
         given = [g for g in grads if g is not None]
         if not given:
-            return (None,) * 5
+            return (None,) * 6
         n, height, width, _ = rast.shape
         run = run_length(rast.device, max(1, width))
         rows = height * width // run
@@ -102,6 +104,7 @@ class _Interpolate(torch.autograd.Function):
             grad_rast if with_rast else None,
             None,
             grad_db if with_db else None,
+            None,
             None,
         )
 
@@ -163,17 +166,18 @@ def interpolate(
     tri = check.triangles(op, tri, rast)
     if attr.shape[-1] == 0:
         raise ShapeError("interpolate: attr must have at least one channel, got 0")
+    spans = recent.find("spans", (rast,))
     chosen = [] if diff_attrs is None else _chosen(diff_attrs, attr.shape[-1])
     if chosen == []:
-        out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), PLAIN)
+        out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), spans, PLAIN)
         return out, out.new_zeros(*rast.shape[:3], 0)
     if rast_db is None:
         raise ShapeError("interpolate: diff_attrs needs rast_db, got None")
     rast_db = check.tensor(op, "rast_db", rast_db, tuple(rast.shape), like=rast)
     if chosen is None:
-        both: tuple[Tensor, Tensor] = _Interpolate.apply(attr, rast, tri, rast_db, PLAIN | DERIVATIVES)
+        both: tuple[Tensor, Tensor] = _Interpolate.apply(attr, rast, tri, rast_db, spans, PLAIN | DERIVATIVES)
         return both
-    out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), PLAIN)
+    out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), spans, PLAIN)
     part = attr[..., torch.as_tensor(chosen, device=attr.device)].contiguous()
-    _, out_da = _Interpolate.apply(part, rast.detach(), tri, rast_db, DERIVATIVES)
+    _, out_da = _Interpolate.apply(part, rast.detach(), tri, rast_db, spans, DERIVATIVES)
     return out, out_da

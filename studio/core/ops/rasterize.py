@@ -11,8 +11,8 @@ from torch import Tensor
 from studio.core.errors import ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels import rasterize as kernels
-from studio.core.ops import check
-from studio.core.ops.visibility import run_length, visible
+from studio.core.ops import check, recent
+from studio.core.ops.visibility import Projected, run_length, visible
 
 # About the nanoseconds that a CPU core takes for a pixel's gradient.
 _PER_PIXEL = 4.0
@@ -21,7 +21,15 @@ _PER_PIXEL = 4.0
 class _Rasterize(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, pos: Tensor, tri: Tensor, how: Inputs, keys: Tensor | None, grad_db: bool, with_db: bool
+        ctx: Any,
+        pos: Tensor,
+        tri: Tensor,
+        how: Inputs,
+        keys: Tensor | None,
+        spans: Tensor,
+        projected: Projected | None,
+        grad_db: bool,
+        with_db: bool,
     ) -> tuple[Tensor, Tensor]:
         n, height, width = how.size
         device = pos.device
@@ -29,9 +37,7 @@ class _Rasterize(torch.autograd.Function):
         rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=device)
         run = run_length(device, width)
         derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
-        on_cpu = device.type == "cpu"
-        spans = torch.empty(n * height if on_cpu else 0, 2, dtype=torch.int32, device=device)
-        spanned = on_cpu and keys is None
+        spanned = device.type == "cpu" and keys is None
         if keys is None:
             keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
         inputs = [0, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives, spans, int(spanned)]
@@ -49,6 +55,7 @@ class _Rasterize(torch.autograd.Function):
             how.cull,
             how.ranges,
             how.passed,
+            projected=projected,
             keys=keys,
             spans=spans if spanned else None,
             then=resolve,
@@ -62,7 +69,7 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         pos, tri, rast, spans = ctx.saved_tensors
         grad_rast, grad_db = grads
-        none = (None,) * 5
+        none = (None,) * 7
         if not ctx.grad_db:
             grad_db = None
         if grad_rast is None and grad_db is None:
@@ -130,7 +137,17 @@ class Inputs:
 
     def rasterize(self, grad_db: bool, with_db: bool, keys: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """rast and rast_db, with gradients to the positions; `keys` [N * H * W] int64 gets the keys."""
-        made: tuple[Tensor, Tensor] = _Rasterize.apply(self.pos, self.tri, self, keys, grad_db, with_db)
+        pos, tri, (n, height, width) = self.pos, self.tri, self.size
+        on_cpu = pos.device.type == "cpu"
+        spans = torch.empty(n * height if on_cpu else 0, 2, dtype=torch.int32, device=pos.device)
+        projected = Projected.room(pos, tri) if on_cpu and self.ranges is None else None
+        made: tuple[Tensor, Tensor] = _Rasterize.apply(
+            pos, tri, self, keys, spans, projected, grad_db, with_db
+        )
+        if on_cpu:
+            recent.keep("spans", made[:1], spans)
+        if projected is not None:
+            recent.keep(f"projected to {width} x {height}", (pos, tri), projected)
         return made
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from collections import OrderedDict
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from studio.core.kernels import coverage, facing, launcher, relation, silhouette
-from studio.core.ops import at_once
+from studio.core.ops import at_once, recent
 from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import Projected, project, triangle_chunk
 
@@ -56,18 +54,6 @@ class _Scratch:
     def __init__(self, device: torch.device, pixels: int) -> None:
         self.heads = torch.zeros(pixels, dtype=torch.int32, device=device)
         self.capacity = 0
-
-
-class _Last(NamedTuple):
-    """The silhouettes that a thread found last, and of what."""
-
-    inputs: list[weakref.ref[Tensor]]
-    versions: list[int]
-    records: Records
-
-    def is_of(self, inputs: Iterable[Tensor], versions: list[int]) -> bool:
-        """Whether they were found from the very same tensors, which nobody has changed since."""
-        return versions == self.versions and all(ref() is t for ref, t in zip(self.inputs, inputs))
 
 
 def _take_scratch(device: torch.device, pixels: int) -> _Scratch:
@@ -267,14 +253,13 @@ def find_outline(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> 
     if len(topology.edges) == 0 or rast.numel() == 0:
         none = torch.empty(0, 4, device=rast.device)
         return Records(none.int(), none, none)
-    inputs = (rast, pos, tri, topology.edges)
     # On CUDA, where nobody waits for their number, the records would hold a good deal of memory.
-    if rast.device.type != "cpu" or any(tensor.is_inference() for tensor in inputs):
+    if rast.device.type != "cpu":
         return find_records(rast.detach(), pos.detach(), tri, topology.edges)
-    versions = [tensor._version for tensor in inputs]
-    last = _scratch.__dict__.get("last")
-    if last is not None and last.is_of(inputs, versions):
-        return last.records
-    records = find_records(rast.detach(), pos.detach(), tri, topology.edges)
-    _scratch.last = _Last([weakref.ref(tensor) for tensor in inputs], versions, records)
+    inputs = (rast, pos, tri, topology.edges)
+    records = recent.find("outline", inputs)
+    if records is None:
+        projected = recent.find(f"projected to {rast.shape[2]} x {rast.shape[1]}", (pos, tri))
+        records = find_records(rast.detach(), pos.detach(), tri, topology.edges, projected)
+        recent.keep("outline", inputs, records)
     return records
