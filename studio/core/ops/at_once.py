@@ -19,6 +19,8 @@ MOST_ITEMS = 1 << 16
 """Triangles of all images together up to which memory is kept for them."""
 
 _CPU = torch.device("cpu")
+_NO_RAST, _NO_KEYS = torch.empty(0, 4), torch.empty(0, dtype=torch.int64)
+_NO_IMAGE = torch.empty(0, 1)
 _KEPT = 4
 _kept = threading.local()
 
@@ -107,14 +109,13 @@ def outline(
     room = _keep(
         ("outline", n * height * width), lambda: _RoomForOutline(n * height * width, 2 * n * (height + width))
     )
-    none = seen.new_empty(0)
     keyed = seen.ndim == 3
-    rast, keys = (pos.new_empty(0, 4), seen.view(-1)) if keyed else (seen.view(-1, 4), none.long())
+    rast, keys = (_NO_RAST, seen.view(-1)) if keyed else (seen.view(-1, 4), _NO_KEYS)
     projects = projected is None
     if projected is None:
         projected = torch.empty_like(pos), torch.empty(n, len(tri), dtype=torch.int8)
     screen, facing = projected
-    target = pos.new_empty(0, 1) if image is None else image
+    target = _NO_IMAGE if image is None else image
     while True:
         most = room.capacity
         columns = [
