@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import warp as wp
 
 from studio.core.kernels.channels import variant
-from studio.core.kernels.rows import LANES, native, wide
+from studio.core.kernels.rows import LANES, ZEROS, native, wide
 
 PLAIN, DERIVATIVES = 1, 2
 """Bits of `mode`: the attributes themselves, their screen derivatives."""
@@ -40,6 +40,7 @@ def _make(module, vec) -> dict:
 
 _ARRAYS = (
     LANES
+    + ZEROS
     + """
     const char* A = (const char*)attr.data + (size_t)n * attr.strides[0];
     const size_t vertex = attr.strides[1];
@@ -48,6 +49,7 @@ _ARRAYS = (
     const float* R = (const float*)rast.data + 4 * (size_t)first;
     const float* D = (const float*)rast_db.data + 4 * (size_t)(derivatives ? first : 0);
     int* S = (int*)spans.data + 2 * (size_t)(first / run);
+    const bool huge = 16 * (size_t)rast.shape[0] >= HUGE_IMAGE;
 """
 )
 
@@ -83,7 +85,7 @@ _FORWARD = (
     float* O = (float*)out.data + (plain ? first * per_out : 0);
     float* DA = (float*)out_da.data + (derivatives ? first * per_da : 0);
     auto clear = [=](int from, int to) {
-        if (plain && per_out == C) memset(O + from * per_out, 0, 4 * C * (size_t)(to - from));
+        if (plain && per_out == C) zeros(O + from * per_out, C * (size_t)(to - from), huge);
         else if (plain)
             for (int i = from; i < to; ++i)
                 for (int c = 0; c < C; ++c) O[i * per_out + c] = 0.0f;
@@ -149,8 +151,8 @@ _BACKWARD = (
     const int stop = spanned ? S[1] : run;
     int k = spanned ? S[0] : 0;
     auto clear = [=](int from, int to) {
-        if (fresh && with_rast) memset(GR + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
-        if (fresh && with_db) memset(GD + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+        if (fresh && with_rast) zeros(GR + 4 * (size_t)from, 4 * (size_t)(to - from), huge);
+        if (fresh && with_db) zeros(GD + 4 * (size_t)from, 4 * (size_t)(to - from), huge);
     };
     clear(0, k);
     clear(stop, run);

@@ -14,12 +14,13 @@ plain memory, they run in vectors. On CUDA a thread's row is a single pixel.
 import warp as wp
 
 from studio.core.kernels.packs import PACKS, TO_POSITIONS, TRIANGLES
-from studio.core.kernels.rows import BARYCENTRICS, SKIP_EMPTY, TRIANGLE, native
+from studio.core.kernels.rows import BARYCENTRICS, SKIP_EMPTY, TRIANGLE, ZEROS, native
 
 wp.set_module_options({"enable_backward": False})
 
 _RESOLVE = (
-    """
+    ZEROS
+    + """
     const long long* K = (const long long*)keys.data + first;
     const float* P = (const float*)pos.data + 4 * (size_t)n * pos.shape[1];
     float* R = (float*)rast.data + 4 * (size_t)first;
@@ -27,9 +28,10 @@ _RESOLVE = (
     const bool with_db = rast_db.shape[0] > 0;
     int* S = (int*)spans.data + 2 * (size_t)(first / length);
     const int run = bounded ? S[1] : length;
+    const bool huge = 16 * (size_t)rast.shape[0] >= HUGE_IMAGE;
     auto clear = [=](int from, int to) {
-        memset(R + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
-        if (with_db) memset(D + 4 * (size_t)from, 0, 16 * (size_t)(to - from));
+        zeros(R + 4 * (size_t)from, 4 * (size_t)(to - from), huge);
+        if (with_db) zeros(D + 4 * (size_t)from, 4 * (size_t)(to - from), huge);
     };
     int low = run, high = 0;
     int k = bounded ? S[0] : 0;

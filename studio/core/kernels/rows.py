@@ -12,12 +12,34 @@ import warp as wp
 
 from studio.core.kernels.visibility import EMPTY_KEY
 
+HUGE_IMAGE = 32 << 20
+"""Bytes from which an image does not stay in the caches until somebody reads it."""
+
 # Moves `end` past empty pixels. NOTHING has every bit that a key can have: eight at a time.
 SKIP_EMPTY = """
             while (end + 8 <= run && (K[end] & K[end + 1] & K[end + 2] & K[end + 3] & K[end + 4]
                                       & K[end + 5] & K[end + 6] & K[end + 7]) == NOTHING)
                 end += 8;
             while (end < run && K[end] == NOTHING) ++end;
+"""
+
+# Writes zeros; where an image is `huge`, past the caches: ordinary stores read every line of memory
+# before they write it. Those that go past wait in buffers of their own, which the fence empties.
+ZEROS = f"""
+    const size_t HUGE_IMAGE = {HUGE_IMAGE};
+    auto zeros = [=](float* to, size_t count, const bool huge) {{
+    #if !defined(__CUDA_ARCH__)
+        if (huge && count >= 64) {{
+            typedef float four __attribute__((ext_vector_type(4)));
+            const four nothing = 0.0f;
+            for (; (size_t)to & 63; --count) *to++ = 0.0f;
+            for (; count >= 16; count -= 16, to += 16)
+                for (int i = 0; i < 4; ++i) __builtin_nontemporal_store(nothing, (four*)to + i);
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+        }}
+    #endif
+        memset(to, 0, 4 * count);
+    }};
 """
 
 # n_i (ax, ay, e), (bx, by, f) and (cx, cy, g) of triangle `id` at the pixel `column` of the row fy.
