@@ -14,6 +14,7 @@ from studio.core.kernels import launcher
 from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import DepthPeeler, Topology, antialias, draw, interpolate, rasterize
 from studio.core.ops import at_once as host
+from studio.core.ops.silhouettes import _projected
 from studio.core.ops.visibility import Projected, project, visible
 from tests.ops_reference import perspective, sphere
 
@@ -77,6 +78,7 @@ def test_keys_are_those_of_bands(scene: str, cull: bool) -> None:
     assert (keys != expected).sum() == 0
     assert torch.equal(screen, project(pos, *SIZE))
     assert torch.equal(facing, facing_of_bands)
+    assert torch.equal(facing, _projected(pos, tri, *SIZE).facing)
     assert 0 < (facing == 1).sum() < facing.numel()
 
 

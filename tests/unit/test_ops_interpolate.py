@@ -121,6 +121,43 @@ def test_empty_pixels_are_zero_and_take_no_gradient(device) -> None:
     assert (gradient[..., 1] == 0).all()
 
 
+def test_a_picture_that_somebody_changed_is_looked_at_anew(device) -> None:
+    """What `rasterize` knows of empty pixels holds for its own picture only."""
+    pos, tri = scene(device, images=1)
+    rast, _ = rasterize(None, 0.5 * pos * torch.tensor([1.0, 1.0, 2.0, 2.0], device=device), tri, (40, 40))
+    attr = torch.rand(1, pos.shape[1], 3, device=device)
+    assert rast[0, 20, 20, 3] > 0
+    assert rast[0, 1, 1, 3] == 0
+    changed = rast.clone()
+    changed[0, 1, 1] = rast[0, 20, 20]
+    expected, _ = interpolate(attr, changed, tri)
+    rast[0, 1, 1] = rast[0, 20, 20].clone()
+    out, _ = interpolate(attr, rast, tri)
+    assert torch.equal(out, expected)
+    assert (out[0, 1, 1] != 0).any()
+
+
+def test_empty_parts_of_a_huge_picture_are_zero(device) -> None:
+    """They are written past the caches; memory that was used before shows what is left out."""
+    size = (1450, 1470)
+    tri = torch.tensor([[0, 1, 2]], dtype=torch.int32, device=device)
+    corners = [[-0.013, -0.5, 0.0, 1.0], [0.3, -0.4, 0.0, 1.0], [0.1, 0.237, 0.0, 1.0]]
+    pos = torch.tensor([corners], device=device, requires_grad=True)
+    attr = torch.ones(1, 3, 3, device=device)
+    dirt = [torch.full((1, *size, channels), torch.nan, device=device) for channels in (4, 3, 4)]
+    del dirt
+    rast, _ = rasterize(None, pos, tri, size, output_db=False)
+    image, _ = interpolate(attr, rast, tri)
+    (to_rast,) = torch.autograd.grad(image, rast, torch.ones_like(image))
+    empty = rast.detach()[..., 3] == 0
+    assert 0 < (~empty).sum() < 0.2 * empty.numel()
+    assert (rast.detach()[empty] == 0).all()
+    assert (image.detach()[empty] == 0).all()
+    assert (image.detach()[~empty] - 1).abs().max() < 1e-5
+    assert (to_rast[empty] == 0).all()
+    assert to_rast.isfinite().all()
+
+
 def test_attributes_without_batch(device) -> None:
     pos, tri = scene(device)
     rast, _ = rasterize(None, pos, tri, (20, 26))
