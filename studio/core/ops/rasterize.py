@@ -15,7 +15,7 @@ from studio.core.ops import check, recent
 from studio.core.ops.visibility import Projected, run_length, visible
 
 # About the nanoseconds that a CPU core takes for a pixel's gradient.
-_PER_PIXEL = 4.0
+_PER_PIXEL = 3.0
 
 
 class _Rasterize(torch.autograd.Function):
