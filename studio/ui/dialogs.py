@@ -83,11 +83,20 @@ class FileDialogs:
             if not dialog.is_done(_KEY):
                 return
             answer = dialog.get_results()[0].path() if dialog.has_result() else ""
-            dialog.close()
-        self._request = None
+        self.close()
         if answer:
-            self._folder = str(Path(answer).parent)
-            request.then(Path(answer))
+            self._chosen(request, Path(answer))
+
+    def answer(self, path: Path) -> None:
+        """Take `path` for what was asked, as if it had been chosen: for scripts that use the window."""
+        request = self._request
+        if request is not None:
+            self.close()
+            self._chosen(request, path)
+
+    def _chosen(self, request: Request, path: Path) -> None:
+        self._folder = str(path.parent)
+        request.then(path)
 
     def close(self) -> None:
         """Drop whatever is open."""

@@ -95,7 +95,7 @@ class Projects:
         sets = (
             Set(("scene",), Scene(), ""),
             Set(("photos",), None, ""),
-            Set(("settings",), load_preset("standard"), ""),
+            Set(("settings",), load_preset(), ""),
             Set(("effects",), {n: ParamSet(n, e.params) for n, e in effects.items()}, ""),
             Set(("enabled",), {n: e.enabled for n, e in effects.items()}, ""),
             Set(("other",), None, ""),

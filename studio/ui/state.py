@@ -13,7 +13,7 @@ from imgui_bundle import hello_imgui
 
 from studio.core.looks import looks
 from studio.core.optim.messages import HistoryRow, Snapshot, Status
-from studio.core.optim.settings import FitSettings
+from studio.core.optim.settings import FitSettings, load_preset
 from studio.core.params import ParamSet
 from studio.core.scene import Lighting, Photo, PhotoSet, Points, Scene, Volume
 from studio.gl.options import Mode, Source
@@ -65,7 +65,7 @@ class Document:
     scene: Scene
     photos: PhotoSet | None = None
     missing: PhotoReference | None = None
-    settings: FitSettings = field(default_factory=FitSettings)
+    settings: FitSettings = field(default_factory=load_preset)
     effects: dict[str, ParamSet] = field(default_factory=dict)
     enabled: dict[str, bool] = field(default_factory=dict)
     other: EffectSet | None = None

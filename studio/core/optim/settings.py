@@ -14,6 +14,9 @@ from studio.core.rasterizer import PARAMS as RASTERIZER
 PRESETS = ("quick", "standard", "fine")
 """Names of the presets, in menu order; each is presets/<name>.toml."""
 
+USUAL = "standard"
+"""The preset of a new document; `fit` begins with it, too."""
+
 TERMS = (
     "color",
     "ssim",
@@ -300,7 +303,7 @@ class FitSettings(ParamSet):
             self.set(f"{group}_enabled", group in wanted)
 
 
-def load_preset(name: str) -> FitSettings:
+def load_preset(name: str = USUAL) -> FitSettings:
     """The settings of a preset: "quick", "standard", "fine", or a path to a .toml file.
 
     Raises:
