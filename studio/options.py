@@ -119,8 +119,12 @@ def open_scene(path: Path) -> Scene:
 
 
 def open_document(path: Path) -> tuple[Scene, Project | None]:
-    """The scene in a mesh file or a built-in one; or a project with its scene, first seen by its view."""
+    """The scene in a mesh file, Gaussians or a built-in one; or a project with its scene, first seen by
+    its view."""
     from dataclasses import replace
+
+    from studio.core.io.splats import holds_gaussians, load_points
+    from studio.core.scene import Scene
 
     if path.suffix.lower() == ".studio":
         from studio.core.project import load_project
@@ -129,6 +133,8 @@ def open_document(path: Path) -> tuple[Scene, Project | None]:
         scene = project.shown_scene()
         views = [project.camera] if project.camera is not None else []
         return replace(scene, cameras=[*views, *scene.cameras]), project
+    if holds_gaussians(path):
+        return Scene(points=load_points(path), name=path.stem), None
     from studio.core.scenes import NAMES, built_in
 
     if str(path) in NAMES and not path.exists():

@@ -9,6 +9,7 @@ import click
 
 from studio.core.channels import PICTURE, channel
 from studio.core.errors import InputError
+from studio.core.looks import looks
 from studio.options import (
     DEVICES,
     GeneratedOptions,
@@ -76,7 +77,10 @@ def render(
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Draw SCENE (a mesh file, a volume, a project, or demo, cornell, teaset, bust, balls) into a picture."""
+    """Draw SCENE into a picture.
+
+    SCENE is a mesh file, a volume, Gaussians, a project, or demo, cornell, teaset, bust, balls.
+    """
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"--out {out}: expected a file ending in {', '.join(SUFFIXES)}")
     if transparent and out.suffix.lower() in JPEG:
@@ -97,9 +101,12 @@ def render(
     effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     how = chosen_rasterizer(generated, renderer)
     if renderer == "diff":
+        if not loaded.meshes:
+            raise InputError(f"--renderer diff {scene}: has no mesh, expected --renderer gl")
         made = _differentiable(loaded, camera, effects, names, device, how)
     else:
-        made = _viewport(loaded, camera, effects, names, transparent)
+        shown = looks(None if project is None else project.looks)
+        made = _viewport(loaded, camera, effects, names, transparent, shown)
     if not transparent:
         made["rgba"] = made["rgba"][..., :3]
     files = [out, *_save(out, made, names, loaded, camera)]
@@ -155,11 +162,16 @@ def _differentiable(
 
 
 def _viewport(
-    scene: Scene, camera: Camera, effects: dict[str, ParamSet], names: tuple[str, ...], transparent: bool
+    scene: Scene,
+    camera: Camera,
+    effects: dict[str, ParamSet],
+    names: tuple[str, ...],
+    transparent: bool,
+    shown: dict[str, ParamSet],
 ) -> dict[str, np.ndarray]:
     from studio.gl.offline import render_channels, render_scene
 
-    image = render_scene(scene, camera, effects, transparent=transparent)
+    image = render_scene(scene, camera, effects, transparent=transparent, looks=shown)
     asked = {*names, "depth"} - PICTURE if names else set()
     made = render_channels(scene, camera, effects, asked) if asked else {}
     return {**made, "color": image[..., :3], "alpha": image[..., 3:], "rgba": image}

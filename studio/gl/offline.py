@@ -19,10 +19,12 @@ def render_scene(
     effects: dict[str, ParamSet],
     samples: int = 16,
     transparent: bool = False,
+    looks: dict[str, ParamSet] | None = None,
 ) -> np.ndarray:
     """Draw a scene through its own headless context.
 
     Args:
+        looks: how meshes, volume and points are shown, see studio.core.looks; None for the defaults.
         effects: the enabled ones with their parameters; none shows the albedo.
         samples: frames averaged for antialiasing; 1 is a single frame at pixel centres.
         transparent: leave the background out.
@@ -36,6 +38,8 @@ def render_scene(
         try:
             viewport.set_scene(scene)
             viewport.set_effects(effects)
+            if looks is not None:
+                viewport.set_looks(looks)
             return viewport.render_offline(camera, samples=samples, transparent=transparent)
         finally:
             viewport.release()

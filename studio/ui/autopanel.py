@@ -86,7 +86,8 @@ def _number(id: str, param: Param, value: float) -> float | None:
     # A wide range is dragged, in steps that follow the value where it spans decades.
     speed = max(abs(value) * 0.01, param.step * 0.1) if param.log else param.step
     decimals = digits(param.step) + 1 if param.log else digits(param.step, value)
-    shown = f"%.{decimals}f{unit}"
+    tiny = param.log and 0 < abs(value) < 10.0**-decimals
+    shown = f"%.1e{unit}" if tiny else f"%.{decimals}f{unit}"
     return w.drag(id, value, param.low, param.high, speed, shown)
 
 

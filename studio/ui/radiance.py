@@ -21,9 +21,6 @@ VOLUMES, CLOUDS = ("Volumes", (".safetensors",)), ("Gaussians", (".ply",))
 _RESOLUTION = 128
 """Voxels along the longest side of a mesh that becomes a volume."""
 
-_SHELL = 1.5
-"""Thickness in voxels of the shell that an open mesh becomes."""
-
 Apply = Callable[[Edits | Set], None]
 
 
@@ -168,14 +165,10 @@ class RadianceFiles:
             raise InputError("There is no mesh to make a volume of.")
 
         def work(job: Job) -> Volume:
-            from studio.core.optim.voxelize import volume_of
+            from studio.core.optim.voxelize import solid_or_shell
 
             job.progress(-1, meshes[0].name)
-            whole = merge(meshes)
-            try:
-                return volume_of(whole, _RESOLUTION)
-            except InputError:  # open: a shell has no inside to ask for
-                return volume_of(whole, _RESOLUTION, _SHELL)
+            return solid_or_shell(merge(meshes), _RESOLUTION)
 
         self._state.jobs.start("Voxelizing", work, self._take_volume)
 

@@ -61,13 +61,18 @@ class Grid:
         density, colors = (torch.tensor(values, device=device) for values in (volume.density, volume.colors))
         return cls(density, colors, (x, y, z), float(volume.voxel), volume.unit)
 
-    def volume(self, name: str = "volume") -> Volume:
-        """The volume of these values; a copy. Distances turn into densities at the grid points."""
+    def volume(self, name: str = "volume", half: bool = False) -> Volume:
+        """The volume of these values; a copy. Distances turn into densities at the grid points.
+
+        Args:
+            half: in half floats, which are enough to look at.
+        """
         density, colors = (t.detach() for t in (self.density, self.colors))
         if self.sharpness is not None:
             depth = (self.base_voxel * self._extinction(density)).clamp(_LEAST_DEPTH, _MOST_DEPTH)
             density = SHIFT + depth + torch.log(-torch.expm1(-depth))
-        values, coefficients = (t.cpu().numpy().copy() for t in (density, colors))
+        kind = torch.float16 if half else torch.float32
+        values, coefficients = (t.to("cpu", kind, copy=True).numpy() for t in (density, colors))
         return Volume(values, coefficients, np.array(self.low), self.voxel, self.base_voxel, name)
 
     @property

@@ -19,6 +19,7 @@ from studio.core.optim.radiance_run import KINDS
 from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import FitProblem, start_lighting
+from studio.core.optim.volume_fit import VolumeFit
 from studio.core.scene import Points, Volume
 
 THIN_POINTS = 250_000
@@ -135,10 +136,11 @@ class RadianceLive:
         Args:
             live: for watching a run; a volume's numbers are half floats.
         """
-        found = KINDS[self._fit.KIND].result(self._fit)
-        volume = found if isinstance(found, Volume) else None
-        if volume is not None and live:
-            volume = halved(volume)
+        fit = self._fit
+        if live and isinstance(fit, VolumeFit):
+            found: Volume | Points = fit.volume(half=True)
+        else:
+            found = KINDS[fit.KIND].result(fit)
         return Snapshot(
             step=self.steps_done,
             mesh=None,
@@ -147,15 +149,9 @@ class RadianceLive:
             losses=dict(self._last.losses) if self._last else {},
             psnr=self._last.psnr if self._last else float("nan"),
             topology=self._topology,
-            volume=volume,
+            volume=found if isinstance(found, Volume) else None,
             points=found if isinstance(found, Points) else None,
         )
-
-
-def halved(volume: Volume) -> Volume:
-    """The volume in half floats: for looking, half the memory."""
-    density, colors = (torch.from_numpy(a).half().numpy() for a in (volume.density, volume.colors))
-    return replace(volume, density=density, colors=colors)
 
 
 def thinned(snapshot: Snapshot) -> Snapshot:

@@ -216,9 +216,9 @@ class VolumeFit(RadianceFit):
 
     # Results
 
-    def volume(self) -> Volume:
-        """The volume as it is now, in the normalised world; a copy."""
-        out = self.model.grid.volume("volume")
+    def volume(self, half: bool = False) -> Volume:
+        """The volume as it is now, in the normalised world; a copy, in half floats if so asked."""
+        out = self.model.grid.volume("volume", half)
         return replace(out, world_to_input=self.photos.input_to_world.inverse())
 
     def render(self, camera: Camera) -> np.ndarray:

@@ -20,6 +20,9 @@ _SLOPE = 3.0
 _MARGIN = 3
 """Voxels around the mesh."""
 
+_SHELL = 1.5
+"""Thickness in voxels of the shell that an open mesh becomes."""
+
 _MIN_COLOR, _MAX_COLOR = 1e-4, 0.999
 """Range of colours, square roots of linear ones, that a finite value stands for."""
 
@@ -67,6 +70,14 @@ def volume_of(mesh: Mesh, resolution: int = 96, shell: float | None = None, dept
     volume.density = values.reshape(x, y, z).astype(np.float32)
     volume.colors = _colors(mesh, points).reshape(x, y, z, 1, 3)
     return volume
+
+
+def solid_or_shell(mesh: Mesh, resolution: int = 96) -> Volume:
+    """`volume_of` the inside of a closed mesh, else of a shell around it."""
+    try:
+        return volume_of(mesh, resolution)
+    except InputError:  # open: it has no inside to ask for
+        return volume_of(mesh, resolution, _SHELL)
 
 
 def _distance(vertices: np.ndarray, faces: np.ndarray, points: np.ndarray, limit: float) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from imgui_bundle import ImVec2, imgui
 
 from studio.core.optim.messages import GROUPS
@@ -80,7 +82,7 @@ def draw(state: AppState) -> None:
     w.spacer(6)
     _preset(state, settings, base)
     autopanel.draw(state, settings, ("settings",), ("representation",), defaults=base)
-    autopanel.draw(state, settings, ("settings",), (length_of(settings),), defaults=base)
+    _steps(state, settings, base)
     if settings["representation"] != "mesh":
         _radiance(state, settings, base)
         return
@@ -111,6 +113,12 @@ def draw(state: AppState) -> None:
     w.spacer(8)
 
 
+def _steps(state: AppState, settings: FitSettings, base: FitSettings) -> None:
+    name = length_of(settings)
+    param = next(param for param in settings.params() if param.name == name)
+    autopanel.row(state, replace(param, label="Steps"), settings[name], ("settings", name), base[name])
+
+
 def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None:
     """What there is to set for a volume or for points."""
     kind = settings["representation"]
@@ -127,7 +135,12 @@ def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None
         if w.section(title, opened=title != "Hull"):
             if title != "Rates":
                 _fixed_while_running(state)
-            autopanel.draw(state, settings, ("settings",), names, defaults=base)
+            for param in settings.params():
+                if param.name in names:
+                    short = param.name.removeprefix(f"{kind}_").removesuffix("_rate")
+                    named = replace(param, label=short.replace("_", " ").capitalize())
+                    path = ("settings", param.name)
+                    autopanel.row(state, named, settings[param.name], path, base[param.name])
     w.spacer(8)
 
 
