@@ -288,7 +288,7 @@ class Run:
             state.notify(
                 f"Fit done after {status.step} steps, PSNR {psnr:.1f} dB",
                 "good",
-                "Export it with Ctrl+E, or let it go on in the panel Optimize.",
+                f"{_keeping(state.run.snapshot)}, or let it go on in the panel Optimize.",
             )
         elif status.phase == "failed":
             hint = next((text for word, text in _HINTS.items() if word in status.note.lower()), "")
@@ -336,6 +336,13 @@ class Run:
         """End the worker; waits for its thread."""
         if self.worker is not None:
             self.worker.close()
+
+
+def _keeping(snapshot: m.Snapshot | None) -> str:
+    """How what a run made is written to a file."""
+    if snapshot is not None and snapshot.emits:
+        return "Save it with File, Save volume or points…"
+    return "Export it with Ctrl+E"
 
 
 def length_of(settings: FitSettings) -> str:
