@@ -185,6 +185,7 @@ def _title(names: str | None) -> str:
 @click.option("--samples", type=click.IntRange(1), default=64, show_default=True, help="Paths per pixel.")
 @click.option("--bounces", type=click.IntRange(1), default=8, show_default=True, help="1: direct light only.")
 @click.option("--camera", "camera_text", help="As for `render`.")
+@click.option("--orthographic", is_flag=True, help="As for `render`.")
 @click.option("--size", "size_text", metavar="WxH", default="480x360", show_default=True)
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
 def compare(
@@ -251,7 +252,8 @@ def two_sets(
 
         load_mitsuba()  # before any work is done
     loaded, project = open_document(scene)
-    camera = scene_camera(loaded, how["camera_text"], *parse_size(how["size_text"]))
+    size = parse_size(how["size_text"])
+    camera = scene_camera(loaded, how["camera_text"], *size, how["orthographic"])
     own = (project.effects, project.other) if project is not None else (None, None)
     sets = []
     for flag, text, given in zip("ab", names, own):

@@ -208,12 +208,32 @@ def parse_size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def scene_camera(scene: Scene, text: str | None, width: int, height: int) -> Camera:
-    """The camera of the --camera option; without it the scene's first, for want of one an orbit."""
+def scene_camera(
+    scene: Scene, text: str | None, width: int, height: int, orthographic: bool = False
+) -> Camera:
+    """The camera of the --camera option; without it the scene's first, for want of one an orbit.
+
+    Args:
+        orthographic: without perspective; sizes are those in the middle of the scene.
+    """
     if text is not None or not scene.cameras:
-        return orbit_camera(scene, text or "30,20", width, height)
-    own = scene.cameras[0]
-    return own.resized(round(own.width * height / own.height), height).cropped(width)
+        camera = orbit_camera(scene, text or "30,20", width, height)
+    else:
+        own = scene.cameras[0]
+        camera = own.resized(round(own.width * height / own.height), height).cropped(width)
+    return flattened(scene, camera) if orthographic else camera
+
+
+def flattened(scene: Scene | Volume, camera: Camera) -> Camera:
+    """The camera without perspective, with the sizes that the middle of the scene has."""
+    import numpy as np
+
+    from studio.core.scene.camera import orthographic
+
+    low, high = (np.asarray(corner, np.float64) for corner in scene.bounds())
+    radius = max(float(np.linalg.norm(high - low)) / 2, 1e-6)
+    depth = float((camera.position - (low + high) / 2) @ camera.view_to_world[:3, 2])
+    return orthographic(camera, max(depth, 0.1 * radius), radius)
 
 
 def orbit_camera(scene: Scene | Volume, text: str, width: int, height: int) -> Camera:

@@ -15,6 +15,7 @@ from studio.options import (
     GeneratedOptions,
     chosen_effects,
     chosen_rasterizer,
+    flattened,
     is_volume,
     open_document,
     orbit_camera,
@@ -61,6 +62,7 @@ SUFFIXES = (".png", *JPEG, ".exr")
     metavar="AZIMUTH,ELEVATION[,DISTANCE[,FOV]]",
     help="Degrees around the object; distance in its radii. [the scene's own camera, else 30,20]",
 )
+@click.option("--orthographic", is_flag=True, help="No perspective; sizes are those of the middle.")
 @click.option("--size", "size_text", metavar="WxH", default="800x600", show_default=True)
 @click.option("--transparent", is_flag=True, help="Leave the background out.")
 @click.option("--device", type=DEVICES, default="auto", show_default=True)
@@ -72,6 +74,7 @@ def render(
     aov_names: str | None,
     environment: Path | None,
     camera_text: str | None,
+    orthographic: bool,
     size_text: str,
     transparent: bool,
     device: str,
@@ -90,14 +93,14 @@ def render(
         refuse_for_volumes(
             {"--effects": effect_names, "--aov": aov_names, "--environment": environment, **generated}
         )
-        _volume(scene, out, camera_text, parse_size(size_text), transparent, device)
+        _volume(scene, out, (camera_text, orthographic), parse_size(size_text), transparent, device)
         return
     loaded, project = open_document(scene)
     if environment is not None:
         from studio.core.io.images import load_environment
 
         loaded.lighting = loaded.lighting.with_environment(load_environment(environment))
-    camera = scene_camera(loaded, camera_text, *parse_size(size_text))
+    camera = scene_camera(loaded, camera_text, *parse_size(size_text), orthographic)
     effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     how = chosen_rasterizer(generated, renderer)
     if renderer == "diff":
@@ -115,9 +118,18 @@ def render(
 
 
 def _volume(
-    path: Path, out: Path, camera_text: str | None, size: tuple[int, int], transparent: bool, device: str
+    path: Path,
+    out: Path,
+    view: tuple[str | None, bool],
+    size: tuple[int, int],
+    transparent: bool,
+    device: str,
 ) -> None:
-    """Draw a volume over black, or with its coverage: straight in a .png, premultiplied in an .exr."""
+    """Draw a volume over black, or with its coverage: straight in a .png, premultiplied in an .exr.
+
+    Args:
+        view: --camera, and whether it has no perspective.
+    """
     import numpy as np
 
     from studio.core.device import pick_device
@@ -126,7 +138,8 @@ def _volume(
     from studio.core.optim.volume_view import VolumeView
 
     volume = load_volume(path)
-    camera = orbit_camera(volume, camera_text or "30,20", *size)
+    camera = orbit_camera(volume, view[0] or "30,20", *size)
+    camera = flattened(volume, camera) if view[1] else camera
     image = VolumeView.of(volume, pick_device(device)).picture(camera)
     if not transparent:
         image = image[..., :3]

@@ -39,7 +39,7 @@ class Picture:
         sharp: coverage is 0 or 1 and that of the depth buffer: a single frame, not a mean.
         error_map: of this view, for the error "map".
         behind: linear colour of the scene's background, for differences.
-        selected: part with an outline, or None.
+        selected: 1 where the part with an outline is, also behind others; or None.
         whole: the camera of the picture that this is a tile of, or None.
     """
 
@@ -52,7 +52,7 @@ class Picture:
     sharp: bool = False
     error_map: moderngl.Texture | None = None
     behind: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    selected: int | None = None
+    selected: moderngl.Texture | None = None
     ground: Ground | None = field(default=None)
     whole: Camera | None = None
 
@@ -146,9 +146,9 @@ class Compositor:
         program.set_array("u_colormap", COLORMAPS[PERCEIVED_MAP if mapped else DIFFERENCE_MAP])
 
     def _set_outline(self, program: Program, targets: Targets, picture: Picture) -> None:
-        targets.gbuffer["material"].use(PART_UNIT)
+        assert picture.selected is not None
+        picture.selected.use(PART_UNIT)
         program.set("u_part", PART_UNIT)
-        program.set("u_selected", float(picture.selected or 0))
         pixels = OUTLINE_PIXELS * picture.options.ui_scale * picture.options.resolution_scale
         program.set("u_outline", (pixels / targets.size[0], pixels / targets.size[1]))
         program.set("u_accent", ACCENT)

@@ -248,6 +248,18 @@ class FrameRenderer:
         self._ctx.wireframe = False
         self._ctx.enable_only(moderngl.NOTHING)
 
+    def draw_part(self, targets: Targets, view: View, index: int) -> moderngl.Texture:
+        """Where one part would be seen if it were alone: 1 there, else 0."""
+        texture = targets.image("part_alone", 1)
+        fbo = targets.framebuffer((texture,), None)
+        fbo.use()
+        fbo.clear()
+        program = self._programs.get("wire.vert", "mask.frag")
+        program.set_matrix("u_world_to_clip", view.world_to_clip)
+        self._ctx.enable_only(moderngl.NOTHING)
+        self._meshes.parts[index].draw(program, draft=True)
+        return texture
+
     def _draw_normals(self, targets: Targets, color: moderngl.Texture, view: View, length: float) -> None:
         program = self._programs.get("normals.vert", "normals.frag")
         program.set_matrix("u_world_to_clip", view.world_to_clip)

@@ -13,6 +13,7 @@ import numpy as np
 
 from studio.core.errors import InputError
 from studio.core.scene import Camera
+from studio.core.scene.camera import BEFORE, BEHIND, orthographic
 
 ORBIT_RATE = math.radians(0.4)
 """Radians per pixel: half a turn is about half the width of a viewport."""
@@ -89,11 +90,13 @@ class OrbitCamera:
     Attributes:
         fov_y: vertical field of view, radians; of the free camera, photos bring their own.
         fly_speed: scene radii per second.
+        orthographic: the free camera sees without perspective.
     """
 
     def __init__(self, azimuth: float = 30.0, elevation: float = 20.0, fov_y: float = 40.0):
         self.fov_y = math.radians(fov_y)
         self.fly_speed = 1.5
+        self.orthographic = False
         self._radius = 1.0
         self._center = np.zeros(3)
         self._pose = _Pose(math.radians(azimuth), math.radians(elevation), np.zeros(3), 3.0)
@@ -224,7 +227,8 @@ class OrbitCamera:
         # A corner at (x, y) and `back` before the pivot is in view from x / tan + back on.
         tangent = math.tan(self.fov_y / 2)
         across = np.maximum(corners[:, 0] / (tangent * aspect), corners[:, 1] / tangent)
-        distance = max(float((across + corners[:, 2]).max()), 1e-6)
+        nearer = 0.0 if self.orthographic else corners[:, 2]
+        distance = max(float((across + nearer).max()), 1e-6)
         self._go(replace(pose, pivot=(low + high) / 2, distance=distance), smooth)
 
     def set_view(self, name: str, smooth: bool = True) -> None:
@@ -265,13 +269,23 @@ class OrbitCamera:
         return self._blend(self._from, target, width, height)
 
     def _camera_of(self, pose: _Pose, width: int, height: int) -> Camera:
-        near, far = self._clip_planes(pose.eye)
         if pose.lens is not None:
+            near, far = self._clip_planes(pose.eye)
             return replace(fit_camera(pose.lens, width, height), near=near, far=far)
-        focal = height / 2 / math.tan(self.fov_y / 2)
         view_to_world = np.eye(4)
         view_to_world[:3, :3], view_to_world[:3, 3] = pose.rotation, pose.eye
-        return Camera(width, height, focal, focal, width / 2, height / 2, view_to_world, near, far)
+        return self._free_camera(view_to_world, pose.distance, width, height)
+
+    def _free_camera(self, view_to_world: np.ndarray, distance: float, width: int, height: int) -> Camera:
+        """The camera of its own lens at a place, `distance` from the pivot."""
+        focal = height / 2 / math.tan(self.fov_y / 2)
+        near, far = self._clip_planes(view_to_world[:3, 3])
+        camera = Camera(width, height, focal, focal, width / 2, height / 2, view_to_world, near, far)
+        if not self.orthographic:
+            return camera
+        away = orthographic(camera, distance, self._radius)
+        middle = float(np.linalg.norm(away.position - self._center))
+        return replace(away, near=middle - BEFORE * self._radius, far=middle + BEHIND * self._radius)
 
     def _clip_planes(self, eye: np.ndarray) -> tuple[float, float]:
         """Planes that hold the scene; 1:10,000 is what 24 bits of depth carry without fighting."""
@@ -287,6 +301,8 @@ class OrbitCamera:
         distance = start.distance ** (1 - t) * goal.distance**t
         view_to_world = np.eye(4)
         view_to_world[:3, :3], view_to_world[:3, 3] = rotation, pivot + rotation[:, 2] * distance
+        if start.lens is None and goal.lens is None:
+            return self._free_camera(view_to_world, distance, width, height)
         mixed = {
             name: (1 - t) * getattr(source, name) + t * getattr(target, name)
             for name in ("fx", "fy", "cx", "cy")

@@ -279,6 +279,9 @@ class Viewport(SceneRenderer):
         ground = self.ground if options.grid or options.axes else None
         if ground is not None:
             ground.draw_shadow(self.meshes, now=1 < options.samples <= self._samples)
+        part = None
+        if self._selection is not None and options.outline and self._selection < len(self.meshes.parts):
+            part = self.frame.draw_part(targets, jittered_view(camera, (0.0, 0.0)), self._selection)
         picture = Picture(
             left or live["render"],
             right,
@@ -289,7 +292,7 @@ class Viewport(SceneRenderer):
             sharp=coverage is targets.gbuffer["albedo"] and not self.radiance.shown,
             error_map=self._error_map,
             behind=self._background,
-            selected=self._selection,
+            selected=part,
             ground=ground,
         )
         self._compositor.draw(targets, picture)

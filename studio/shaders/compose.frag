@@ -20,8 +20,7 @@ uniform float u_pixel;          // one interface pixel in uv.x
 #endif
 
 #ifdef OUTLINE
-uniform sampler2D u_part;       // b: part id
-uniform float u_selected;
+uniform sampler2D u_part;       // r: 1 where the selected part is, as if it were alone
 uniform vec2 u_outline;         // its width in uv
 uniform vec3 u_accent;
 
@@ -33,10 +32,9 @@ float outline_strength(vec2 uv) {
         float angle = 6.2831853 * (float(i) + 0.5) / float(TAPS);
         float radius = (i & 1) == 0 ? 1.0 : 0.55;
         vec2 at = uv + u_outline * radius * vec2(cos(angle), sin(angle));
-        float covered = texture(u_coverage, at).a;
-        inside += covered > 0.5 && abs(texture(u_part, at).b - u_selected) < 0.5 ? 1.0 : 0.0;
+        inside += texture(u_part, at).r;
     }
-    float here = texture(u_coverage, uv).a > 0.5 && abs(texture(u_part, uv).b - u_selected) < 0.5 ? 1.0 : 0.0;
+    float here = texture(u_part, uv).r;
     return smoothstep(0.0, 0.35, inside / float(TAPS)) * (1.0 - here);
 }
 #endif

@@ -257,10 +257,22 @@ VIEWPOINTS = (
         for title, shown, key, by in _TURNS
     ),
 )
+PROJECTION = (
+    Action(
+        "toggle",
+        "Orthographic",
+        "",
+        "Num 5",
+        (_key(_K.keypad5),),
+        ("orthographic",),
+        checked=_flag("orthographic"),
+    ),
+)
 VIEW = (
     Action("frame", "Frame object", Icon.frame, "F", (_key(_K.f),)),
     Action("reset_view", "Reset view", Icon.home, "R", (_key(_K.r),)),
     *VIEWPOINTS,
+    *PROJECTION,
     Action("toggle", "Turntable", Icon.rotate, args=("turning",), checked=_flag("turning")),
     Action(
         "look_photo", "Through the photo", Icon.camera, "Num 0", (_key(_K.keypad0),), possible=_has_photos

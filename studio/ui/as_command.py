@@ -276,7 +276,8 @@ def _view(
     if state.view.photo is None and np.linalg.norm(pivot - center) <= _CENTRED * radius:
         numbers = (math.degrees(azimuth), math.degrees(elevation), distance / radius)
         text = ",".join(f"{v:.6g}" for v in (*numbers, math.degrees(viewport.camera.fov_y)))
-        return [f"--camera={text}", *size], ""
+        flat = ["--orthographic"] if state.view.orthographic else []
+        return [f"--camera={text}", *flat, *size], ""
     if project:
         return size, "The view is the one that was saved."
     return size, "This view is not around the middle, so it is left out; F puts it there."

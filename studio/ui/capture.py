@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 VIEW = (
     *("mode", "left", "right", "error", "error_range", "editing", "aov", "wipe", "photo", "selected"),
     *("truth", "overlay", "grid", "cameras", "gizmo", "lights", "exposure", "worst_first"),
-    *("wireframe", "normals", "clipping", "aov_map"),
+    *("wireframe", "normals", "clipping", "orthographic", "aov_map"),
 )
 """What a project keeps of the View; the rest is of the moment."""
 

@@ -110,6 +110,7 @@ class View:
         inspector, histogram: their plates are open.
         pinned: pixel of the view that the inspector keeps to, or None to follow the mouse.
         turning: the camera goes round by itself.
+        orthographic: the free camera sees without perspective.
         exposure: stops.
         worst_first: the strip and the bars are sorted by error.
         smoothing: 0..1, how much the past counts in the curves shown.
@@ -141,6 +142,7 @@ class View:
     histogram: bool = False
     pinned: tuple[int, int] | None = None
     turning: bool = False
+    orthographic: bool = False
     aov_map: str = ""
     aov_range: tuple[float, float] | None = None
     exposure: float = 0.0

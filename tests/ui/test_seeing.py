@@ -443,3 +443,47 @@ def test_views_and_the_turntable() -> None:
         assert np.abs(pictures[0] - pictures[1]).max() > 0.2
 
     drive(app, script)
+
+
+def hit(ctx: Any, app: Any, x: float, y: float) -> Any:
+    """What lies under a pixel of the view, asked on the thread that has the OpenGL context."""
+    found: list[Any] = []
+    app.on_frame = lambda: found.append(app.viewport.gl.pixel(x, y, triangle=True))
+    ctx.yield_(2)
+    app.on_frame = None
+    return found[-1]
+
+
+def test_orthographic_view() -> None:
+    """Parallels stay parallel in picture, picking and axes; the number pad switches."""
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.act("look", "front")
+        wait(ctx, lambda: not app.viewport.camera.moving, "the front")
+        ctx.key_press(imgui.Key.keypad5)
+        wait(ctx, lambda: state.view.orthographic, "orthographic")
+        wait(ctx, lambda: app.viewport.gl.settled, "the picture stands still")
+        width, height = app.viewport.pixels
+        middle = hit(ctx, app, width / 2, height / 2)
+        assert middle is not None
+        assert middle.position == pytest.approx([0, 0, 0.75], abs=0.01)
+        assert middle.triangle is not None
+        # Half way out the ball is hit where the ray runs along z.
+        per_pixel = 2 * np.tan(app.viewport.camera.fov_y / 2) * app.viewport.camera.distance / height
+        aside = hit(ctx, app, width / 2 + 0.4 / per_pixel, height / 2)
+        assert aside is not None
+        assert aside.position[0] == pytest.approx(0.4, abs=0.01)
+        assert aside.position[2] == pytest.approx(np.sqrt(0.75**2 - 0.4**2), abs=0.02)
+        state.act("frame")
+        ctx.yield_(3)
+        wait(ctx, lambda: not app.viewport.camera.moving, "framed")
+        camera = app.viewport.camera.camera(*app.viewport.pixels)
+        top = camera.world_to_clip @ (0, 0.75, 0, 1)
+        assert top[1] / top[3] == pytest.approx(1 / 1.2, abs=0.02)
+        ctx.key_press(imgui.Key.keypad5)
+        wait(ctx, lambda: not state.view.orthographic, "perspective")
+
+    drive(app, script)

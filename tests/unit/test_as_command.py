@@ -259,3 +259,22 @@ def test_what_the_dialogs_choose_is_in_the_command() -> None:
     copied = as_command.picture(state, viewport, shots)
     assert parsed(copied.command)[1]["aov_names"] == "depth"
     assert "exposure" in copied.note
+
+
+def test_a_copied_picture_without_perspective_has_the_same_camera() -> None:
+    state = make_state(built_in("teaset"))
+    state.document.origin, state.view.orthographic = "teaset", True
+    orbit = OrbitCamera(50.0, 30.0)
+    orbit.orthographic = True
+    orbit.set_bounds(*state.scene.bounds())
+    orbit.frame(*state.scene.bounds(), 1.5, smooth=False)
+    viewport: Any = SimpleNamespace(pixels=(300, 200), camera=orbit)
+    _, found = parsed(as_command.render(state, viewport).command)
+    assert found["orthographic"]
+    size = parse_size(found["size_text"])
+    camera = scene_camera(state.scene, found["camera_text"], *size, found["orthographic"])
+    shown = orbit.camera(300, 200)
+    for point in ((0, 0, 0), (0.5, 0.2, -0.3), (-0.4, 0.1, 0.6)):
+        places = [(c.world_to_clip @ (*point, 1))[[0, 1, 3]] for c in (camera, shown)]
+        x, y = (p[:2] / p[2] for p in places)
+        assert np.abs(x - y).max() < 1e-4

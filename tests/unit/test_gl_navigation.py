@@ -221,3 +221,42 @@ def test_turning_by_degrees_goes_round_the_pivot():
     orbit.turn(0.0, 400.0, smooth=False)
     assert orbit.camera(10, 10).view_to_world[1, 2] <= 1.0
     assert orbit.distance == pytest.approx(3.0)
+
+
+def test_orthographic_keeps_sizes_and_parallels():
+    """A box from the front: its far face lies behind the near one, and the pivot's plane keeps its size."""
+    camera = OrbitCamera(0.0, 0.0)
+    camera.set_bounds(np.full(3, -1.0), np.full(3, 1.0))
+    camera.frame(np.full(3, -1.0), np.full(3, 1.0), 1.5, smooth=False)
+    camera.orthographic = True
+    seen = camera.camera(600, 400)
+    plain = _pixels(seen, (1, 1, 0))
+    camera.orthographic = False
+    assert np.abs(plain - _pixels(camera.camera(600, 400), (1, 1, 0))).max() < 1e-6
+    near, far = _pixels(seen, (1, 1, 1)), _pixels(seen, (1, 1, -1))
+    assert np.abs(near - far).max() < 1.0
+    depths = [(seen.world_to_clip @ (0, 0, z, 1))[2:] for z in (1.5, -1.5)]
+    assert all(-1 < z / w < 1 for z, w in depths)
+
+
+def test_orthographic_frames_zooms_and_pans():
+    low, high = np.array([-1.0, -0.5, -3.0]), np.array([1.0, 0.5, 3.0])
+    camera = OrbitCamera(0.0, 0.0)
+    camera.orthographic = True
+    camera.set_bounds(low, high)
+    camera.frame(low, high, 1.5, smooth=False)
+    corner = _pixels(camera.camera(600, 400), (1, 0.5, 3))
+    assert corner[0] == pytest.approx(600 - 600 * (1 - 1 / 1.2) / 2, abs=1.5)  # FRAME_MARGIN
+    before = _pixels(camera.camera(600, 400), (0, 0, 0))
+    camera.pan(30.0, -20.0, 400)
+    after = _pixels(camera.camera(600, 400), (0, 0, 0))
+    assert after - before == pytest.approx([30.0, -20.0], abs=0.1)
+    camera.zoom(3.0)
+    closer = _pixels(camera.camera(600, 400), (0, 0, 3))
+    assert np.abs(closer - (300, 200)).max() == pytest.approx(30 / 0.88**3, abs=1.0)
+
+
+def _pixels(seen, point):
+    """(x, y) from the upper left of a point in the picture."""
+    x, y, _, w = seen.world_to_clip @ (*point, 1)
+    return np.array([(x / w + 1) / 2 * seen.width, (1 - y / w) / 2 * seen.height])

@@ -410,3 +410,24 @@ def test_a_shader_that_fails_leaves_opengl_as_it_was(viewport, tmp_path):
     viewport.chain._programs = sound
     viewport.set_effects({})
     assert np.array_equal(settle(viewport, camera(), replace(PLAIN, samples=1)), good)
+
+
+def test_the_outline_is_the_selected_parts_own(viewport):
+    """A ball before a large one: nothing is traced where the small one hides the large one's middle."""
+    small = icosphere(3, radius=0.2)
+    small.vertices[:, 2] += 1.0
+    viewport.set_scene(Scene(meshes=[icosphere(3, radius=0.6), small]))
+    cam = camera()
+    options = replace(PLAIN, samples=1, outline=True)
+    viewport.set_selection(None)
+    viewport.render(cam, options)
+    before = viewport.read_image()
+    viewport.set_selection(0)
+    viewport.render(cam, options)
+    traced = np.abs(viewport.read_image() - before).max(-1) > 0.05
+    rows, columns = np.nonzero(traced)
+    assert len(rows) > 50
+    away = np.hypot(rows + 0.5 - cam.height / 2, columns + 0.5 - cam.width / 2)
+    large = away[traced[rows, columns]]
+    # The ring is the silhouette of the large ball: one radius, up to the width of the line.
+    assert large.max() - large.min() < 6

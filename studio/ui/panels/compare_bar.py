@@ -20,7 +20,7 @@ from studio.ui.theme import Icon, mix, px, roles, u32, vec
 if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
 
-SHORT: dict[Source, str] = {**TITLES, "photo": "Target", "diff": "Diff.", "reference": "Traced"}
+SHORT: dict[Source, str] = {**TITLES, "photo": "Target", "diff": "Fit view", "reference": "Traced"}
 MISSING: dict[Source, str] = {
     **{"photo": "Photo: open…", "effects": "Set B: make", "reference": "Path-traced: start"},
     **{"a": "Kept A: keep this", "b": "Kept B: keep this"},
@@ -61,11 +61,20 @@ def mode_items(state: AppState) -> tuple[tuple[str, str, str], ...]:
     )
 
 
-def draw_pickers(state: AppState, at: ImVec2) -> None:
-    """The second line of the bar: left picture, right picture, and the measure of their difference."""
+def draw_pickers(state: AppState, at: ImVec2, room: float) -> float:
+    """The second line of the bar: left picture, right picture, and the measure of their difference.
+
+    Args:
+        room: pixels that there are; lists get narrower to fit.
+    Returns:
+        where it ends.
+    """
     imgui.set_cursor_screen_pos(at)
+    overlaid = state.view.truth and state.view.mode == "render"
+    beside = px(36) + px(104) * (state.view.mode == "difference") + px(118) * overlaid
+    width = min(px(124), max(px(72), (room - beside) / 2))
     imgui.push_style_color(imgui.Col_.frame_bg, vec(roles().panel, 0.92))
-    _picker(state, "left", state.left, "Left picture")
+    _picker(state, "left", state.left, "Left picture", width)
     imgui.same_line(0, px(2))
     imgui.push_style_color(imgui.Col_.button, vec(roles().panel, 0.92))
     if imgui.button(f"{Icon.swap}###swap_sides"):
@@ -73,7 +82,7 @@ def draw_pickers(state: AppState, at: ImVec2) -> None:
     imgui.pop_style_color()
     w.tooltip("Swap left and right")
     imgui.same_line(0, px(2))
-    _picker(state, "right", state.right or "photo", "Right picture")
+    _picker(state, "right", state.right or "photo", "Right picture", width)
     if state.view.mode == "difference":
         imgui.same_line(0, px(8))
         imgui.set_next_item_width(px(96))
@@ -82,17 +91,18 @@ def draw_pickers(state: AppState, at: ImVec2) -> None:
         w.tooltip(ERROR_HELP)
         if chosen is not None:
             state.act("error", chosen)
-    if state.view.truth and state.view.mode == "render":
+    if overlaid:
         imgui.same_line(0, px(8))
         value = w.slider("##overlay", state.view.overlay, 0.0, 1.0, "photo %.2f", width=px(110))
         w.tooltip(actions.tip("How opaque the photo lies over the render", "toggle", "truth"))
         if value is not None:
             state.view.overlay = value
     imgui.pop_style_color()
+    return float(imgui.get_item_rect_max().x)
 
 
-def _picker(state: AppState, which: str, current: Source, hint: str) -> None:
-    imgui.set_next_item_width(px(124))
+def _picker(state: AppState, which: str, current: Source, hint: str, width: float) -> None:
+    imgui.set_next_item_width(width)
     titles = [TITLES[s] if state.has(s) else MISSING.get(s, TITLES[s]) for s in SOURCES]
     chosen = w.combo(f"##{which}", current, SOURCES, titles)
     w.tooltip(hint)

@@ -170,6 +170,7 @@ class ViewportPanel:
     def reset_camera(self) -> None:
         """The view that the window opened with."""
         fresh = OrbitCamera()
+        fresh.orthographic = self.state.view.orthographic
         fresh.set_bounds(*self.gl.bounds())
         fresh.frame(*self.gl.bounds(), self.size.x / max(self.size.y, 1.0), smooth=False)
         self.camera = fresh
@@ -214,6 +215,7 @@ class ViewportPanel:
             return
         scale = imgui.get_io().display_framebuffer_scale
         self.pixels = max(1, round(self.size.x * scale.x)), max(1, round(self.size.y * scale.y))
+        self.camera.orthographic = self.state.view.orthographic
         self._follow_photo()
         if self.state.view.turning and self.state.view.photo is None and not self.camera.moving:
             self.camera.turn(TURNTABLE_RATE * imgui.get_io().delta_time, 0.0, smooth=False)

@@ -45,13 +45,16 @@ class Tools:
             self._wipe_knob()
         if view.picture_only:
             return
-        self._tool_bar()
+        end = self._tool_bar()
         top = panel.low.y + px(14) + 2 * (imgui.get_frame_height() + px(5))
         room = panel.low.y + panel.size.y - px(110) - top
         toolbar.draw(self._state, ImVec2(panel.low.x + px(10), top), room)
-        self.inspector.draw(panel.low.y + px(96 if view.gizmo else 10))
+        # Where the bar reaches under the axes they stand below it.
+        reaches = end.x > panel.low.x + panel.size.x - px(GIZMO_WIDTH)
+        axes = end.y if view.gizmo and reaches else panel.low.y
+        self.inspector.draw(axes + px(96 if view.gizmo else 10))
         if view.gizmo:
-            center = ImVec2(panel.low.x + panel.size.x - px(48), panel.low.y + px(46))
+            center = ImVec2(panel.low.x + panel.size.x - px(48), axes + px(46))
             side = gizmo.draw(camera, center)
             if side is not None:
                 self._state.act("look", side)
@@ -60,8 +63,8 @@ class Tools:
         self._foot(self._caption())
         self._exposure_popup()
 
-    def _tool_bar(self) -> None:
-        """Modes and channels; below, while something is compared, what and how."""
+    def _tool_bar(self) -> ImVec2:
+        """Modes and channels; below, while something is compared, what and how. Its lower right corner."""
         view, low = self._state.view, self._panel.low
         imgui.set_cursor_screen_pos(ImVec2(low.x + px(10), low.y + px(8)))
         imgui.begin_disabled(self._state.right is None)
@@ -77,9 +80,13 @@ class Tools:
         w.tooltip("Channel shown  (1 … 8)")
         if aov is not None:
             self._state.act("aov", aov)
+        end = imgui.get_item_rect_max()
         if view.mode != "render" or view.left != "render" or view.truth:
             below = low.y + px(12) + imgui.get_frame_height()
-            compare_bar.draw_pickers(self._state, ImVec2(low.x + px(10), below))
+            room = self._panel.size.x - px(20)
+            right = compare_bar.draw_pickers(self._state, ImVec2(low.x + px(10), below), room)
+            end = ImVec2(max(end.x, right), below + imgui.get_frame_height())
+        return end
 
     def _modes(self) -> None:
         """Buttons, or a list where they do not fit."""
