@@ -1,4 +1,4 @@
-"""The command `fit`: photos to a mesh with materials and light, to a volume, or to points."""
+"""The command `fit`: photos to a mesh with materials and light, to a volume, distances, or points."""
 
 from __future__ import annotations
 
@@ -122,7 +122,8 @@ def fit(
     *_par.txt), one of these files, or a folder of photos alone: then COLMAP finds the cameras and
     --out keeps them in colmap/. Or it is a project, whose settings then hold unless others are
     given. Leaves mesh.glb (others with --formats), metrics.json, renders/ and log.jsonl in --out; instead
-    of the mesh volume.safetensors with --representation volume, points.ply with --representation points.
+    of the mesh volume.safetensors with --representation volume or network, points.ply with points, mesh.glb
+    and volume.safetensors with sdf.
     """
     checkpoint = None if resume is None else _checkpoint(resume, out)
     source_of = click.get_current_context().get_parameter_source
@@ -197,7 +198,8 @@ def _fit_radiance(
         click.echo(f"note: {note}")
     for line in summary(metrics):
         click.echo(line)
-    file = KINDS[settings["representation"]].file
+    kind = KINDS[settings["representation"]]
+    file = kind.file if kind.surface is None else f"mesh.glb, {kind.file}"
     click.echo(f"results in {out}/: {file}, {LEAVES}")
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from studio.core.errors import InputError, WorkError
-from studio.core.optim import radiance_run
+from studio.core.optim import network_fit, radiance_run
 from studio.core.optim.checkpoint import checkpoint_path, checkpoints_in, load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.radiance_fit import RadianceFit
@@ -30,12 +30,18 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = {
     "resolution": 48, "holdout": 6, "hull_resolution": 24, "volume_resolution": 28, "volume_rays": 512,
     "volume_steps": 60, "points_count": 600, "points_steps": 60, "points_degree": 0, "views_per_step": 2,
+    "sdf_resolution": 28, "sdf_steps": 60, "network_steps": 60, "network_rays": 16,
 }  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def photos() -> PhotoSet:
     return photograph(coloured_ball(), count=12, size=48)
+
+
+@pytest.fixture(autouse=True)
+def _coarse(monkeypatch):
+    monkeypatch.setattr(network_fit, "_BAKED", 16)
 
 
 def tiny(kind: str, **changes: object) -> FitSettings:

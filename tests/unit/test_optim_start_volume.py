@@ -75,6 +75,17 @@ def test_a_hollow_that_no_outline_shows_is_open(photos, prepared):
     assert any("start: volume at an optical depth" in note for note in prepared.notes)
 
 
+def test_distances_open_it_too(photos):
+    fit = Fit(FitProblem(photos), FitSettings(SETTINGS | {"start": "sdf", "start_steps": 300}), "cpu")
+    fit.prepare()
+    mesh = fit.snapshot().mesh
+    assert is_closed(mesh)
+    assert volume(mesh) < 1.1 * volume(hollow())  # 1.2 and more is that of the hull
+    assert volume(mesh) > 0.6 * volume(hollow())
+    assert any("start: surface of distances" in note for note in fit.notes)
+    fit.step()
+
+
 def test_triangles_never_grow(photos, prepared):
     """The first stage asks for larger ones than the volume's surface has; they stay as they are."""
     before = prepared.snapshot().mesh

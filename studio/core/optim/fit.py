@@ -342,7 +342,7 @@ class Fit:
         resolution = self.schedule.resolution(self._stage)
         if resolution not in self._targets:
             # These lie within the masks; another start may reach beyond what is left of a photo.
-            crop = self.settings["start"] in ("hull", "volume")
+            crop = self.settings["start"] in ("hull", "volume", "sdf")
             self._targets = {resolution: Targets.build(self.training, resolution, self.device, crop)}
         return self._targets[resolution]
 

@@ -103,12 +103,33 @@ def surface_of(
         InputError: nothing in the volume is as dense as that, or `depth` is not positive.
         Cancelled: `cancel` said so.
     """
-    values = _values(volume, depth, evidence, blur)
-    values = _without_small_pieces(values)
+    values = _values(volume, depth, blur)
+    nothing = f"{volume.name}: nothing is as dense as {depth:g} per voxel; lower the level or fit it longer"
+    return closed_surface(volume, values, evidence, nothing, smooth, cancel)
+
+
+def closed_surface(
+    volume: Volume,
+    values: np.ndarray,
+    evidence: Evidence | None,
+    nothing: str,
+    smooth: float = 1.0,
+    cancel: Cancel | None = None,
+) -> Mesh:
+    """The zero level of a field as a closed mesh, its holes and pieces judged as by `surface_of`.
+
+    Args:
+        volume: whose grid and name it has.
+        values: [X, Y, Z] float32, positive inside; voxels, or whatever goes from -1 to 1 around the surface.
+        evidence, smooth, cancel: as of `surface_of`.
+        nothing: what to say where there is no surface.
+    Raises:
+        InputError: `nothing`.
+        Cancelled: `cancel` said so.
+    """
+    values = _without_small_pieces(_within(np.clip(values, -1, 1).astype(np.float32), evidence))
     if not (values > 0).any():
-        raise InputError(
-            f"{volume.name}: nothing is as dense as {depth:g} per voxel; lower the level or fit it longer"
-        )
+        raise InputError(nothing)
     if evidence is not None and evidence.cameras:
         _check(cancel)
         values = _closed_where_unseen(volume, values, evidence.cameras)
@@ -143,15 +164,18 @@ def preview_of(volume: Volume, depth: float) -> Mesh:
     return with_colors(Mesh(vertices, found.faces.numpy(), name=volume.name), volume)
 
 
-def _values(volume: Volume, depth: float, evidence: Evidence | None, blur: float) -> np.ndarray:
-    """[X, Y, Z] float32, positive inside, -1 to 1: density against the level, within the hull."""
+def _values(volume: Volume, depth: float, blur: float) -> np.ndarray:
+    """[X, Y, Z] float32, positive inside, -1 to 1: density against the level."""
     level = volume.value_of(depth / volume.voxel)
     values = np.clip((volume.density - np.float32(level)) / _SPAN, -1, 1).astype(np.float32)
-    if blur > 0:
-        values = ndimage.gaussian_filter(values, blur, mode="nearest")
+    return np.asarray(ndimage.gaussian_filter(values, blur, mode="nearest")) if blur > 0 else values
+
+
+def _within(values: np.ndarray, evidence: Evidence | None) -> np.ndarray:
+    """The field with nothing outside the hull and along the border of the grid."""
     if evidence is not None and evidence.hull is not None:
         values = np.minimum(values, np.clip(evidence.hull, -1, 1))
-    for axis in range(3):  # closed at the border of the grid
+    for axis in range(3):
         for end in (0, -1):
             values[(slice(None),) * axis + (end,)] = -1
     return values

@@ -22,7 +22,7 @@ from studio.core.optim.start import (
     start_lighting,
     start_mesh,
 )
-from studio.core.optim.start_volume import start_from_volume
+from studio.core.optim.start_volume import start_from_sdf, start_from_volume
 from studio.core.optim.targets import Targets
 from studio.core.optim.variables import Variables, box_of
 from studio.core.scene import Mesh, Photo, PhotoSet
@@ -79,10 +79,9 @@ def first_variables(
         object_center=problem.photos.object_center,
         object_radius=problem.photos.object_radius,
     )
-    if settings["start"] == "volume":
-        mesh, note = start_from_volume(
-            photos, settings, device, lambda share, note: report(0.5 * share, note), cancel
-        )
+    if settings["start"] in ("volume", "sdf"):
+        start = start_from_volume if settings["start"] == "volume" else start_from_sdf
+        mesh, note = start(photos, settings, device, lambda share, note: report(0.5 * share, note), cancel)
         notes.append(note)
     else:
         mesh = start_mesh(problem, photos, settings, lambda share, note: report(0.5 * share, note), cancel)
@@ -129,7 +128,7 @@ def edge_length(mesh: Mesh, settings: FitSettings, stage: int, scale: float) -> 
     A volume's surface has its details from the beginning, so its triangles never grow.
     """
     wished = schedule_of(settings).edge_length(stage) * scale
-    if settings["start"] == "volume":
+    if settings["start"] in ("volume", "sdf"):
         return min(wished, mean_edge_length(mesh.vertices, mesh.faces))
     return wished
 

@@ -1,4 +1,4 @@
-"""The fit of a volume or of points from start to files, without a window: what the command line runs."""
+"""Fits of volumes, distances or points from start to files, without a window: for the command line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from studio.core.color import display, psnr, srgb_to_linear
 from studio.core.device import describe_device
 from studio.core.errors import StudioError, WorkError
+from studio.core.io.export import export_scene
 from studio.core.io.files import write_error
 from studio.core.io.images import save_png
 from studio.core.io.splats import save_points
@@ -32,28 +33,32 @@ from studio.core.optim.evaluate import Evaluation, evaluate_renders
 from studio.core.optim.fitrun import CHECKPOINTS, LOG, write_json
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
+from studio.core.optim.network_fit import NetworkFit
 from studio.core.optim.page import save_page
 from studio.core.optim.points_fit import PointsFit
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.recovery import ATTEMPTS, Diverged
+from studio.core.optim.sdf_fit import SdfFit
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.sheet import sheet
 from studio.core.optim.targets import Targets
 from studio.core.optim.turntable import orbit, save_film
 from studio.core.optim.volume_fit import VolumeFit
-from studio.core.scene import Photo, PhotoSet, Points, Volume
+from studio.core.optim.volume_view import VolumeView
+from studio.core.scene import Mesh, Photo, PhotoSet, Points, Scene, Volume
 
 Report = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What differs between the two.
+    """What differs between them.
 
     Attributes:
         file: name of the result's file.
         result: what was reached, in the normalised world.
         facts: about it, for metrics.json.
+        surface: a mesh of it in the normalised world, if the kind has one.
     """
 
     make: Callable[..., RadianceFit]
@@ -61,6 +66,11 @@ class Kind:
     result: Callable[[Any], Volume | Points]
     save: Callable[[Any, Path], None]
     facts: Callable[[Any], dict[str, Any]]
+    surface: Callable[[Any], Mesh] | None = None
+
+
+def _facts_of_volume(volume: Volume) -> dict[str, Any]:
+    return {"grid": list(volume.shape), "degree": volume.degree}
 
 
 KINDS = {
@@ -69,7 +79,15 @@ KINDS = {
         "volume.safetensors",
         VolumeFit.volume,
         save_volume,
-        lambda volume: {"grid": list(volume.shape), "degree": volume.degree},
+        _facts_of_volume,
+    ),
+    "sdf": Kind(
+        SdfFit,
+        "volume.safetensors",
+        SdfFit.volume,
+        save_volume,
+        _facts_of_volume,
+        SdfFit.surface,
     ),
     "points": Kind(
         PointsFit,
@@ -77,6 +95,13 @@ KINDS = {
         PointsFit.points,
         save_points,
         lambda points: {"points": len(points), "degree": points.degree},
+    ),
+    "network": Kind(
+        NetworkFit,
+        "volume.safetensors",
+        NetworkFit.volume,
+        save_volume,
+        _facts_of_volume,
     ),
 }
 """By the setting `representation`."""
@@ -106,7 +131,7 @@ def run_radiance(
     resume: Path | str | None = None,
     checkpoint_seconds: float = 30.0,
 ) -> dict[str, Any]:
-    """Fit a volume or points and leave everything in a folder: result, metrics, pictures, log.
+    """Fit a volume, distances or points and leave everything in a folder: result, metrics, pictures, log.
 
     Ctrl-C ends the run early: what was reached so far is evaluated and written, and
     metrics["interrupted"] says so. The same holds when the work fails midway; then the error is
@@ -115,9 +140,9 @@ def run_radiance(
 
     Args:
         photos: as loaded, with masks.
-        settings: of the fit; see VolumeFit and PointsFit.
-        out_dir: made if missing; gets volume.safetensors or points.ply, metrics.json, report.html with its
-            pictures, turntable.gif, log.jsonl and renders/.
+        settings: of the fit; see VolumeFit, SdfFit, PointsFit and NetworkFit.
+        out_dir: made if missing; gets volume.safetensors or points.ply, of distances mesh.glb too,
+            metrics.json, report.html with its pictures, turntable.gif, log.jsonl and renders/.
         device: auto, cpu or cuda.
         progress: called with (0..1, note); a note is "phase: details".
         resume: checkpoint to go on from; the log in out_dir is continued.
@@ -147,7 +172,11 @@ def run_radiance(
             failure = error
         result = kind.result(fit)
         kind.save(result, out / kind.file)
-        metrics = _metrics(fit, run.rows) | kind.facts(result)
+        facts = kind.facts(result)
+        if kind.surface is not None:
+            tell(0.0, "Writing: mesh")
+            facts["triangles"] = _save_mesh(fit, kind.surface(fit), out)
+        metrics = _metrics(fit, run.rows) | facts
         metrics |= {
             "notes": run.notes,
             "seconds": round(time.perf_counter() - began, 3),
@@ -339,6 +368,16 @@ def _metrics(fit: RadianceFit, rows: list[HistoryRow]) -> dict[str, Any]:
     }
 
 
+def _save_mesh(fit: RadianceFit, mesh: Mesh, out: Path) -> int:
+    """Write mesh.glb in the coordinates of the photos' files, and shaded.png; gives its triangles."""
+    scene = Scene(meshes=[mesh], name=mesh.name)
+    export_scene(scene, out / "mesh.glb", fit.photos.input_to_world.inverse())
+    photos = fit.holdout or fit.training
+    shown = photos[:: max(1, len(photos) // 4)][:4]
+    report.save_shaded(out / "shaded.png", scene, [photo.camera for photo in shown], fit.device)
+    return len(mesh.faces)
+
+
 def _save_pictures(fit: RadianceFit, out: Path, rows: list[HistoryRow], tell: Report) -> None:
     tell(0.4, "Writing: pictures")
     photos = fit.holdout or fit.training
@@ -363,7 +402,8 @@ def _grey(values: np.ndarray) -> np.ndarray:
 
 def _turn(fit: RadianceFit, result: Volume | Points) -> Iterator[np.ndarray]:
     """[H, W, 3] uint8 sRGB, row 0 at the top, of a turn around the result."""
+    render = VolumeView.of(result, fit.device).picture if isinstance(result, Volume) else fit.render
     for camera in orbit(result, _FRAMES, *_SIZE):
-        image = fit.render(camera)
+        image = render(camera)
         shown = display(image[..., :3] + (1 - image[..., 3:]) * _DARK)
         yield np.ascontiguousarray((shown[::-1] * 255 + 0.5).astype(np.uint8))

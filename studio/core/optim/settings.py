@@ -45,14 +45,24 @@ _RUN = (
     Param("decay", 0.1, low=0.001, high=1.0, help="Rates fall to this fraction by the last step"),
 )
 _START = (
-    Param("start", "hull", "choice", choices=("hull", "volume", "sphere", "mesh"), help="Shape at step 0"),
+    Param(
+        "start", "hull", "choice", choices=("hull", "volume", "sdf", "sphere", "mesh"), help="Shape at step 0"
+    ),
     Param("hull_resolution", 80, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
     Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),
     Param(
         "start_smooth", 1.0, low=0.0, high=100.0, step=0.5, help="Implicit smoothing of the hull; 0 is off"
     ),
-    Param("start_points", 96, "int", 16, 512, 8, help="Grid of the start's volume along the object's box"),
-    Param("start_steps", 1200, "int", 1, 1_000_000, 100, help="Steps of the start's volume"),
+    Param(
+        "start_points",
+        96,
+        "int",
+        16,
+        512,
+        8,
+        help="Grid of the start's volume or distances along the object's box",
+    ),
+    Param("start_steps", 1200, "int", 1, 1_000_000, 100, help="Steps of the start's volume or distances"),
     Param("start_pixels", 256, "int", 16, 4096, 16, "px", "Long side of the photos that it is fitted to"),
     Param("sphere_subdivisions", 4, "int", 1, 7, 1, help="Subdivisions of the start sphere; 4 is 5120 faces"),
 )
@@ -210,8 +220,9 @@ _VOLUME = (
         "representation",
         "mesh",
         "choice",
-        choices=("mesh", "volume", "points"),
-        help="What is fitted: a mesh with materials under light, density and colour in space, or Gaussians",
+        choices=("mesh", "volume", "sdf", "points", "network"),
+        help="What is fitted: a mesh with materials under light, density and colour in space, distances to a "
+        "surface and colour in space, Gaussians, or a network that gives density and colour",
     ),
     Param("volume_resolution", 160, "int", 16, 320, 8, "points", "Grid along the object's box at the end"),
     Param(
@@ -226,6 +237,30 @@ _VOLUME = (
     Param(
         "volume_smooth_every", 4, "int", 0, 1000, 1, "steps", "Even out at every so many steps; 0 is never"
     ),
+)
+
+_SDF = (
+    Param("sdf_resolution", 128, "int", 16, 320, 8, "points", "Grid along the object's box at the end"),
+    Param("sdf_steps", 1500, "int", 1, 1_000_000, 100, help="Steps of distances, each a batch of rays"),
+    Param(
+        "sdf_thickness",
+        0.03,
+        low=0.001,
+        high=1.0,
+        log=True,
+        help="Of the fog around the surface at first, of the box",
+    ),
+    Param("sdf_distance_rate", 0.05, low=0.0, high=10.0, log=True, help="Learning rate of distances"),
+    Param(
+        "sdf_sharpness_rate",
+        5e-3,
+        low=0.0,
+        high=1.0,
+        log=True,
+        help="Learning rate of how sharp the surface is",
+    ),
+    Param("sdf_eikonal_weight", 1e-4, low=0.0, high=100.0, log=True, help="Keeps distances' slope at 1"),
+    Param("sdf_bend_weight", 3e-5, low=0.0, high=100.0, log=True, help="Keeps surfaces from bending"),
 )
 
 _POINTS = (
@@ -248,6 +283,12 @@ _POINTS = (
     Param("points_colors_rate", 2e-2, low=0.0, high=1.0, log=True, help="Learning rate of colours"),
 )
 
+_NETWORK = (
+    Param("network_steps", 1500, "int", 1, 1_000_000, 100, help="Steps of a network, each a batch of rays"),
+    Param("network_rays", 1024, "int", 16, 1 << 20, 256, help="Random rays in a batch"),
+    Param("network_rate", 1e-2, low=0.0, high=1.0, log=True, help="Learning rate of tables and weights"),
+)
+
 SECTIONS: dict[str, tuple[Param, ...]] = {
     "Run": _RUN,
     "Start": _START,
@@ -258,7 +299,9 @@ SECTIONS: dict[str, tuple[Param, ...]] = {
     "Losses": _LOSSES,
     "Groups": _GROUPS,
     "Volume": _VOLUME,
+    "Distances": _SDF,
     "Points": _POINTS,
+    "Network": _NETWORK,
 }
 """Every setting under the heading a panel shows it below."""
 

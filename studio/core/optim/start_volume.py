@@ -1,8 +1,8 @@
-"""A start shape from a volume: fitted briefly, then meshed at the level that the photos agree with most."""
+"""A start shape from a volume, meshed at the level that the photos agree with most, or from distances."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -10,6 +10,7 @@ from studio.core.errors import InputError
 from studio.core.optim.agreement import agreement
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.isosurface import Evidence, surface_of
+from studio.core.optim.sdf_fit import fit_sdf
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import evened
 from studio.core.optim.targets import Targets
@@ -116,22 +117,41 @@ def start_from_volume(
         Cancelled: `cancel` said so.
     """
     volume = fit_volume(
-        training, _short(settings), lambda share, note: report(_FITTING * share, note), cancel, str(device)
+        training,
+        _short(settings, "volume", 0),
+        lambda share, note: report(_FITTING * share, note),
+        cancel,
+        str(device),
     )
     jury = Jury(training, settings, device)
     best = jury.best_level(volume, lambda share, note: report(_FITTING + 0.25 * share, note), cancel)
     return best.mesh, f"start: {best.what}, mean colours fit to {best.score:.1f} dB"
 
 
-def _short(settings: FitSettings) -> FitSettings:
-    """Settings of the start's volume."""
+def start_from_sdf(
+    training: PhotoSet,
+    settings: FitSettings,
+    device: torch.device,
+    report: Progress,
+    cancel: Cancel | None = None,
+) -> tuple[Mesh, str]:
+    """Fit distances for a short while and take their surface; as `start_from_volume`."""
+    short = _short(settings, "sdf", 1)
+    fitted = fit_sdf(training, short, lambda share, note: report(_FITTING * share, note), cancel, str(device))
+    report(_FITTING, "Comparing the surface with the photos")
+    found = Jury(training, settings, device).judge(replace(fitted, colors=None), "surface of distances")
+    return found.mesh, f"start: {found.what}, mean colours fit to {found.score:.1f} dB"
+
+
+def _short(settings: FitSettings, kind: str, degree: int) -> FitSettings:
+    """Settings of the start's volume or distances."""
     short = settings.copy()
     wished = {
         "holdout": 0,
         "resolution": min(int(settings["resolution"]), int(settings["start_pixels"])),
-        "volume_resolution": settings["start_points"],
-        "volume_steps": settings["start_steps"],
-        "volume_degree": 0,
+        f"{kind}_resolution": settings["start_points"],
+        f"{kind}_steps": settings["start_steps"],
+        "volume_degree": degree,
     }
     for name, value in wished.items():
         short.set(name, value)

@@ -214,6 +214,17 @@ class VolumeFit(RadianceFit):
         random = torch.rand(2, rays, generator=self._generator, device=self.device)
         return Batch(torch.from_numpy(pixels).to(self.device), random[0], srgb_to_linear(random[1]))
 
+    def run(self, report: Progress, cancel: Cancel | None = None) -> None:
+        """Prepare and take all steps; raises as `fit_volume`."""
+        self.prepare()
+        while self.steps_done < self.steps:
+            self.step()
+            if self.steps_done % 20 == 0 or self.steps_done == self.steps:
+                if cancel is not None and cancel():
+                    raise Cancelled("stopped while fitting the volume")
+                note = f"Fitting the volume: {self.steps_done}/{self.steps}, {self.psnr():.1f} dB"
+                report(self.steps_done / self.steps, note)
+
     # Results
 
     def volume(self, half: bool = False) -> Volume:
@@ -248,16 +259,7 @@ def fit_volume(
     """
     report = progress or (lambda fraction, note: None)
     fit = VolumeFit(photos, settings, device, lambda share, note: report(0.05 * share, note), cancel)
-    fit.prepare()
-    while fit.steps_done < fit.steps:
-        fit.step()
-        if fit.steps_done % 20 == 0 or fit.steps_done == fit.steps:
-            if cancel is not None and cancel():
-                raise Cancelled("stopped while fitting the volume")
-            share = fit.steps_done / fit.steps
-            report(
-                0.05 + 0.95 * share, f"Fitting the volume: {fit.steps_done}/{fit.steps}, {fit.psnr():.1f} dB"
-            )
+    fit.run(lambda share, note: report(0.05 + 0.95 * share, note), cancel)
     return fit.volume()
 
 

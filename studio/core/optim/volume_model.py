@@ -120,6 +120,9 @@ class VolumeModel:
     def keep(self, alive: Tensor) -> None:
         """Empty all grid points but these, and leap over what is empty from now on."""
         self.grid.density[~alive] = EMPTY
+        self._occupy(alive)
+
+    def _occupy(self, alive: Tensor) -> None:
         self.alive = alive
         self.occupancy = Occupancy.where(alive, self.grid.low, self.grid.voxel)
 
