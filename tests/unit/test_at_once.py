@@ -179,3 +179,33 @@ def test_keys_beyond_the_spans_are_never_read(threads: int, monkeypatch: pytest.
     inside = (columns >= spans[:, :1]) & (columns < spans[:, 1:])
     assert torch.equal(torch.where(inside, keys.view(300, 170), EMPTY_KEY), all_keys)
     assert 0.1 < inside.float().mean() < 0.7
+
+
+def test_outlines_of_many_pieces_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many there are is known from the last picture of the mesh at this size."""
+    pos, tri = _ball()
+    topology, attr = Topology.build(tri), torch.rand(1, pos.shape[1], 3)
+    least_work = launcher.pool().least_work
+    former = launcher.use_threads(2, 1e6)
+    try:
+
+        def drawn() -> tuple[Tensor, bool]:
+            ran: list[str] = []
+            plain = launcher.launch_in_band
+            with monkeypatch.context() as patch:
+                patch.setattr(
+                    launcher,
+                    "launch_in_band",
+                    lambda kernel, *a: (ran.append(kernel.key), plain(kernel, *a))[1],
+                )
+                return draw(pos, tri, attr, SIZE, topology), "outline" in ran
+
+        expected, alone = drawn()
+        assert alone
+        host.note_pieces(2 * SIZE[0] * SIZE[1], len(topology.edges), 100_000)
+        image, alone = drawn()
+        assert not alone
+        torch.testing.assert_close(image, expected, rtol=0, atol=1e-5)
+        assert drawn()[1]
+    finally:
+        launcher.use_threads(former, least_work)

@@ -165,13 +165,20 @@ def bands(device: torch.device, length: int, limit: int | None = None) -> Sequen
     return pool().split(length, limit)
 
 
-def run(device: torch.device, length: int, body: Callable[[Band], None], limit: int | None = None) -> None:
+def run(
+    device: torch.device,
+    length: int,
+    body: Callable[[Band], None],
+    limit: int | None = None,
+    parts: Sequence[Band] | None = None,
+) -> None:
     """Call `body` once per band of `length` items, in parallel on CPU.
 
     For work that is more than one kernel per band; kernels are launched with `launch_in_band`.
+    `parts` are the bands, if they are not to be those of `bands`.
     """
     if length > 0:
-        parts = bands(device, length, limit)
+        parts = bands(device, length, limit) if parts is None else parts
         if len(parts) == 1:
             body(parts[0])
         else:

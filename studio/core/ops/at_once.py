@@ -73,6 +73,20 @@ def find_keys(
     launcher.launch_in_band(at_once.find_keys, 1, launcher.arguments(at_once.find_keys, inputs, _CPU), _CPU)
 
 
+def note_pieces(pixels: int, edges: int, pieces: int) -> None:
+    """Remember how many pieces the silhouettes of a mesh had in an image of this size."""
+    store: OrderedDict = _kept.__dict__.setdefault("pieces", OrderedDict())
+    store[pixels, edges] = pieces
+    while len(store) > _KEPT:
+        store.popitem(last=False)
+
+
+def pieces_last_time(pixels: int, edges: int) -> int:
+    """What `note_pieces` was told, 0 if nothing."""
+    count: int = _kept.__dict__.get("pieces", {}).get((pixels, edges), 0)
+    return count
+
+
 class _RoomForOutline:
     """Room for `capacity` pieces in an image of so many pixels; `heads` are zero between calls."""
 
@@ -129,6 +143,7 @@ def outline(
         launcher.launch_in_band(at_once.outline, 1, launcher.arguments(at_once.outline, inputs, _CPU), _CPU)
         (pieces, *_), (count, *_) = room.numbers.tolist()
         if pieces <= most:
+            note_pieces(n * height * width, len(edges), pieces)
             pixels, amount_a, amount_b, difference = (column[:count] for column in columns)
             return pixels, amount_a, amount_b, difference
         room.grow(pieces)

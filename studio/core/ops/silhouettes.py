@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -38,9 +40,11 @@ class Records(NamedTuple):
 
 # Pieces that fit whatever the size of the image.
 _LEAST_ROOM = 4096
-# About the nanoseconds a CPU core takes to look at a triangle and at an edge, and to make a record of
-# a piece.
-_PER_FACE, _PER_EDGE, _PER_PIECE = 3.0, 2.0, 100.0
+# About the nanoseconds a CPU core takes to look at a triangle and at an edge, to cut a piece, and to make
+# a record of it.
+_PER_FACE, _PER_EDGE, _PER_CUT, _PER_PIECE = 3.0, 2.0, 30.0, 100.0
+# Where a piece has the number of its pixel; one of so many pieces tells where they are.
+_PIXEL, _SAMPLED = 1, 8
 # Numbers between the counters of two bands, which would wait for each other on one line of cache.
 _APART = 16
 # A thread works at a few image sizes; more are dropped, oldest first.
@@ -89,7 +93,8 @@ def _cut(
     """Pieces of all silhouettes, `capacity` for each band: how many, and [bands * capacity, words]."""
     device = pos.device
     total = len(pos) * len(edges)
-    limit = launcher.worth(_PER_EDGE * total)
+    expected = at_once.pieces_last_time(len(pos) * size[0] * size[1], len(edges))
+    limit = launcher.worth(_PER_EDGE * total + _PER_CUT * expected)
     bands = len(launcher.bands(device, total, limit))
     counts = torch.zeros(bands, _APART, dtype=torch.int32, device=device)
     pieces = torch.empty(bands * capacity, relation.PIECE_WORDS, dtype=torch.int32, device=device)
@@ -105,6 +110,21 @@ def _cut(
 
     launcher.run(device, total, work, limit)
     return counts, pieces
+
+
+def _equal_shares(
+    parts: Sequence[launcher.Band], counts: Tensor, pieces: Tensor, width: int
+) -> Sequence[launcher.Band]:
+    """As many bands of rows, with about as many pieces each, by the rows of some of them."""
+    table, capacity = pieces.numpy()[:, _PIXEL], len(pieces) // len(counts)
+    begins = range(0, len(pieces), capacity)
+    samples = [table[i : i + count : _SAMPLED] for i, count in zip(begins, counts[:, 0].tolist())]
+    found = np.concatenate(samples)
+    if len(found) < len(parts):
+        return parts
+    found = np.sort(found // width)
+    ends = [0, *(int(found[len(found) * i // len(parts)]) for i in range(1, len(parts))), parts[-1].end]
+    return [launcher.Band(i, len(parts), ends[i], ends[i + 1]) for i in range(len(parts))]
 
 
 def _settle(
@@ -126,7 +146,10 @@ def _settle(
     capacity = len(pieces) // len(counts)
     chunk = triangle_chunk(device, capacity)
     limit = launcher.worth(_PER_PIECE * most)
-    bands = len(launcher.bands(device, n * height, limit))
+    shares = launcher.bands(device, n * height, limit)
+    bands = len(shares)
+    if bands > 1:
+        shares = _equal_shares(shares, counts, pieces, width)
     # On CUDA nobody waits for the number of records: those after the last do nothing.
     empty = torch.empty if device.type == "cpu" else torch.zeros
     records = Records(
@@ -163,7 +186,7 @@ def _settle(
         own = [band.begin, band.end, chunk, capacity, band.index, *settle[5:]]
         launcher.launch_in_band(coverage.settle, threads, own, device)
 
-    launcher.run(device, n * height, work, limit)
+    launcher.run(device, n * height, work, parts=shares)
     if device.type != "cpu":
         return records
     ends = [(i * most, i * most + count) for i, count in enumerate(used[:, 0].tolist())]
@@ -207,6 +230,7 @@ def find_records(
             counts, pieces = _cut(pos, projected, edges, size, capacity)
         scratch.capacity = capacity
         most = int(counts.sum())
+        at_once.note_pieces(n * height * width, len(edges), most)
     else:
         # Reading the count would wait for the device. Room for a quarter of the pixels is more
         # than outlines that can be told apart take; what is not used stays zero, and does nothing.
@@ -221,7 +245,8 @@ def is_small(seen: Tensor, pos: Tensor, edges: Tensor) -> bool:
     """Whether a single core finds the silhouettes; as a rule it then makes the records, too."""
     if seen.device.type != "cpu" or len(edges) == 0 or seen.numel() == 0:
         return False
-    limit = launcher.worth(_PER_EDGE * len(pos) * len(edges))
+    pieces = at_once.pieces_last_time(seen.shape[:3].numel(), len(edges))
+    limit = launcher.worth(_PER_EDGE * len(pos) * len(edges) + _PER_PIECE * pieces)
     return len(seen) == len(pos) and len(launcher.bands(seen.device, len(pos) * len(edges), limit)) == 1
 
 

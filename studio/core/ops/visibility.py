@@ -15,7 +15,7 @@ from studio.core.ops import at_once
 
 # About the nanoseconds a CPU core takes: to project a vertex, to survey a triangle, and to draw one
 # and a pixel (with what follows in the same band). They decide between one band and several.
-_PER_VERTEX, _PER_SURVEY, _PER_TRIANGLE, _PER_PIXEL = 1.0, 9.0, 15.0, 3.0
+_PER_VERTEX, _PER_SURVEY, _PER_TRIANGLE, _PER_PIXEL = 1.0, 11.0, 15.0, 3.0
 # Pixels of a strip whose keys stay in the last cache, and at least for each triangle.
 _STRIP_PIXELS, _STRIP_PER_TRIANGLE = 1 << 19, 16
 # Threads of the CUDA form; each draws every so many-th piece. Enough to fill any GPU.
