@@ -487,3 +487,33 @@ def test_orthographic_view() -> None:
         wait(ctx, lambda: not state.view.orthographic, "perspective")
 
     drive(app, script)
+
+
+def test_objects_move_by_numbers() -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        ctx.window_focus("//Material")
+        ctx.yield_(3)
+        start = state.scene.meshes[0]
+        state.act("select", "mesh:0")
+        ctx.yield_(3)
+        info = ctx.item_info("//Material/##position/$$0")
+        assert info is not None
+        ctx.item_input_value("//Material/##position/$$0", 0.5)
+        wait(ctx, lambda: state.scene.meshes[0] is not start, "it moves")
+        low, high = state.scene.meshes[0].bounds()
+        assert (low + high) / 2 == pytest.approx([0.5, 0, 0], abs=1e-4)
+        assert state.history.undo_label.startswith("Move")
+        ctx.item_input_value("//Material/##scale/$$1", 2.0)
+        wait(ctx, lambda: state.history.undo_label.startswith("Scale"), "it grows")
+        low, high = state.scene.meshes[0].bounds()
+        assert high - low == pytest.approx([1.5, 3.0, 1.5], rel=0.01)
+        state.act("undo")
+        state.act("undo")
+        ctx.yield_(3)
+        assert state.scene.meshes[0] is start
+
+    drive(app, script)

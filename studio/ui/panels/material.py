@@ -9,7 +9,7 @@ from studio.core.scene import Material
 from studio.ui import autopanel
 from studio.ui import widgets as w
 from studio.ui.commands import Path
-from studio.ui.panels import radiance
+from studio.ui.panels import radiance, transform
 from studio.ui.panels.scene_tree import selected_mesh
 from studio.ui.state import AppState
 from studio.ui.theme import Icon
@@ -45,6 +45,7 @@ def draw(state: AppState) -> None:
         moving = bool(group) and state.run.active and state.document.settings.enabled(group)
         value: Any = getattr(mesh.material, param.name)
         autopanel.row(state, param, value, (*path, param.name), param.default, moving)
+    transform.draw(state, index)
     _maps(mesh.material, mesh.colors is not None or state.run.override is not None)
 
 
