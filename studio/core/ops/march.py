@@ -24,6 +24,12 @@ Box = tuple[tuple[float, ...], tuple[float, ...]]
 _RAY_TIME = 1500.0
 """Nanoseconds per ray on one core, at least."""
 
+_BACK_TIME = 5000.0
+"""The same of a march with its gradient, of usual length."""
+
+_COPY_TIME = 0.5
+"""Nanoseconds for a byte of another band's gradients: cleared, then added up."""
+
 _MOST_STEPS = 1_000_000
 
 
@@ -81,12 +87,18 @@ class _March(torch.autograd.Function):
                 *to_rays,
             ],
             density.device,
-            limit=launcher.worth(2 * _RAY_TIME * len(origins)),
+            limit=_bands_back(len(origins), density.nbytes + colors.nbytes if with_grid else 0),
         )
         wanted = [*([to_density, to_colors] if with_grid else [None] * 2)]
         wanted += to_rays if with_rays else [None] * 2
         sharper = to_sharpness.sum().view(1) if ctx.needs_input_grad[7] else None
         return (*wanted, None, None, None, sharper)
+
+
+def _bands_back(rays: int, size: int) -> int:
+    """How many bands a march with its gradient is worth where each of them has a gradient of `size` bytes."""
+    limit = launcher.worth(2 * _RAY_TIME * rays)
+    return min(limit, 1 + int(_BACK_TIME * rays / (_COPY_TIME * size))) if size else limit
 
 
 def _inputs(
