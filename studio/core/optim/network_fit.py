@@ -47,8 +47,8 @@ _AXES = torch.cat([torch.eye(3), -torch.eye(3)])
 class NetworkFit(RadianceFit):
     """Trains a network until what rays see of it are the pixels of photos; see RadianceFit.
 
-    It needs memory per sample and some ten times the time of a grid, and no settings of the scene. Its
-    own are those called network_*.
+    It needs memory per sample, and a hundred times the time of a grid. Its own settings are those called
+    network_*.
 
     Attributes:
         field: the network; there after `prepare`.

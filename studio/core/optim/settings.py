@@ -285,7 +285,7 @@ _POINTS = (
 
 _NETWORK = (
     Param("network_steps", 1500, "int", 1, 1_000_000, 100, help="Steps of a network, each a batch of rays"),
-    Param("network_rays", 1024, "int", 16, 1 << 20, 256, help="Random rays in a batch"),
+    Param("network_rays", 512, "int", 16, 1 << 20, 256, help="Random rays in a batch"),
     Param("network_rate", 1e-2, low=0.0, high=1.0, log=True, help="Learning rate of tables and weights"),
 )
 
