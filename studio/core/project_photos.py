@@ -28,18 +28,22 @@ class PhotoReference:
         world: from the coordinates of their files to the studio's, in which the project's mesh
             stands; it holds even if photos are added or taken away.
         names: of the photos at the time, in order.
+        masks: those that were corrected by hand, [H, W] uint8 0 to 255, by the photo's name.
     """
 
     source: Path
     reading: Reading = field(default_factory=Reading)
     world: Similarity | None = None
     names: list[str] = field(default_factory=list)
+    masks: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of(cls, photos: PhotoSet) -> PhotoReference:
         """What is needed to read these again."""
         names = [photo.name for photo in photos.photos]
-        return cls(Path(os.path.abspath(photos.source)), photos.reading, photos.input_to_world, names)
+        painted = {p.name: p.mask for p in photos.photos if p.painted and p.mask is not None}
+        masks = {name: np.round(255 * mask).astype(np.uint8) for name, mask in painted.items()}
+        return cls(Path(os.path.abspath(photos.source)), photos.reading, photos.input_to_world, names, masks)
 
     @property
     def missing(self) -> bool:
@@ -60,7 +64,7 @@ class PhotoReference:
         if self.missing:
             raise InputError(f"{self.source}: the project's photos are not there; expected {self.described}")
         how = self.reading
-        return load_photos(
+        photos = load_photos(
             self.source,
             max_size=how.max_size,
             masks=how.masks,  # type: ignore[arg-type]  # load_photos names the choices if it is none
@@ -71,6 +75,11 @@ class PhotoReference:
             cameras=Path(how.cameras) if how.cameras else None,
             world=self.world,
         )
+        for photo in photos.photos:
+            mask = self.masks.get(photo.name)
+            if mask is not None and mask.shape == photo.image.shape[:2]:
+                photo.mask, photo.painted = mask.astype(np.float32) / 255, True
+        return photos
 
     @property
     def described(self) -> str:
@@ -98,6 +107,7 @@ class PhotoReference:
             "reading": pack(self.reading, arrays),
             "world": pack(self.world, arrays),
             "names": list(self.names),
+            "masks": pack(self.masks, arrays),
         }
         if self.source.is_relative_to(ASSETS):
             return {**node, "built_in": self.source.relative_to(ASSETS).as_posix()}
@@ -123,11 +133,12 @@ class PhotoReference:
             _check_world(world, f"{where}.world")
         reading = unpack(Reading, node.get("reading"), arrays, f"{where}.reading")
         names = unpack(list[str], node.get("names"), arrays, f"{where}.names")
+        masks = unpack(dict[str, np.ndarray], node.get("masks", {}), arrays, f"{where}.masks")
         places = [ASSETS / text["built_in"]] if text["built_in"] else []
         places += [folder / text["relative"]] if text["relative"] else []
         places += [Path(text["absolute"])] if text["absolute"] else []
         found = next((place for place in places if place.exists()), places[-1])
-        return cls(Path(os.path.abspath(found)), reading, world, names)
+        return cls(Path(os.path.abspath(found)), reading, world, names, masks)
 
 
 _PLACES = ("built_in", "relative", "absolute")

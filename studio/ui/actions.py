@@ -316,6 +316,16 @@ SCENE = (
     Action(
         "tool", "Scale", Icon.scale, "Shift+S", (_key(_K.s, SHIFT),), ("scale",), _has_mesh, _tool("scale")
     ),
+    Action(
+        "tool",
+        "Correct the mask",
+        Icon.brush,
+        "Shift+B",
+        (_key(_K.b, SHIFT),),
+        ("mask",),
+        _has_photos,
+        _tool("mask"),
+    ),
     *(
         Action("add_light", f"Add {kind} light", _light_icon(kind), args=(kind,), divided=not i)
         for i, kind in enumerate(KINDS)

@@ -72,6 +72,8 @@ def _check_start(state: AppState) -> None:
     document, reading = state.document, state.document.photos.reading  # type: ignore[union-attr]
     if Reading(masks=reading.masks, max_size=reading.max_size, cameras=reading.cameras) != reading:
         raise InputError(f"The photos were read in a way that no flag says; {_SAVE}.")
+    if any(photo.painted for photo in document.photos.photos):  # type: ignore[union-attr]
+        raise InputError(f"Masks were corrected by hand, which no flag says; {_SAVE}.")
     if document.settings["start"] == "mesh" and not (_pristine(state) and Path(document.origin).is_file()):
         raise InputError(f"The fit starts from a mesh that no file holds; {_SAVE}.")
     if document.settings["shading"] != "unlit" and not document.settings.enabled("light"):

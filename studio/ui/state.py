@@ -104,7 +104,7 @@ class View:
         truth: the photo is laid over the render, as opaque as `overlay`.
         aov_map, aov_range: see studio.gl.options.ViewOptions.
         tool: what the mouse does to the selected object or light: "select" nothing, "move",
-            "rotate" or "scale".
+            "rotate" or "scale"; "mask" paints on the photo that is looked through.
         wireframe, normals, clipping: drawn over the picture.
         lights: icons of the lights.
         inspector, histogram: their plates are open.

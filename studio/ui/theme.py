@@ -350,6 +350,7 @@ class Icon:
     file = icons_fontawesome_6.ICON_FA_FILE
     save = icons_fontawesome_6.ICON_FA_FLOPPY_DISK
     terminal = icons_fontawesome_6.ICON_FA_TERMINAL
+    brush = icons_fontawesome_6.ICON_FA_PAINTBRUSH
     edit = icons_fontawesome_6.ICON_FA_PEN
     history = icons_fontawesome_6.ICON_FA_CLOCK_ROTATE_LEFT
     folder = icons_fontawesome_6.ICON_FA_FOLDER_OPEN

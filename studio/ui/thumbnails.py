@@ -40,7 +40,9 @@ class Thumbnails:
 
     def request(self, photos: PhotoSet) -> None:
         """Make thumbnails of these photos, unless that is under way; call once a frame."""
-        if photos is not self._photos:
+        if photos is not self._photos and photos.shows_as(self._photos):
+            self._photos = photos
+        elif photos is not self._photos:
             self.release()
             self._photos = photos
             waiting: list[tuple[int, np.ndarray]] = []

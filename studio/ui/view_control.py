@@ -92,7 +92,10 @@ class ViewActions:
         """Take a tool; the same again puts it down."""
         view = self.state.view
         view.tool = "select" if view.tool == name else name
-        if view.tool != "select" and not view.selected.startswith(("mesh:", "light:")):
+        if view.tool == "mask":
+            self.comparing.act_look_through(view.photo or 0)
+            view.mode, view.right = "target", "photo"
+        elif view.tool != "select" and not view.selected.startswith(("mesh:", "light:")):
             view.selected = "mesh:0"
 
     def _act_pin(self) -> None:

@@ -108,6 +108,7 @@ def test_a_fit_that_no_flag_describes_asks_for_a_project(tmp_path: Path) -> None
     refused(lambda s: setattr(s.scene, "background", (1.0, 0.0, 0.0)), "background")
     refused(lambda s: setattr(s.scene.meshes[0], "material", Material(metallic=1.0)), "material of its own")
     refused(lambda s: setattr(s.document, "photos", photo_set(mask_files="ignore")), "no flag says")
+    refused(lambda s: setattr(s.photos.photos[0], "painted", True), "corrected by hand")
     with pytest.raises(InputError, match="open photos first"):
         as_command.fit(make_state())
 

@@ -379,6 +379,20 @@ def test_photos_are_read_again_as_they_were(tmp_path: Path) -> None:
     assert reference.source == folder
 
 
+def test_masks_corrected_by_hand_are_kept(tmp_path: Path) -> None:
+    photos = load_photos(_capture(tmp_path / "photos"), masks="none")
+    mask = np.random.default_rng(1).integers(0, 256, (12, 16)).astype(np.float32) / 255
+    photos.photos[2] = dataclasses.replace(photos.photos[2], mask=mask, painted=True)
+    path = tmp_path / "vase.studio"
+    p.save_project(p.Project("vase", Scene(), PhotoReference.of(photos)), path)
+    reference = p.load_project(path).photos
+    assert reference is not None
+    again = reference.read()
+    assert [photo.painted for photo in again.photos] == [False, False, True, False, False, False]
+    same(again.photos[2].mask, mask)
+    assert again.photos[1].mask is None
+
+
 def test_missing_photos_are_told_and_pointed_elsewhere(tmp_path: Path) -> None:
     folder = _capture(tmp_path / "photos")
     photos = load_photos(folder)

@@ -50,6 +50,8 @@ def cut_out(
 ) -> np.ndarray:
     """Cut an object out of one photo, guided by strokes.
 
+    A mask is corrected around the strokes only; elsewhere, and where its sides stay, it keeps its values.
+
     Args:
         image: [H, W, 3] float32 linear, row 0 at the bottom.
         foreground, background: strokes over the object and over what is not: [N, 2] pixel
@@ -57,7 +59,7 @@ def cut_out(
         mask: [H, W] 0..1, a mask to correct; None starts from the strokes' colours.
         brush: radius of the strokes in pixels.
     Returns:
-        [H, W] float32 mask, 0 or 1.
+        [H, W] float32 mask, 0 or 1 where it is cut.
     Raises:
         InputError: no stroke over the object, strokes that are no [N, 2], shapes that differ.
     Reference:
@@ -76,7 +78,22 @@ def cut_out(
     for strokes, label in ((background, _BG), (foreground, _FG)):
         for stroke in strokes:
             labels = _painted(labels, stroke, label, brush)
-    return _grabcut(to_bytes(image, color=True), labels, 5).astype(np.float32)
+    if mask is None:
+        return _grabcut(to_bytes(image, color=True), labels, 5).astype(np.float32)
+    near = _around([*foreground, *background], height, width, brush)
+    cut = _grabcut(to_bytes(image[near], color=True), labels[near], 5)
+    out = mask.astype(np.float32)
+    out[near] = np.where(cut != (mask[near] > 0.5), cut, mask[near])
+    return out
+
+
+def _around(strokes: Sequence[np.ndarray], height: int, width: int, brush: float) -> tuple[slice, slice]:
+    """Rows and columns about strokes: what one would have looked at while painting them."""
+    points = np.concatenate(strokes)
+    margin = max(4 * brush, 0.15 * max(height, width))
+    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    (left, bottom), (right, top) = np.floor(low).astype(int), np.ceil(high).astype(int)
+    return slice(max(bottom, 0), max(top, 1)), slice(max(left, 0), max(right, 1))
 
 
 def _painted(labels: np.ndarray, stroke: np.ndarray, label: int, brush: float) -> np.ndarray:

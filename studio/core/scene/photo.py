@@ -21,6 +21,7 @@ class Photo:
         ignore: [H, W] bool, pixels that say nothing (neither object nor background), or None.
         camera: its size is that of the image.
         path: file it came from, for messages.
+        painted: the mask was corrected by hand; no file has it.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Photo:
     mask: np.ndarray | None = field(default=None, repr=False)
     ignore: np.ndarray | None = field(default=None, repr=False)
     path: str = ""
+    painted: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,3 +67,10 @@ class PhotoSet:
     notes: list[str] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     reading: Reading = field(default_factory=Reading)
+
+    def shows_as(self, other: PhotoSet | None) -> bool:
+        """Whether the other set has the same pictures from the same cameras: only masks may differ."""
+        if other is None or len(self.photos) != len(other.photos):
+            return False
+        pairs = zip(self.photos, other.photos, strict=True)
+        return all(a.image is b.image and a.camera is b.camera for a, b in pairs)

@@ -68,6 +68,9 @@ class Hands:
             imgui.set_item_key_owner(imgui.Key.mouse_wheel_y)
         io = imgui.get_io()
         width, height = self._panel.pixels
+        if self._panel.brush.take_input(hovered, active):
+            self.hover = None
+            return
         if self._wipe_drag(hovered, active):
             return
         if hovered and io.mouse_wheel:

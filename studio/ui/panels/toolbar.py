@@ -23,6 +23,7 @@ TOOL_ITEMS = (
     ("move", Icon.move, "Move the selected object or light; Ctrl snaps"),
     ("rotate", Icon.rotate, "Turn it"),
     ("scale", Icon.scale, "Scale it"),
+    ("mask", Icon.brush, "Correct the mask of the photo that is looked through"),
 )
 TOGGLE_ITEMS = (
     ("wireframe", Icon.wire, "Wireframe"),

@@ -10,7 +10,7 @@ import numpy as np
 from imgui_bundle import ImVec2, imgui
 
 from studio.core.errors import StudioError
-from studio.core.scene import Camera, Photo
+from studio.core.scene import Camera, Photo, PhotoSet
 from studio.gl.governor import LEVELS, Governor
 from studio.gl.navigation import OrbitCamera
 from studio.gl.options import AOVS, ERRORS, ViewOptions
@@ -20,6 +20,7 @@ from studio.ui.panels.gradients import draw_arrows
 from studio.ui.panels.handles import TOOLS, Handles
 from studio.ui.panels.hands import Hands
 from studio.ui.panels.lamps import Lamps
+from studio.ui.panels.mask_brush import MaskBrush
 from studio.ui.panels.scene_tree import selected_mesh
 from studio.ui.panels.viewport_tools import Tools
 from studio.ui.radiance import Preview
@@ -70,6 +71,8 @@ class ViewportPanel:
         self._ball: tuple[np.ndarray, float] | None = None
         self.governor = Governor(level=LEVELS[3] if state.software else LEVELS[0])
         self.hands = Hands(self)
+        self.brush = MaskBrush(self)
+        self._photos: PhotoSet | None = None
         self.handles = Handles(self)
         self.lamps = Lamps(self)
         self.tools = Tools(self)
@@ -93,8 +96,10 @@ class ViewportPanel:
             self._sync_looks()
         if "photos" in parts:
             self.gl.set_photos(state.photos)
-            state.view.photo = None
-            state.view.mode = "render"
+            if state.photos is None or not state.photos.shows_as(self._photos):
+                state.view.photo = None
+                state.view.mode = "render"
+            self._photos = state.photos
         if parts & {"effects", "enabled", "other"} and state.document.effects:
             self._sync_effects()
         state.pictures = self.gl.interop.describe()
@@ -243,6 +248,7 @@ class ViewportPanel:
         self.lamps.draw(camera)
         self.hands.take_input(self.handles.busy)
         draw_arrows(self.state, camera, self.low, self.size)
+        self.brush.draw()
         self.tools.draw(camera)
 
     def _watch(self, camera: Camera) -> bool:
