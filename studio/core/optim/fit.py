@@ -145,13 +145,24 @@ class Fit:
         """
         self.prepare_machine()
         made = first_variables(
-            self.problem, self.training, self.settings, self.device, self._report, self._cancel
+            self.problem, self.training, self.settings, self.device, self._report, self._attempt, self._cancel
         )
+        self.settings.set("start", made.start)
         self._start, self._mesh, self._thickness = made.variables, made.mesh, made.thickness
         self._fixed_to = made.fixed_to
         self.notes += made.notes
         self.reset()
         self._report(1.0, "Ready")
+
+    def _attempt(self, problem: FitProblem, settings: FitSettings, unseen: list[Photo]) -> float:
+        """PSNR of photos that are not among the problem's after a whole fit of its own, in dB."""
+        fit = Fit(problem, settings, str(self.device), cancel=self._cancel)
+        fit.prepare()
+        while fit.steps_done < fit.steps:
+            fit.step()
+            if self._cancel is not None and self._cancel():
+                raise Cancelled("stopped while preparing")
+        return fit.evaluate(unseen).mean("psnr") or 0.0
 
     def prepare_machine(self) -> None:
         """What every run needs first, also one that goes on from a checkpoint."""

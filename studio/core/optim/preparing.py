@@ -22,6 +22,7 @@ from studio.core.optim.start import (
     start_lighting,
     start_mesh,
 )
+from studio.core.optim.start_choice import Attempt, choose_start
 from studio.core.optim.start_volume import start_from_sdf, start_from_volume
 from studio.core.optim.targets import Targets
 from studio.core.optim.variables import Variables, box_of
@@ -43,6 +44,7 @@ class Prepared:
         mesh: that they began as; its name and what never moves stay with the result.
         thickness: mean one, of the box.
         fixed_to: what the light is fixed to, world or camera.
+        start: what it began from: the setting of this name, or what was chosen for auto.
         notes: decisions worth telling the user.
     """
 
@@ -50,6 +52,7 @@ class Prepared:
     mesh: Mesh
     thickness: float
     fixed_to: str
+    start: str
     notes: list[str] = field(default_factory=list)
 
 
@@ -59,6 +62,7 @@ def first_variables(
     settings: FitSettings,
     device: torch.device,
     report: Progress,
+    attempt: Attempt,
     cancel: Cancel | None = None,
 ) -> Prepared:
     """Carve or take the start shape, read its colours off the photos, build the first stage.
@@ -66,6 +70,7 @@ def first_variables(
     Args:
         training: the photos that are not held out.
         report: called with (0..1, note).
+        attempt: makes short fits, where the start is to be chosen.
         cancel: asked while carving.
     Raises:
         InputError: the photos or the start mesh do not allow it.
@@ -79,12 +84,21 @@ def first_variables(
         object_center=problem.photos.object_center,
         object_radius=problem.photos.object_radius,
     )
-    if settings["start"] in ("volume", "sdf"):
+
+    def begin(share: float, note: str) -> None:
+        report(0.5 * share, note)
+
+    if settings["start"] == "auto":
+        chosen = choose_start(problem, photos, settings, device, begin, attempt, cancel)
+        mesh, notes = chosen.mesh, chosen.notes
+        settings = settings.copy()
+        settings.set("start", chosen.kind)
+    elif settings["start"] in ("volume", "sdf"):
         start = start_from_volume if settings["start"] == "volume" else start_from_sdf
-        mesh, note = start(photos, settings, device, lambda share, note: report(0.5 * share, note), cancel)
+        mesh, note = start(photos, settings, device, begin, cancel)
         notes.append(note)
     else:
-        mesh = start_mesh(problem, photos, settings, lambda share, note: report(0.5 * share, note), cancel)
+        mesh = start_mesh(problem, photos, settings, begin, cancel)
     report(0.5, "Evening out the start mesh")
     center, scale = box_of(mesh.vertices)
     if can_remesh(mesh, settings):
@@ -110,7 +124,7 @@ def first_variables(
         variables = FieldVariables.over(variables, mesh, settings["field_resolution"])
     elif schedule.field_steps > 0:
         notes.append("no field: the start mesh is open, so that it has no inside")
-    return Prepared(variables, mesh, thickness, fixed_to, notes)
+    return Prepared(variables, mesh, thickness, fixed_to, str(settings["start"]), notes)
 
 
 def can_remesh(mesh: Mesh, settings: FitSettings) -> bool:

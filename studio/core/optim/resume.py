@@ -61,6 +61,8 @@ def restore(fit: Fit, state: dict[str, Any]) -> None:
     for name in _PLAIN:
         setattr(fit, name, state["plain"][name])
     fit.notes = list(state["notes"])
+    if fit.settings["start"] == "auto":
+        fit.settings.set("start", state["settings"]["start"])  # which was chosen
     fit._start = state["start"]
     fit._queue = list(state["queue"])
     fit._random = np.random.default_rng()

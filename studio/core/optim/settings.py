@@ -46,7 +46,11 @@ _RUN = (
 )
 _START = (
     Param(
-        "start", "hull", "choice", choices=("hull", "volume", "sdf", "sphere", "mesh"), help="Shape at step 0"
+        "start",
+        "hull",
+        "choice",
+        choices=("auto", "hull", "volume", "sdf", "sphere", "mesh"),
+        help="Shape at step 0; auto tries hull and volume",
     ),
     Param("hull_resolution", 80, "int", 8, 256, 4, "voxels", "Grid of the visual hull along its box"),
     Param("hull_misses", 0, "int", 0, 100, 1, help="Photos that may disagree before space is carved away"),

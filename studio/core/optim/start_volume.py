@@ -22,6 +22,10 @@ from studio.core.scene.volume import Volume
 LEVELS = (0.15, 0.05, 0.5)
 """Optical depths of a voxel that are tried as the surface, the usual one first."""
 
+_BLUR = 0.7
+"""Standard deviation in voxels of the smoothing of densities: with 0.5 fits keep their noise, with 1.5
+they lose what was open."""
+
 _CLEARLY = 0.5
 """dB by which another level must be better than the usual one: denser ones have holes, thinner ones fog."""
 
@@ -84,7 +88,7 @@ class Jury:
         for number, depth in enumerate(LEVELS):
             report(number / len(LEVELS), "Meshing the volume")
             try:
-                mesh = surface_of(volume, depth, evidence, smooth=0.0, cancel=cancel)
+                mesh = surface_of(volume, depth, evidence, _BLUR, smooth=0.0, cancel=cancel)
             except InputError as error:  # nothing as dense as that; another level may have a surface
                 failure = error
                 continue
