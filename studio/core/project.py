@@ -36,6 +36,7 @@ from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import FitSettings
 from studio.core.params import ParamSet
 from studio.core.project_check import check_run, check_scene
+from studio.core.project_kept import KeptPicture, check_kept
 from studio.core.project_photos import PhotoReference
 from studio.core.scene import Camera, Scene
 from studio.core.tree import Arrays, pack, unpack
@@ -116,6 +117,7 @@ class Project:
         camera: of the view, or None.
         view: how it was looked at, plain values that the window reads.
         looks: how meshes, volume and points are shown, values of studio.core.looks by name.
+        kept: pictures to compare with, "a" and "b".
         notes: what could not be taken over from the file, one line each.
     """
 
@@ -129,6 +131,7 @@ class Project:
     view: dict[str, Any] = field(default_factory=dict)
     run: RunRecord | None = None
     looks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kept: dict[str, KeptPicture] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def shown_scene(self) -> Scene:
@@ -202,6 +205,7 @@ def _tree(project: Project, folder: Path, arrays: Arrays) -> dict[str, Any]:
         "camera": pack(project.camera, arrays),
         "view": pack(project.view, arrays),
         "looks": pack(project.looks, arrays),
+        "kept": pack(project.kept, arrays),
         "run": None if run is None else _pack_run(run, arrays),
     }
 
@@ -331,6 +335,7 @@ def _project(tree: dict[str, Any], arrays: dict[str, np.ndarray], path: Path) ->
         camera=camera,
         view=entry(dict[str, Any], "view"),
         looks=_looks(tree.get("looks", {}), where, notes),
+        kept=_kept(tree.get("kept", {}), arrays, where, notes),
         run=run,
         notes=notes,
     )
@@ -353,6 +358,16 @@ def _settings(node: Any, where: str, notes: list[str]) -> FitSettings:
     settings.preset = unpack(str, read.get("preset", ""), {}, f"{where}: settings.preset")
     settings.help = unpack(str, read.get("help", ""), {}, f"{where}: settings.help")
     return settings
+
+
+def _kept(node: Any, arrays: dict[str, np.ndarray], where: str, notes: list[str]) -> dict[str, KeptPicture]:
+    """Kept pictures, with the effects that there are here."""
+    kept = unpack(dict[str, KeptPicture], node, arrays, f"{where}: kept")
+    check_kept(kept, f"{where}: kept")
+    for name, entry in kept.items():
+        own = _effects(Effects(entry.values, entry.on), f"{where}: kept.{name}", notes)
+        entry.values, entry.on = own.values, own.on
+    return dict(kept)
 
 
 def _looks(node: Any, where: str, notes: list[str]) -> dict[str, dict[str, Any]]:

@@ -14,12 +14,13 @@ from studio.core.optim.messages import Status
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Scene
 from studio.gl.colormap import COLORMAPS
-from studio.gl.options import MODES, SOURCES
+from studio.gl.options import MODES, SOURCES, Source
 from studio.ui.commands import Set
-from studio.ui.state import AppState, EffectSet, RunView, View
+from studio.ui.state import AppState, EffectSet, Kept, RunView, View
 
 if TYPE_CHECKING:
     from studio.core.project import Effects, Project, RunRecord
+    from studio.core.project_kept import KeptPicture
     from studio.gl.navigation import OrbitCamera
     from studio.ui.panels.viewport import ViewportPanel
 
@@ -40,6 +41,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 PICTURE_WIDTH = 320
+
+KEPT: tuple[Source, ...] = ("a", "b")
 
 
 def frozen(scene: Scene) -> Scene:
@@ -72,7 +75,37 @@ def captured(state: AppState, viewport: ViewportPanel | None) -> Project:
         _view(state.view, None if viewport is None else viewport.camera),
         run_record(state),
         {name: values.as_dict() for name, values in document.looks.items()},
+        _kept(state),
     )
+
+
+def _kept(state: AppState) -> dict[str, KeptPicture]:
+    """The pictures that are kept, with what they show."""
+    from studio.core.project_kept import KeptPicture
+
+    out = {}
+    for name, kept in state.kept.items():
+        values = {key: params.as_dict() for key, params in kept.own.effects.items()}
+        out[name] = KeptPicture(state.stills[name], frozen(kept.scene), values, dict(kept.own.enabled))
+    return {str(name): entry for name, entry in out.items()}
+
+
+def restore_kept(state: AppState, kept: dict[str, KeptPicture], effects: dict[str, Any]) -> None:
+    """The pictures of another document, in place of those that are kept.
+
+    Args:
+        effects: the registry.
+    """
+    for name in KEPT:
+        state.stills.pop(name, None)
+        state.kept.pop(name, None)
+        entry = kept.get(name)
+        if entry is None:
+            continue
+        own = {key: ParamSet(key, effect.params, entry.values.get(key)) for key, effect in effects.items()}
+        on = {key: entry.on.get(key, effect.enabled) for key, effect in effects.items()}
+        state.stills[name] = entry.picture
+        state.kept[name] = Kept(entry.scene, EffectSet(own, on))
 
 
 def run_record(state: AppState) -> RunRecord | None:

@@ -158,11 +158,18 @@ class Comparing:
         self._state.stills[name] = self.viewport.still(name)
         self._state.kept[name] = Kept(frozen(self._shown_scene()), _copied(self._state.document.own))
         self._state.notify(f"Kept this picture as {name.upper()}", "good", "Choose it in the bar to compare.")
+        self._left_the_file()
+
+    def _left_the_file(self) -> None:
+        """Kept pictures belong to a project, if there is one, though no edit."""
+        if self._state.document.path is not None:
+            self._state.history.mark_unsaved()
 
     def act_drop_kept(self, name: Source) -> None:
         self._state.stills.pop(name, None)
         self._state.kept.pop(name, None)
         self._gone(name)
+        self._left_the_file()
 
     def act_restore(self, name: Source) -> None:
         """Go back to what a kept picture shows: scene, effects and camera."""

@@ -114,6 +114,7 @@ class Projects:
         document.path, document.origin, document.missing = path, origin, None
         self._apply(Edits(sets, "Open"))
         self._state.history.forget()
+        capture.restore_kept(self._state, {}, {})
 
     def replaced_by(self, sets: tuple[Set, ...], origin: str) -> None:
         """A built-in scene becomes the document: one that no file holds yet."""
@@ -180,6 +181,7 @@ class Projects:
 
         sets = (*capture.document_edits(project, registry()), Set(("photos",), photos, ""))
         self._replace(sets, path if recovery is None else recovery.path)
+        capture.restore_kept(self._state, project.kept, registry())
         state = self._state
         if recovery is not None:
             state.history.mark_unsaved()

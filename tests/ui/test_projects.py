@@ -48,6 +48,8 @@ def test_save_edit_revert_new_and_open_again(tmp_path: Path) -> None:
         state.act("toggle_other")
         ctx.yield_(3)
         assert state.unsaved
+        state.act("keep", "a")
+        wait(ctx, lambda: "a" in state.kept, "a picture is kept")
         app.viewport.camera.orbit(40, 15)
         state.view.grid = False
         state.act("save_as", path)
@@ -57,8 +59,13 @@ def test_save_edit_revert_new_and_open_again(tmp_path: Path) -> None:
         assert state.recent == [path]
         assert summary(path).thumbnail is not None
         before, placed = captured(state, app.viewport), app.viewport.camera.placement()
+        assert set(before.kept) == {"a"}
+        state.act("keep", "b")
+        ctx.yield_(3)
+        assert state.unsaved, "a kept picture belongs to the project"
         _revert(ctx, app, before)
         _new(ctx, app)
+        assert not state.kept
         state.act("open_files", [path])
         wait(ctx, lambda: state.document.path == path and not state.jobs.running, "opened again")
         ctx.yield_(4)

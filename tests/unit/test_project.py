@@ -15,12 +15,15 @@ import numpy as np
 import pytest
 
 from studio.core import project as p
+from studio.core.effects import registry
 from studio.core.errors import InputError, WorkError
 from studio.core.io.cameras_write import save_cameras
 from studio.core.io.images import save_png
 from studio.core.io.photos import load_photos
 from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import load_preset
+from studio.core.params import ParamSet
+from studio.core.project_kept import KeptPicture
 from studio.core.project_photos import ASSETS, PhotoReference
 from studio.core.scene import (
     Camera,
@@ -34,6 +37,7 @@ from studio.core.scene import (
     Similarity,
     look_at,
 )
+from studio.core.scene.camera import framing_camera
 from studio.core.scenes import built_in
 
 PICTURE = b"\x89PNG not looked into"
@@ -431,3 +435,33 @@ def test_the_built_in_photos_are_found_wherever_the_program_is(tmp_path: Path) -
     found = p.load_project(path).photos
     assert found is not None
     assert found.source == ASSETS / "demo" / "transforms.json"
+
+
+def test_kept_pictures_come_back(tmp_path: Path) -> None:
+    """With the scene and effects that they show; arrays that the document has, too, are written once."""
+    scene = built_in("bust")
+    camera = framing_camera(scene.bounds(), 40, 30)
+    image = np.random.default_rng(0).random((30, 40, 3)).astype(np.float32)
+    picture = Photo("a", image, camera, mask=np.ones((30, 40), np.float32))
+    values = {"pbr": ParamSet("pbr", registry()["pbr"].params, {"specular_f0": 0.1}).as_dict()}
+    project = p.Project("bust", scene, kept={"a": KeptPicture(picture, scene, values, {"pbr": True})})
+    p.save_project(project, tmp_path / "kept.studio")
+    p.save_project(p.Project("bust", scene), tmp_path / "plain.studio")
+    found = p.load_project(tmp_path / "kept.studio").kept["a"]
+    assert np.array_equal(found.picture.image, image)
+    assert np.array_equal(found.picture.camera.view_to_world, camera.view_to_world)
+    assert found.values["pbr"]["specular_f0"] == pytest.approx(0.1)
+    assert found.on["pbr"] is True
+    same(found.scene.meshes, scene.meshes)
+    more = (tmp_path / "kept.studio").stat().st_size - (tmp_path / "plain.studio").stat().st_size
+    assert more < image.nbytes + 30 * 40 * 4 + 20_000
+
+
+def test_kept_pictures_are_checked(tmp_path: Path) -> None:
+    scene = built_in("bust")
+    camera = framing_camera(scene.bounds(), 40, 30)
+    for image in (np.zeros((30, 41, 3), np.float32), np.full((30, 40, 3), np.nan, np.float32)):
+        entry = KeptPicture(Photo("a", image, camera), scene)
+        p.save_project(p.Project("bust", scene, kept={"a": entry}), tmp_path / "bad.studio")
+        with pytest.raises(InputError, match=r"kept\.a: expected a picture of 40x30 numbers"):
+            p.load_project(tmp_path / "bad.studio")
