@@ -27,8 +27,8 @@ from studio.core.scene.volume import EMPTY, SHIFT
 _STEPS_ALONG = 128
 """Samples along the object's box."""
 
-_BAKED = 128
-"""Points along the box of the volume that is left."""
+_BAKED, _WATCHED = 128, 48
+"""Points along the box of the volume that is left, and of one to watch the run by, at least."""
 
 _OCCUPIED_EVERY = 100
 _OCCUPIED_DEPTH = 1e-2
@@ -230,14 +230,16 @@ class NetworkFit(RadianceFit):
             total += harmonics(direction[None], 4)[0][:, None] * raw[:, None]
         return depth, total * (4 * math.pi / max(1, len(along)))
 
-    def volume(self) -> Volume:
-        """The network on a grid, its colours of degree 1; a copy."""
-        finer = max(1, round(_BAKED / max(self._hull.shape)))
+    def volume(self, half: bool = False) -> Volume:
+        """The network on a grid, its colours of degree 1; a copy, a coarser one of half floats if so asked."""
+        finer = max(1, round((_WATCHED if half else _BAKED) / max(self._hull.shape)))
         depth, colors = self._on_grid(finer, _AXES)
         (low, voxel), unit = self._frame, self.field.step
         depth = depth.clamp(3e-7, 80.0).cpu()
         density = SHIFT + depth + torch.log(-torch.expm1(-depth))
-        made = Volume(density.numpy(), colors.numpy(), np.array(low), voxel / finer, unit, "network")
+        kind = torch.float16 if half else torch.float32
+        values, coefficients = (t.to(kind).numpy() for t in (density, colors))
+        made = Volume(values, coefficients, np.array(low), voxel / finer, unit, "network")
         return replace(made, world_to_input=self.photos.input_to_world.inverse())
 
     @torch.no_grad()

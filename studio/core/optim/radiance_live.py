@@ -1,4 +1,4 @@
-"""A fit of a volume or of points as the worker runs it: stepped, watched by snapshots, reset."""
+"""A fit of a volume, distances, points or a network as the worker runs it: stepped, watched by snapshots, reset."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.fit import StepResult
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.messages import Snapshot
+from studio.core.optim.network_fit import NetworkFit
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.radiance_run import KINDS
 from studio.core.optim.schedule import Schedule
@@ -137,7 +138,7 @@ class RadianceLive:
             live: for watching a run; a volume's numbers are half floats.
         """
         fit = self._fit
-        if live and isinstance(fit, VolumeFit):
+        if live and isinstance(fit, VolumeFit | NetworkFit):
             found: Volume | Points = fit.volume(half=True)
         else:
             found = KINDS[fit.KIND].result(fit)
