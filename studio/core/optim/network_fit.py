@@ -231,7 +231,7 @@ class NetworkFit(RadianceFit):
         return depth, total * (4 * math.pi / max(1, len(along)))
 
     def volume(self, half: bool = False) -> Volume:
-        """The network on a grid, its colours of degree 1; a copy, a coarser one of half floats if so asked."""
+        """The network on a grid, colours of degree 1; a copy, coarser and of half floats if so asked."""
         finer = max(1, round((_WATCHED if half else _BAKED) / max(self._hull.shape)))
         depth, colors = self._on_grid(finer, _AXES)
         (low, voxel), unit = self._frame, self.field.step

@@ -1,4 +1,4 @@
-"""A fit of a volume, distances, points or a network as the worker runs it: stepped, watched by snapshots, reset."""
+"""A fit of anything but a mesh as the worker runs it: stepped, watched by snapshots, reset."""
 
 from __future__ import annotations
 
