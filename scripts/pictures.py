@@ -2,7 +2,8 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24 -noreset" python scripts/pictures.py
 
-Writes docs/images/window.png, and docs/images/convergence.gif, "Save film of the run" made small.
+Writes docs/images/window.png, and docs/images/convergence.gif, "Save film of the run" made small. With
+--capture FOLDER, photos with masks such as `lego`, docs/images/volume.png instead: their volume, half way.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from imgui_bundle import glfw_utils  # noqa: E402  # before glfw
 import glfw  # noqa: E402  # isort: skip
 from PIL import Image, ImageGrab, ImageSequence  # noqa: E402
 
+from studio.core.optim.settings import load_preset  # noqa: E402
 from tests.ui.driving import drive, make_app, wait, wait_ready  # noqa: E402
 
 PATIENCE = 300.0
 FILM = 240
+VOLUME = {"representation": "volume", "resolution": 200, "volume_resolution": 128, "volume_steps": 500}
 
 
 def take(folder: Path) -> None:
@@ -52,6 +55,30 @@ def take(folder: Path) -> None:
     shrink(folder / "convergence.gif")
 
 
+def take_volume(folder: Path, capture: Path) -> None:
+    """Fit a volume to a capture and take the window when it is half done."""
+    app = make_app(document=False)
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        state.act("open_files", [capture])
+        wait(ctx, lambda: state.photos is not None and not state.jobs.running, "the photos", PATIENCE)
+        settings = load_preset("standard")
+        for name, value in VOLUME.items():
+            settings.set(name, value)
+        state.set(("settings",), settings, "Fit a volume")
+        state.act("frame")
+        state.act("toggle_run")
+        half = VOLUME["volume_steps"] // 2
+        wait(ctx, lambda: state.run.snapshot is not None and state.run.snapshot.step > half, "half", PATIENCE)
+        picture(ctx, folder / "volume.png")
+        state.act("stop")
+        wait(ctx, lambda: not state.run.active, "the run's end")
+
+    drive(app, script)
+
+
 def shrink(path: Path) -> None:
     """Every third frame at FILM pixels: small enough for a page."""
     with Image.open(path) as film:
@@ -73,7 +100,12 @@ def picture(ctx: Any, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images")
-    take(parser.parse_args().out)
+    parser.add_argument("--capture", type=Path)
+    given = parser.parse_args()
+    if given.capture is None:
+        take(given.out)
+    else:
+        take_volume(given.out, given.capture)
 
 
 if __name__ == "__main__":

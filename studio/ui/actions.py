@@ -36,6 +36,10 @@ def _has_mesh(state: AppState) -> bool:
     return state.ready and state.has_mesh
 
 
+def _has_scene(state: AppState) -> bool:
+    return state.ready and (state.has_mesh or any(it is not None for it in state.visible_radiance()))
+
+
 def _has_volume(state: AppState) -> bool:
     return state.ready and state.scene.volume is not None
 
@@ -384,8 +388,8 @@ MEASURES = tuple(
     )
 )
 KEPT = (
-    Action("keep", "Keep as A", Icon.copy, "K", (_key(_K.k),), ("a",), _has_mesh),
-    Action("keep", "Keep as B", Icon.copy, "Shift+K", (_key(_K.k, SHIFT),), ("b",), _has_mesh),
+    Action("keep", "Keep as A", Icon.copy, "K", (_key(_K.k),), ("a",), _has_scene),
+    Action("keep", "Keep as B", Icon.copy, "Shift+K", (_key(_K.k, SHIFT),), ("b",), _has_scene),
     Action("restore", "Go back to A", Icon.undo, args=("a",), possible=lambda state: "a" in state.kept),
     Action("restore", "Go back to B", Icon.undo, args=("b",), possible=lambda state: "b" in state.kept),
 )

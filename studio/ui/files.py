@@ -178,6 +178,7 @@ class Files:
             Set(("settings", "start"), "mesh", ""),
             Set(("origin",), str(path) if is_default(old.lighting) else "", ""),
             Set(("result",), None, ""),
+            Set(("looks", "meshes", "shown"), True, ""),
         )
         self._apply(Edits(sets, f"Open {path.name}"))
         self._state.view.selected = "mesh:0"

@@ -231,7 +231,8 @@ class Preview:
     def _follow(self) -> None:
         state = self._state
         volume, look = state.scene.volume, state.document.looks["volume"]
-        if volume is None or not look["surface"] or not look["shown"]:
+        hidden = not look["shown"] or state.run.override is not None
+        if volume is None or not look["surface"] or hidden:
             self._changed = self._changed or self.mesh is not None
             self.mesh, self._volume = None, None
             return

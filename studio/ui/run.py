@@ -54,6 +54,7 @@ class Run:
         self._committed: RunRecord | None = None
         self.began_at = 0
         self._asked = 0.0
+        self._kind = "mesh"
 
     # What the user does
 
@@ -86,6 +87,7 @@ class Run:
         self._stale = self.worker.status
         self.worker.start(self._problem(), state.document.settings, state.device, checkpoint)
         settings = state.document.settings
+        self._kind = settings["representation"]
         how = f"preset {settings.preset or 'own'}"
         how = how if settings["representation"] == "mesh" else f"as {settings['representation']}"
         state.say(f"Fit started: {len(state.photos.photos)} photos, {how}")
@@ -126,8 +128,11 @@ class Run:
         if status.phase == "stopped" and status.step < status.steps:
             self._post(m.Resume())
         elif status.phase in ("done", "stopped", "paused"):
-            path = ("settings", length_of(state.document.settings))
-            self._apply(Set(path, status.steps + steps, "Extend the run"), 0)
+            settings, more = state.document.settings, status.steps + steps
+            if settings["representation"] == self._kind:
+                self._apply(Set(("settings", length_of(settings)), more, "Extend the run"), 0)
+            else:  # the document's settings are of what comes next
+                self._post(m.SetSteps(more))
         state.run.plateau = None
 
     def show_gradient(self, term: str) -> None:
@@ -201,7 +206,8 @@ class Run:
 
     def post_setting(self, kind: str, target: str, value: float | str) -> None:
         """Pass a changed setting on to the run under way."""
-        if self._state.run.status.phase in ("idle", "failed"):
+        kind = self._state.document.settings["representation"]
+        if self._state.run.status.phase in ("idle", "failed") or kind != self._kind:
             return
         message: m.Message
         if kind == "steps":
@@ -261,9 +267,12 @@ class Run:
         keep(run.timeline, thinned(snapshot))
 
     def _look_for_plateau(self) -> None:
-        """In the last part of a run: a stage that is still to come begins with another loss."""
+        """In the last part of a run: a stage that is still to come begins with another loss. Not of a
+        volume or points, whose finest details come with the lowest rates."""
         run, now = self._state.run, time.monotonic()
         parts = run.status.parts
+        if run.snapshot is not None and run.snapshot.emits:
+            return
         if run.status.phase != "running" or not parts or run.plateau is not None:
             return
         if now - self._asked < PLATEAU_SECONDS or run.status.step <= parts[-1].begin:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from studio.core.optim.messages import Snapshot
 from studio.core.optim.network_fit import NetworkFit
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.radiance_run import KINDS
-from studio.core.optim.schedule import Schedule
+from studio.core.optim.schedule import Part
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import FitProblem, start_lighting
 from studio.core.optim.volume_fit import VolumeFit
@@ -25,6 +25,28 @@ from studio.core.scene import Points, Volume
 
 THIN_POINTS = 250_000
 """Grid points of a volume that a timeline keeps whole; of larger ones every second each way."""
+
+
+@dataclass(frozen=True)
+class OneStage:
+    """The schedule of a run whose finer grids and further points come by themselves.
+
+    Attributes:
+        name: of the only stage.
+        resolution: long side of the photos.
+    """
+
+    name: str
+    steps: int
+    resolution: int
+
+    def parts(self) -> list[Part]:
+        """The stage."""
+        return [Part(self.name, 0, 0, self.steps, self.resolution)]
+
+    def left(self, step: int, rate: float) -> float:
+        """Seconds that the rest will take at a rate in steps per second."""
+        return max(0, self.steps - step) / max(rate, 1e-9)
 
 
 class RadianceLive:
@@ -77,9 +99,9 @@ class RadianceLive:
         return self._fit.steps
 
     @property
-    def schedule(self) -> Schedule:
-        """One stage: finer grids and more points come within it."""
-        return Schedule(self.steps, 1, int(self.settings["resolution"]), 1.0, 1.0)
+    def schedule(self) -> OneStage:
+        """The length of the run as it is now."""
+        return OneStage(self._fit.KIND, self.steps, int(self.settings["resolution"]))
 
     def prepare(self) -> None:
         """See RadianceFit.prepare."""
@@ -127,7 +149,7 @@ class RadianceLive:
         """Rasterizers are of meshes."""
 
     def _set(self, name: str, value: float) -> None:
-        if name.startswith(f"{self._fit.KIND}_"):
+        if name.startswith(tuple(f"{kind}_" for kind in KINDS)):  # kinds may share settings
             self.settings.set(name, value)
             self._fit.settings.set(name, value)
 

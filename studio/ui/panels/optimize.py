@@ -56,6 +56,14 @@ SLIDER_TOP = {
 }
 """Right end of a weight's bar; typing may go beyond up to the parameter's limit."""
 
+SHARED = {
+    "sdf": (
+        *("volume_degree", "volume_rays", "volume_color_rate"),
+        *("volume_color_smoothness", "volume_smooth_every"),
+    )
+}
+"""Settings of volumes that other representations have, too."""
+
 ACTING = 110.0
 """Room for the rate in force and the motion, right of a rate's setting."""
 
@@ -81,7 +89,9 @@ def draw(state: AppState) -> None:
     base = preset(settings.preset) if settings.preset in PRESETS else FitSettings()
     w.spacer(6)
     _preset(state, settings, base)
+    imgui.begin_disabled(state.run.active)
     autopanel.draw(state, settings, ("settings",), ("representation",), defaults=base)
+    imgui.end_disabled()
     _steps(state, settings, base)
     if settings["representation"] != "mesh":
         _radiance(state, settings, base)
@@ -122,7 +132,8 @@ def _steps(state: AppState, settings: FitSettings, base: FitSettings) -> None:
 def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None:
     """What there is to set for a volume or for points."""
     kind = settings["representation"]
-    own = [p.name for p in settings.params() if p.name.startswith(f"{kind}_")]
+    known = [param.name for param in settings.params()]
+    own = [name for name in known if name.startswith(f"{kind}_") or name in SHARED.get(kind, ())]
     rates = [name for name in own if name.endswith("_rate")]
     rest = [name for name in own if name not in rates and name != length_of(settings)]
     views = ["views_per_step"] if kind == "points" else []
@@ -137,7 +148,8 @@ def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None
                 _fixed_while_running(state)
             for param in settings.params():
                 if param.name in names:
-                    short = param.name.removeprefix(f"{kind}_").removesuffix("_rate")
+                    short = param.name.removesuffix("_rate")
+                    short = short.removeprefix(f"{kind}_").removeprefix("volume_")
                     named = replace(param, label=short.replace("_", " ").capitalize())
                     path = ("settings", param.name)
                     autopanel.row(state, named, settings[param.name], path, base[param.name])
