@@ -206,8 +206,8 @@ class Run:
 
     def post_setting(self, kind: str, target: str, value: float | str) -> None:
         """Pass a changed setting on to the run under way."""
-        kind = self._state.document.settings["representation"]
-        if self._state.run.status.phase in ("idle", "failed") or kind != self._kind:
+        same = self._state.document.settings["representation"] == self._kind
+        if self._state.run.status.phase in ("idle", "failed") or not same:
             return
         message: m.Message
         if kind == "steps":

@@ -13,6 +13,7 @@ from studio.core.color import linear_to_srgb
 from studio.core.io.splats import load_points, save_points
 from studio.core.io.volumes import load_volume, save_volume
 from studio.core.project import load_project
+from studio.ui import radiance
 from tests.needs import need
 from tests.radiance_scenes import ball, dots
 from tests.ui.driving import drive, make_app, wait, wait_ready
@@ -142,7 +143,10 @@ def test_points_are_opened_and_thinned(tmp_path: Path) -> None:
     drive(app, script)
 
 
-def test_a_mesh_becomes_a_volume_and_a_project_keeps_it(tmp_path: Path) -> None:
+def test_a_mesh_becomes_a_volume_and_a_project_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(radiance, "_RESOLUTION", 32)
     app = make_app()
     state = app.state
     path = tmp_path / "ball.studio"
