@@ -1,6 +1,7 @@
 # make run    opens the studio (without a display: fits the built-in scene, results in out/)
 # make test   lint, format, types and tests
 # make bench  measures, beside peers, and appends to benchmarks/history.jsonl
+# make gpu-check  all that only a CUDA GPU can show, into out/gpu-check; says so where there is none
 # Everything sets itself up in .venv first.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ READY := .venv/ready
 # A machine with STUDIO_ARGS="scene.glb" in its environment opens that.
 STUDIO_ARGS ?=
 
-.PHONY: run test lint format bench gl clean
+.PHONY: run test lint format bench gpu-check gl clean
 
 run: $(READY)
 	@scripts/system_packages.sh run
@@ -31,6 +32,10 @@ format: $(READY)
 bench: $(READY)
 	@$(BIN)/pip install -qq --disable-pip-version-check -c constraints.txt -e ".[bench]"
 	@$(BIN)/python main.py bench
+
+gpu-check: $(READY)
+	@scripts/system_packages.sh test
+	@$(BIN)/python -m benchmarks.gpu_check
 
 $(READY): pyproject.toml constraints.txt
 	@scripts/system_packages.sh run

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.params import ParamSet
 from studio.core.scene import Camera, Lighting
 from studio.core.scene.environment import to_octahedral
@@ -33,6 +34,7 @@ class LightTensors:
         shape: [L, 4] cosines of outer and inner angle (spot), half width and half height (area).
         size: [L] for soft shadows; see scene.light.
         casts: which lights cast shadows.
+        kinds: `kind` on the host, which need not wait for the GPU to know it.
         environment: [E, E, 3] octahedral radiance (see scene.environment), or None where `sh` is
             all there is.
     """
@@ -47,30 +49,35 @@ class LightTensors:
     shape: Tensor = None  # type: ignore[assignment]
     size: Tensor = None  # type: ignore[assignment]
     casts: tuple[bool, ...] = ()
+    kinds: tuple[int, ...] = ()
     environment: Tensor | None = None
 
     def __post_init__(self) -> None:
         count, like = len(self.vector), self.vector
         if self.axis is None:
-            self.axis = like.new_tensor((0.0, 1.0, 0.0)).repeat(count, 1)
+            self.axis = constant((0.0, 1.0, 0.0), like.dtype, like.device).repeat(count, 1)
         if self.right is None:
-            self.right = like.new_tensor((1.0, 0.0, 0.0)).repeat(count, 1)
+            self.right = constant((1.0, 0.0, 0.0), like.dtype, like.device).repeat(count, 1)
         if self.shape is None:
             self.shape = like.new_zeros(count, 4)
         if self.size is None:
             self.size = like.new_zeros(count)
         if len(self.casts) != count:
             self.casts = (True,) * count
+        if len(self.kinds) != count:
+            self.kinds = tuple(self.kind.tolist())
 
     @classmethod
     def from_lighting(cls, lighting: Lighting, device: torch.device | str = "cpu") -> LightTensors:
         arrays = lighting.arrays()
-        values = {
+        values: dict[str, Any] = {
             name: torch.tensor(getattr(arrays, name), device=device)
-            for name in ("kind", "vector", "radiance", "axis", "right", "shape", "size")
+            for name in ("vector", "radiance", "axis", "right", "shape", "size")
         }
         image = lighting.environment
         return cls(
+            kind=torch.tensor(arrays.kind, device=device),
+            kinds=tuple(int(kind) for kind in arrays.kind),
             sh=torch.tensor(lighting.sh, dtype=torch.float32, device=device),
             fixed_to_camera=lighting.fixed_to == "camera",
             casts=tuple(bool(v) for v in arrays.casts),
@@ -168,8 +175,11 @@ class Frame:
 
     def value(self, params: ParamSet, name: str) -> Tensor:
         """[1], or [3], of a parameter; with its gradient if an optimizer attached a tensor."""
-        like = self.lights.sh
-        return torch.as_tensor(params[name], dtype=like.dtype, device=like.device).reshape(-1)
+        like, value = self.lights.sh, params[name]
+        if isinstance(value, Tensor):
+            return value.to(like).reshape(-1)
+        numbers = tuple(value) if isinstance(value, (tuple, list)) else (value,)
+        return constant(numbers, like.dtype, like.device)
 
     def lens(self) -> Tensor:
         """[N, 4] of view_to_clip: scale x, scale y, shift x, shift y; u_lens in shaders."""

@@ -14,6 +14,7 @@ LAYERS = {
     "studio.core.errors": 0,
     "studio.core.memory": 0,
     "studio.core.device": 0,
+    "studio.core.arrival": 0,
     "studio.core.channels": 1,
     "studio.core.params": 1,
     "studio.core.color": 1,

@@ -190,7 +190,7 @@ def test_what_diverges_again_and_again_fails_with_the_state_kept(photos, monkeyp
     fit = prepared(photos, stages=1)
     fit.step()
     good = fit.snapshot().mesh.vertices.copy()
-    monkeypatch.setattr("studio.core.optim.fit.measure", lambda *_: _nothing_finite())
+    monkeypatch.setattr("studio.core.optim.one_pass.measure", lambda *_: _nothing_finite())
     with pytest.raises(WorkError, match="not finite at step 2"):
         fit.step()
     assert np.isfinite(fit.snapshot().mesh.vertices).all()
@@ -200,7 +200,7 @@ def test_what_diverges_again_and_again_fails_with_the_state_kept(photos, monkeyp
 
 
 def _nothing_finite() -> Measured:
-    return Measured(torch.tensor(float("nan")), {"total": float("nan")}, float("nan"), [])
+    return Measured(torch.tensor(float("nan")), ("total",), torch.tensor([float("nan")] * 2))
 
 
 def test_a_surface_that_flies_away_is_brought_back(photos):

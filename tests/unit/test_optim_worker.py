@@ -11,7 +11,8 @@ import pytest
 
 from studio.core.errors import Cancelled, WorkError
 from studio.core.optim import messages as m
-from studio.core.optim.fit import FitProblem, StepResult
+from studio.core.optim.fit import FitProblem
+from studio.core.optim.readings import StepResult
 from studio.core.optim.schedule import Schedule
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.worker import Worker, _keeps_row
@@ -61,7 +62,11 @@ class FakeFit:
         if self.steps_done + 1 == self.fail_at:
             raise WorkError("fit: the loss is not finite at step 5")
         self.steps_done += 1
-        return StepResult(self.steps_done, {"total": 1.0 / self.steps_done}, 20.0, {})
+        self.result = StepResult(self.steps_done, {"total": 1.0 / self.steps_done}, 20.0, {})
+        return self.result
+
+    def take_results(self):
+        return [self.result]
 
     def reset(self):
         self.steps_done = 0

@@ -45,12 +45,14 @@ _WIDTH, _HEIGHT = LEVELS[0][1] + 2, sum(size + 2 for _, size in LEVELS)
 def levels_of(lights: LightTensors) -> Tensor:
     """[T, 3] the prefiltered map of the lights, kept as long as nobody changes the map."""
     source = lights.sh if lights.environment is None else lights.environment
-    if not source.requires_grad:
+    # What a recorded step reads must not go when somebody asks for another map.
+    kept = not source.requires_grad and not (source.is_cuda and torch.cuda.is_current_stream_capturing())
+    if kept:
         for known, version, levels in _levels:
             if known() is source and version == source._version:
                 return levels
     levels = prefilter(from_harmonics(source) if lights.environment is None else source)
-    if not source.requires_grad:
+    if kept:
         _levels[:] = [(weakref.ref(source), source._version, levels)]
     return levels
 

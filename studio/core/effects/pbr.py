@@ -108,7 +108,7 @@ def _panels(frame: Frame) -> Tensor | None:
             lights.right[i],
             lights.shape[i, 2:],
         )
-        for i, kind in enumerate(lights.kind.tolist())
+        for i, kind in enumerate(lights.kinds)
         if kind == AREA
     ]
     if len(factors) < 2:

@@ -11,6 +11,9 @@ from studio.core.errors import ShapeError
 
 Dim = int | str | None
 
+DEVICES = ("cpu", "cuda")
+"""Kinds of devices that the operations run on."""
+
 
 def _expected(shape: tuple[Dim, ...]) -> str:
     return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
@@ -45,7 +48,7 @@ def tensor(
     if not isinstance(value, Tensor):
         raise ShapeError(f"{op}: {name} must be a tensor {_expected(shape)}, got {type(value).__name__}")
     device = value.device
-    placed = device.type in ("cpu", "cuda") and (like is None or device == like.device)
+    placed = device.type in DEVICES and (like is None or device == like.device)
     if value.dtype is dtype and _matches(value, shape) and placed:
         return value.contiguous()
     where = "cpu or cuda" if like is None or like is value else str(like.device)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels.channels import groups
@@ -178,6 +179,7 @@ def interpolate(
         both: tuple[Tensor, Tensor] = _Interpolate.apply(attr, rast, tri, rast_db, spans, PLAIN | DERIVATIVES)
         return both
     out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), spans, PLAIN)
-    part = attr[..., torch.as_tensor(chosen, device=attr.device)].contiguous()
+    columns = constant(tuple(chosen), torch.int64, attr.device)
+    part = attr.index_select(2, columns)
     _, out_da = _Interpolate.apply(part, rast.detach(), tri, rast_db, spans, DERIVATIVES)
     return out, out_da

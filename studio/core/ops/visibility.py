@@ -99,7 +99,7 @@ class _Job:
         return [self.pos, self.projected.screen, self.tri, self.images, self.width, self.height]
 
 
-@functools.lru_cache(maxsize=64)
+@functools.cache
 def _instances(images: int, triangles: int, device: torch.device) -> Tensor:
     """The job's `images` in instanced mode; never written to."""
     table = [[0, triangles, i * triangles] for i in range(images)]

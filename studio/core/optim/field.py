@@ -156,16 +156,18 @@ class FieldMaterial:
         return {}
 
     @torch.no_grad()
+    def drawn(self, unlit: bool) -> dict[str, Tensor]:
+        """Attributes of the surface last drawn by name, as tensors of their own."""
+        colors = self.colors()
+        ones = torch.ones_like(colors[:, :1])
+        out = {"colors": colors}
+        if not unlit:
+            out |= {"roughness": self.roughness * ones, "metallic": self.metallic * ones}
+        return out
+
     def fields(self, mesh: Mesh, unlit: bool, pictures: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Fields of a Mesh that shows this material; the rest is as in `mesh`."""
-        colors = array(self.colors())
-        ones = np.ones((len(colors), 1), np.float32)
-        return {
-            "uvs": None,
-            "colors": colors,
-            "roughness": None if unlit else self.roughness * ones,
-            "metallic": None if unlit else self.metallic * ones,
-        }
+        """Fields of a Mesh that shows this material besides what `drawn` gives; the rest is as in `mesh`."""
+        return {"uvs": None, "colors": None, "roughness": None, "metallic": None}
 
 
 class _NoTerms(SurfaceTerms):
@@ -307,13 +309,6 @@ class FieldVariables(Variables):
             self.base = torch.from_numpy(redistanced(values, self.spacing)).to(self.base.device)
             self.differential.zero_()
 
-    @torch.no_grad()
-    def mesh(
-        self,
-        like: Mesh,
-        unlit: bool,
-        incidence: Incidence | None = None,
-        pictures: dict[str, np.ndarray] | None = None,
-    ) -> Mesh:
-        """A copy of the surface as a Mesh with normals."""
-        return super().mesh(like, unlit, None, pictures)
+    def drawn(self, unlit: bool, incidence: Incidence | None = None) -> dict[str, Tensor]:
+        """What of each vertex of the surface is drawn; its triangles are never those of before."""
+        return super().drawn(unlit, None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from studio.core.arrival import on_cuda, recorded
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.kernels import launcher
@@ -18,7 +17,6 @@ from studio.core.optim.distance import without_floaters
 from studio.core.optim.evaluate import Evaluation, evaluate_photos
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.largesteps import AdamUniform
-from studio.core.optim.losses import Measured, measure
 from studio.core.optim.material_stage import (
     Pictures,
     attune,
@@ -30,10 +28,12 @@ from studio.core.optim.material_stage import (
     trade,
 )
 from studio.core.optim.materials import array
-from studio.core.optim.messages import GROUPS, Snapshot
+from studio.core.optim.messages import GROUPS, OnGpu, Snapshot
+from studio.core.optim.one_pass import OnePass
 from studio.core.optim.preparing import can_remesh, edge_length, first_variables, smoothness
 from studio.core.optim.ranks import Ranks
-from studio.core.optim.recovery import KEEP_EVERY, Diverged, Keeper
+from studio.core.optim.readings import Readings, StepResult
+from studio.core.optim.recovery import KEEP_EVERY, Keeper
 from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.schedule import FIELD, Schedule
@@ -41,7 +41,7 @@ from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import FitProblem, evened
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables
-from studio.core.optim.views import moved_cameras, refined
+from studio.core.optim.views import refined
 from studio.core.optim.watching import Motion, rates, vertex_gradient
 from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
 from studio.core.scene import Camera, Photo, Scene
@@ -50,28 +50,8 @@ __all__ = ["Fit", "FitProblem", "StepResult"]
 
 ALONE = Ranks()
 
-_FAR = 5.0
-"""Boxes away from the object at which a vertex counts as lost."""
-
 _CHECK_EVERY = 25
-"""Steps between looks for lost vertices, each of which waits for the GPU."""
-
-
-@dataclass(frozen=True, eq=False)
-class StepResult:
-    """What one step measured, before its update.
-
-    Attributes:
-        step: number of the step, from 1.
-        losses: every term, weighted, and "total".
-        psnr: of the step's photos, dB, sRGB, inside the masks.
-        view_errors: photo name -> root mean square sRGB difference, of this step's photos.
-    """
-
-    step: int
-    losses: dict[str, float]
-    psnr: float
-    view_errors: dict[str, float]
+"""Steps between looks for lost vertices."""
 
 
 class Fit:
@@ -123,11 +103,12 @@ class Fit:
         self._targets: dict[int, Targets] = {}
         self._view_errors: dict[str, float] = {}
         self._topology = 0
-        self._last: StepResult | None = None
+        self._readings = Readings()
         self._start: Variables | None = None
         self._keeper = Keeper()
         self._pictures = Pictures()
         self._motion = Motion()
+        self._pass = OnePass(self.device, bool(self.settings["cuda_graphs"]))
         self.gradient_term = ""
 
     @property
@@ -187,7 +168,7 @@ class Fit:
         self.steps_done = 0
         self._stage = 0 if self._start.lasting else FIELD
         self._view_errors = {}
-        self._last = None
+        self._readings = Readings()
         self._topology += 1
         self._queue: list[int] = []
         self._random = np.random.default_rng(int(self.settings["seed"]))
@@ -207,6 +188,7 @@ class Fit:
             rest_shape: [V, 3] vertices whose curvature the regularizers keep; theirs if None.
             optimizers: `state_dict()["state"]` of each group's optimizer.
         """
+        self._pass.forget()
         self.variables = variables
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
         for group in GROUPS:
@@ -235,6 +217,9 @@ class Fit:
         If the values become infinite or memory runs out, the last good values come back, the
         rates or the photos per step are halved, `notes` says so, and the step is done again.
 
+        Returns:
+            The newest result that has arrived: on CPU this step's, on a GPU that of some steps
+            before, since nobody waits for numbers. `take_results` gives all, in order.
         Raises:
             WorkError: it failed, and more care would not help; the last good values are there.
         """
@@ -242,38 +227,53 @@ class Fit:
             raise InputError("fit: prepare it before stepping it")
         while True:
             try:
-                result = self._try_step()
+                self._try_step()
+                done = self.steps_done + 1
+                # What is kept has to be known to be good, and a run to be through.
+                self._receive(wait=done % KEEP_EVERY == 0 or done >= self.steps)
                 break
             except WorkError as error:
                 self._recover(error)
-        self.steps_done += 1
-        self._view_errors.update(result.view_errors)
-        self._last = result
+        self.steps_done = done
         self._topology += not self.variables.lasting
         if self.steps_done % KEEP_EVERY == 0:
             self._keeper.keep(self.steps_done, self.variables, self._optimizers)
-        return result
+        if self._readings.last is None:  # the first of all
+            self._receive(wait=True)
+        assert self._readings.last is not None
+        return self._readings.last
 
-    def _try_step(self) -> StepResult:
+    def take_results(self) -> list[StepResult]:
+        """Results that have arrived since the last call, oldest first; all of them after the last step."""
+        return self._readings.take()
+
+    def _receive(self, wait: bool = False) -> None:
+        """Look at the numbers that have arrived; raises Diverged."""
+        before = self._readings.last
+        self._readings.receive(wait)
+        last = self._readings.last
+        if last is not None and last is not before:
+            self._view_errors.update(last.view_errors)
+
+    def _try_step(self) -> None:
         with self.ranks.together():
             self._enter_stage()
             attune(self.variables, self.settings, self.steps_done)
             targets = self._current_targets()
             views = self._draw_views()
             own = self.ranks.own(views)
-            measured = self._measure(targets, views, own)
-            # Losses are means over photos, so shares of them add up to the whole.
-            loss = measured.total * (len(own) / len(views))
-            if loss.requires_grad:  # not if every group is held
-                loss.backward()
+            background = self._background(targets, len(views))
+            measured, box = self._pass.run(self, targets, views, own, background)
         measured = self.ranks.combine(measured, own, len(views))
-        if not math.isfinite(measured.losses["total"]):
-            raise Diverged(
-                f"fit: the loss is not finite at step {self.steps_done + 1}; lower the learning rates"
-            )
-        self._update()
-        errors = {targets.names[view]: error for view, error in zip(views, measured.view_errors)}
-        return StepResult(self.steps_done + 1, measured.losses, measured.psnr, errors)
+        moved = [group for group in self._optimizers if self.settings.enabled(group)]
+        leaves = [leaf for group in moved for leaf in self.variables.tensors(group)]
+        self.ranks.sum_gradients(leaves)
+        gradients = [leaf.grad for leaf in leaves if leaf.grad is not None]
+        names = tuple(targets.names[view] for view in views)
+        looking = self.steps_done % _CHECK_EVERY == 0
+        self._readings.send(self.steps_done + 1, measured, names, gradients, box if looking else None)
+        self._receive()
+        self._update(moved)
 
     def _recover(self, error: WorkError) -> None:
         """Take back the last good values; raises `error` where that will not help."""
@@ -282,38 +282,10 @@ class Fit:
         )
         self.settings.set("views_per_step", views)
         self.notes.append(f"step {self.steps_done + 1}: {note}")
+        self._readings.forget()
         self.adopt(variables, self._rest_shape, {k: o["state"] for k, o in optimizers.items()})
 
-    def _measure(self, targets: Targets, views: list[int], own: list[int]) -> Measured:
-        """Render and compare this process's own of the step's photos."""
-        background = self._background(targets, len(views))
-        if background.ndim == 4:
-            background = background[own]
-        index = torch.tensor([views[place] for place in own], device=self.device)
-        for group in GROUPS:
-            for tensor in self.variables.tensors(group):
-                tensor.requires_grad_(self.settings.enabled(group))
-                tensor.grad = None
-        cameras = targets.cameras.select(index)
-        own_views = self.variables.views
-        if own_views.moving:
-            cameras = moved_cameras(cameras, own_views.moves()[index], own_views.center)
-        rgba, box = self._renderer.render(cameras, background)
-        if self.steps_done % _CHECK_EVERY == 0 and float(box.detach().abs().max()) > _FAR:
-            raise Diverged(
-                f"fit: the surface has left the scene at step {self.steps_done + 1}; "
-                "lower the learning rate of vertices or raise large_steps"
-            )
-        return measure(rgba, box, targets, index, background, self.variables, self._terms, self.settings)
-
-    def _update(self) -> None:
-        moved = [g for g in self._optimizers if self.settings.enabled(g)]
-        self.ranks.sum_gradients(t for g in moved for t in self.variables.tensors(g))
-        gradients = [t.grad for g in moved for t in self.variables.tensors(g) if t.grad is not None]
-        if gradients and not math.isfinite(float(sum(g.sum() for g in gradients))):
-            raise Diverged(
-                f"fit: a gradient is not finite at step {self.steps_done + 1}; lower the learning rates"
-            )
+    def _update(self, moved: list[str]) -> None:
         share_gradients(self.variables, self.settings, self.steps_done)
         trade(self.variables, self.settings, self.steps_done)
         for group in moved:
@@ -409,22 +381,20 @@ class Fit:
         Args:
             live: for watching a run; its textures may be a second old.
         """
-        v = self.variables
+        v, last = self.variables, self._readings.last
         unlit = self.settings["shading"] == "unlit"
+        drawn = v.drawn(unlit, self._renderer.surface.incidence)
+        on_gpu = OnGpu(drawn, recorded()) if live and on_cuda(self.device) else None
         pictures, lighting = self._pictures.take(v, unlit, live)
         r, g, b = (float(c) for c in v.background.detach().cpu())
         return Snapshot(
             step=self.steps_done,
-            mesh=v.mesh(
-                self._mesh,
-                unlit,
-                self._renderer.surface.incidence,
-                pictures,
-            ),
+            mesh=v.mesh_of(drawn, self._mesh, unlit, pictures),
+            on_gpu=on_gpu,
             lighting=lighting,
             background=(r, g, b),
-            losses=dict(self._last.losses) if self._last else {},
-            psnr=self._last.psnr if self._last else float("nan"),
+            losses=dict(last.losses) if last else {},
+            psnr=last.psnr if last else float("nan"),
             exposure=array(torch.exp2(v.views.stops().mean(dim=1))),
             cameras=self._cameras(),
             view_errors=dict(self._view_errors),

@@ -196,17 +196,18 @@ def _optimize(
         result = fit.step()
         ended = time.perf_counter()
         seconds += ended - began
-        rows.append(HistoryRow(result.step, result.losses, result.psnr, seconds))
-        log.write(json.dumps(_log_row(rows[-1])) + "\n")
+        for arrived in fit.take_results():
+            rows.append(HistoryRow(arrived.step, arrived.losses, arrived.psnr, seconds))
+            log.write(json.dumps(_log_row(rows[-1])) + "\n")
         if watch is not None:
             watch(fit)
         finished = fit.steps_done >= fit.steps
-        if result.step % _FLUSH_STEPS == 0 or finished:
+        if fit.steps_done % _FLUSH_STEPS == 0 or finished:
             log.flush()
-            rate = (result.step - first) / max(seconds - start, 1e-9)
+            rate = (fit.steps_done - first) / max(seconds - start, 1e-9)
             tell(
                 fit.steps_done / fit.steps,
-                f"Optimizing: {result.step}/{fit.steps}, {result.psnr:.1f} dB, {rate:.0f} it/s",
+                f"Optimizing: {fit.steps_done}/{fit.steps}, {result.psnr:.1f} dB, {rate:.0f} it/s",
             )
         if finished or ended - saved > pause:
             _save(fit, folder)

@@ -20,20 +20,42 @@ _OF_SHADING = ("light_white", "light_smoothness", "material_smoothness", "flat_n
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What a step's renders are worth.
+class Measures:
+    """What a step's renders are worth, as numbers.
 
     Attributes:
-        total: [] the loss to call backward on.
-        losses: every weighted term, and "total", as numbers.
+        losses: every weighted term, and "total".
         psnr: dB over the object's pixels of all views of the step.
         view_errors: root mean square sRGB error of each view over the same pixels.
     """
 
-    total: Tensor
     losses: dict[str, float]
     psnr: float
     view_errors: list[float]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The same where it was computed; nobody has looked at it yet.
+
+    Attributes:
+        total: [] the loss to call backward on.
+        names: of the terms in `numbers`; "" for one that says nothing.
+        numbers: [K + N] every weighted term, then the mean squared error of each view.
+    """
+
+    total: Tensor
+    names: tuple[str, ...]
+    numbers: Tensor
+
+    def read(self, values: list[float] | None = None) -> Measures:
+        """The numbers by name; waits for the GPU unless `values` are what `numbers` holds."""
+        if values is None:
+            values = self.numbers.tolist()
+        count = len(self.names)
+        losses = {name: value for name, value in zip(self.names, values) if name}
+        squared = values[count:]
+        return Measures(losses, mse_to_psnr(sum(squared) / len(squared)), [e**0.5 for e in squared])
 
 
 def measure(
@@ -78,19 +100,10 @@ def measure(
         total = total + value
     # Behind the object both show the same background, so all of the error is the object's.
     squared = (pixels.view_error / target.object_share()).detach()
-    # One transfer for all numbers: each costs a wait for the GPU.
-    numbers = torch.stack(
-        [total, color_weight * pixels.color, mask_weight * pixels.mask, *extra.values()]
-    ).detach()
-    values = torch.cat([numbers, squared]).tolist()
-    names = ["total", "color", "mask", *extra]
-    losses = dict(zip(names, values))
-    if target.mask is None or mask_weight == 0:
-        del losses["mask"]
-    view_errors = values[len(names) :]
-    return Measured(
-        total, losses, mse_to_psnr(sum(view_errors) / len(view_errors)), [e**0.5 for e in view_errors]
-    )
+    numbers = [total, color_weight * pixels.color, mask_weight * pixels.mask, *extra.values()]
+    there = target.mask is not None and mask_weight != 0
+    names = ("total", "color", "mask" if there else "", *extra)
+    return Measured(total, names, torch.cat([torch.stack(numbers).detach(), squared]))
 
 
 def _surface_terms(

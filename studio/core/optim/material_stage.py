@@ -178,19 +178,21 @@ def trade(variables: Variables, settings: FitSettings, step: int) -> None:
     shade = material.shade
     if warming_up(settings, variables, step) or sky.grad is None or shade.grad is None:
         return
-    slope = float(sky.grad.sum() - 0.5 * (shade.grad * shade).sum())  # of the logarithm of the light
+    slope = sky.grad.sum() - 0.5 * (shade.grad * shade).sum()  # of the logarithm of the light
     first, second, count = material.traded
     first, second, count = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2, count + 1
     material.traded = (first, second, count)
-    mean, deviation = first / (1 - 0.9**count), math.sqrt(second / (1 - 0.99**count))
+    mean, deviation = first / (1 - 0.9**count), (second / (1 - 0.99**count)).sqrt()
     began = material.began + warm_up_steps(settings)
     rate = _TRADE * float(settings["decay"]) ** progress(step, began, int(settings["steps"]))
-    change = -rate * mean / max(deviation, 1e-20)
-    inside = material.atlas.covered[..., 0]
-    if change < 0 and float((shade[inside].amax(dim=1) > _WHITE).float().mean()) > _WHITEST:
-        return
+    change = -rate * mean / deviation.clamp_min(1e-20)
+    if shade.device.type != "cpu" or float(change) < 0:  # on a GPU it is dearer to ask
+        covered = material.atlas.covered
+        white = (shade.amax(dim=3, keepdim=True) > _WHITE) & covered
+        full = white.sum() > _WHITEST * covered.sum()
+        change = torch.where(full & (change < 0), torch.zeros_like(change), change)
     sky.add_(change)
-    shade.mul_(math.exp(-0.5 * change)).clamp_(max=1.0)
+    shade.mul_(torch.exp(-0.5 * change)).clamp_(max=1.0)
 
 
 def attune(variables: Variables, settings: FitSettings, step: int) -> None:

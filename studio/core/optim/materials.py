@@ -107,14 +107,16 @@ class VertexMaterial:
         return {}
 
     @torch.no_grad()
+    def drawn(self, unlit: bool) -> dict[str, Tensor]:
+        """Attributes of the rendered mesh's vertices by name, as tensors of their own."""
+        out = {"colors": self.shade.square()}
+        if not unlit:
+            out |= {"roughness": self.roughness.clone(), "metallic": self.metallic.clone()}
+        return out
+
     def fields(self, mesh: Mesh, unlit: bool, pictures: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Fields of a Mesh that shows this material; the rest is as in `mesh`."""
-        return {
-            "uvs": None,
-            "colors": array(self.shade.square()),
-            "roughness": None if unlit else array(self.roughness),
-            "metallic": None if unlit else array(self.metallic),
-        }
+        """Fields of a Mesh that shows this material besides what `drawn` gives; the rest is as in `mesh`."""
+        return {"uvs": None, "colors": None, "roughness": None, "metallic": None}
 
 
 @dataclass(eq=False)
@@ -141,7 +143,9 @@ class TextureMaterial:
     began: int = 0
     ambient: Tensor | None = None
     evenness: float = 1.0
-    traded: tuple[float, float, int] = (0.0, 0.0, 0)
+    traded: tuple[Tensor | float, Tensor | float, int] = (0.0, 0.0, 0)
+    _standing: tuple[int, bool] = (-1, False)
+    """Version of `tilt` that was looked at last, and whether anything in it differed from 0."""
 
     @classmethod
     def baked(
@@ -181,7 +185,7 @@ class TextureMaterial:
         """Independent leaves with the same values; the atlas is shared."""
         names = ("shade", "roughness", "metallic", "tilt")
         copies: dict[str, Any] = {name: fresh(getattr(self, name)) for name in names}
-        return replace(self, **copies)
+        return replace(self, **copies, _standing=(-1, False))
 
     def surface(self, like: SceneTensors, vertices: Tensor) -> SceneTensors:
         """`like` with [V, 3] world vertices and this material. Gradients: to all leaves and vertices."""
@@ -212,7 +216,11 @@ class TextureMaterial:
     @property
     def bent(self) -> bool:
         """Whether normals are textured: not as long as their texture stands still at neutral."""
-        return self.tilt.requires_grad or bool((self.tilt != 0).any())
+        if self.tilt.requires_grad:
+            return True
+        if self._standing[0] != self.tilt._version:  # looking waits for the GPU
+            self._standing = self.tilt._version, bool((self.tilt != 0).any())
+        return self._standing[1]
 
     def _normals(self) -> Tensor:
         """[1, S, S, 3] unit normals in tangent space, encoded as 0..1. Gradients: to tilt."""
@@ -243,8 +251,9 @@ class TextureMaterial:
         self.shade.clamp_(MIN_SHADE, 1.0)
         self.roughness.clamp_(MIN_ROUGHNESS, 1.0)
         self.metallic.clamp_(0.0, 1.0)
-        length = self.tilt.norm(dim=3, keepdim=True)
-        self.tilt.mul_(MAX_TILT / length.clamp_min(MAX_TILT))
+        if self.tilt.requires_grad:
+            length = self.tilt.norm(dim=3, keepdim=True)
+            self.tilt.mul_(MAX_TILT / length.clamp_min(MAX_TILT))
 
     @torch.no_grad()
     def pictures(self, unlit: bool) -> dict[str, np.ndarray]:
@@ -267,6 +276,10 @@ class TextureMaterial:
     def faces(self, faces: Tensor) -> Tensor:
         """Triangles of the torn vertices."""
         return self.atlas.faces
+
+    def drawn(self, unlit: bool) -> dict[str, Tensor]:
+        """Vertices have no attributes of their own."""
+        return {}
 
     def fields(self, mesh: Mesh, unlit: bool, pictures: dict[str, np.ndarray]) -> dict[str, Any]:
         """Fields of a Mesh that shows `pictures` of this material; the rest is as in `mesh`."""

@@ -17,7 +17,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from studio.core.color import mse_to_psnr
 from studio.core.device import THREADS_VARIABLE, band_count
 from studio.core.errors import WorkError
 from studio.core.optim.losses import Measured
@@ -85,19 +84,13 @@ class Ranks:
         """What the whole step measured, from what this process measured of its `own` views."""
         if self.count == 1:
             return measured
-        share = len(own) / views
-        errors = torch.zeros(views, dtype=torch.float64)
-        errors[own] = torch.tensor(measured.view_errors, dtype=torch.float64)
-        losses = torch.tensor(list(measured.losses.values()), dtype=torch.float64) * share
-        numbers = torch.cat([errors, losses])
+        share, terms = len(own) / views, len(measured.names)
+        ours = measured.numbers.double().cpu()
+        numbers = torch.zeros(terms + views, dtype=torch.float64)
+        numbers[:terms] = ours[:terms] * share
+        numbers[[terms + place for place in own]] = ours[terms:]
         dist.all_reduce(numbers)
-        everyone = numbers[:views].tolist()
-        return replace(
-            measured,
-            losses=dict(zip(measured.losses, numbers[views:].tolist())),
-            psnr=mse_to_psnr(sum(e * e for e in everyone) / views),
-            view_errors=everyone,
-        )
+        return replace(measured, numbers=numbers)
 
     @torch.no_grad()
     def sum_gradients(self, leaves: Iterable[Tensor]) -> None:

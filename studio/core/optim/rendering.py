@@ -52,7 +52,11 @@ class Renderer:
         self.closed = bool((self.surface.topology.edges[:, 3] >= 0).all())
 
     def render(
-        self, cameras: CameraBatch, background: Tensor, rasterizer: Rasterizer | None = None
+        self,
+        cameras: CameraBatch,
+        background: Tensor,
+        rasterizer: Rasterizer | None = None,
+        box: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Render every camera of a batch.
 
@@ -60,6 +64,7 @@ class Renderer:
             cameras: N views.
             background: [3] or [N, H, W, 3] linear.
             rasterizer: instead of the fit's.
+            box: [V, 3] vertices in the unit box, if they are at hand.
         Returns:
             rgba: [N, H, W, 4] linear colour over the background, and coverage.
             box_vertices: [V, 3] in the unit box, for the regularizers.
@@ -67,7 +72,7 @@ class Renderer:
             To: every leaf of the variables but exposure, and the background.
         """
         v = self.variables
-        box = v.box_vertices()
+        box = v.box_vertices() if box is None else box
         surface = v.material.surface(self.surface, v.to_world(box))
         frame = render(
             surface,

@@ -11,6 +11,7 @@ import torch
 from studio.core.errors import InputError
 from studio.core.optim.checkpoint import fingerprint, load_checkpoint
 from studio.core.optim.fit import Fit
+from studio.core.optim.readings import Readings
 from studio.core.optim.settings import FitSettings
 
 _PLAIN = ("steps_done", "_stage", "_topology", "_view_errors", "_fixed_to", "_thickness", "_mesh")
@@ -69,7 +70,7 @@ def restore(fit: Fit, state: dict[str, Any]) -> None:
     fit._random.bit_generator.state = state["random"]
     fit._generator = torch.Generator(fit.device)
     fit._generator.set_state(torch.from_numpy(state["generator"]))
-    fit._last = None
+    fit._readings = Readings()
     fit._keeper.caution = state["caution"]
     fit.adopt(state["variables"], state["rest_shape"], state["optimizers"])
 

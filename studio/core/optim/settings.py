@@ -42,6 +42,9 @@ _RUN = (
     Param("stages", 3, "int", 1, 6, 1, help="Coarse-to-fine stages of image and mesh"),
     Param("seed", 0, "int", 0, 2**31 - 1, 1, help="Seed of view order and training backgrounds"),
     Param("holdout", 0, "int", 0, 1000, 1, help="Keep every K-th photo out of training; 0 keeps none out"),
+    Param(
+        "cuda_graphs", True, "bool", help="On a GPU, replay steps that are alike instead of launching them"
+    ),
     Param("decay", 0.1, low=0.001, high=1.0, help="Rates fall to this fraction by the last step"),
 )
 _START = (

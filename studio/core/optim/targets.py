@@ -32,7 +32,7 @@ class Targets:
     """N photos at one resolution, with their cameras.
 
     Attributes:
-        names: of the photos.
+        names: of the photos; those of a selection are not looked up.
         cameras: of the photos, at this size.
         color: [N, H, W, 3] sRGB values 0..1 of the object, not premultiplied.
         mask: [N, H, W] coverage 0..1, or None if any photo lacks it.
@@ -90,7 +90,7 @@ class Targets:
     def select(self, views: Tensor) -> Targets:
         """Some of the photos, by [M] int64 index."""
         return Targets(
-            [self.names[view] for view in views.tolist()],
+            [],
             self.cameras.select(views),
             self.color[views],
             None if self.mask is None else self.mask[views],
@@ -98,7 +98,7 @@ class Targets:
         )
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.color)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.arrival import Arrival
 from studio.core.errors import InputError
 from studio.core.gbuffer import LightTensors
 from studio.core.ops.ambient import ambient_visibility
@@ -199,18 +200,25 @@ class Variables:
             incidence: of the rendered faces, if known; spares finding the seams again.
             pictures: textures to use, as material.pictures made them; None makes them now.
         """
-        vertices = self.material.torn(self.to_world(self.box_vertices()))
-        faces = self.material.faces(self.faces)
-        normals = vertex_normals(vertices, faces, incidence)
         if pictures is None:
             pictures = self.material.pictures(unlit)
-        return replace(
-            like,
-            vertices=array(vertices),
-            faces=array(faces),
-            normals=array(normals),
-            **self.material.fields(like, unlit, pictures),
-        )
+        return self.mesh_of(self.drawn(unlit, incidence), like, unlit, pictures)
+
+    @torch.no_grad()
+    def drawn(self, unlit: bool, incidence: Incidence | None = None) -> dict[str, Tensor]:
+        """What of each vertex is drawn, named as a Mesh names it; nobody writes to these tensors."""
+        vertices = self.material.torn(self.to_world(self.box_vertices()))
+        normals = vertex_normals(vertices, self.material.faces(self.faces), incidence)
+        return {"vertices": vertices, "normals": normals, **self.material.drawn(unlit)}
+
+    def mesh_of(
+        self, drawn: dict[str, Tensor], like: Mesh, unlit: bool, pictures: dict[str, np.ndarray]
+    ) -> Mesh:
+        """As `mesh`, of what `drawn` gave; waits for the GPU once."""
+        faces = self.material.faces(self.faces)
+        *values, triangles = Arrival([*drawn.values(), faces]).arrays()
+        fields = self.material.fields(like, unlit, pictures) | dict(zip(drawn, values))
+        return replace(like, faces=triangles, **fields)
 
     def light_terms(self) -> Terms:
         """Regularizers of the environment."""

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.gbuffer import CameraBatch
 from studio.core.optim.materials import fresh
 from studio.core.scene import Camera
@@ -31,6 +32,8 @@ class ViewVariables:
     balance: Tensor
     pose: Tensor
     center: Tensor
+    _standing: tuple[int, bool] = (-1, False)
+    """Version of `pose` that was looked at last, and whether anything in it differed from 0."""
 
     @classmethod
     def create(cls, count: int, center: Tensor) -> ViewVariables:
@@ -48,7 +51,11 @@ class ViewVariables:
     def clone(self) -> ViewVariables:
         """Independent leaves with the same values."""
         return replace(
-            self, exposure=fresh(self.exposure), balance=fresh(self.balance), pose=fresh(self.pose)
+            self,
+            exposure=fresh(self.exposure),
+            balance=fresh(self.balance),
+            pose=fresh(self.pose),
+            _standing=(-1, False),
         )
 
     def stops(self) -> Tensor:
@@ -63,7 +70,11 @@ class ViewVariables:
     @property
     def moving(self) -> bool:
         """Whether any pose may differ from what the photos came with."""
-        return self.pose.requires_grad or bool((self.pose != 0).any())
+        if self.pose.requires_grad:
+            return True
+        if self._standing[0] != self.pose._version:  # looking waits for the GPU
+            self._standing = self.pose._version, bool((self.pose != 0).any())
+        return self._standing[1]
 
 
 def moved_cameras(cameras: CameraBatch, moves: Tensor, center: Tensor) -> CameraBatch:
@@ -76,10 +87,10 @@ def moved_cameras(cameras: CameraBatch, moves: Tensor, center: Tensor) -> Camera
     Gradients:
         To: moves, through world_to_view, world_to_clip and position.
     """
-    turn = torch.linalg.matrix_exp(_cross_matrix(moves[:, :3]))
+    turn = _rotation(moves[:, :3])
     shift = moves[:, 3:] + center - (turn @ center)
     top = torch.cat([turn, shift[:, :, None]], dim=2)
-    last = moves.new_tensor((0.0, 0.0, 0.0, 1.0)).expand(len(moves), 1, 4)
+    last = constant((0.0, 0.0, 0.0, 1.0), moves.dtype, moves.device).expand(len(moves), 1, 4)
     world_to_view = cameras.world_to_view @ torch.cat([top, last], dim=1)
     rotation, offset = world_to_view[:, :3, :3], world_to_view[:, :3, 3:]
     return replace(
@@ -88,6 +99,22 @@ def moved_cameras(cameras: CameraBatch, moves: Tensor, center: Tensor) -> Camera
         world_to_clip=cameras.view_to_clip @ world_to_view,
         position=-(rotation.transpose(1, 2) @ offset)[:, :, 0],
     )
+
+
+def _rotation(vector: Tensor) -> Tensor:
+    """[N, 3, 3] rotations by [N, 3] vectors, Rodrigues' formula.
+
+    torch's matrix_exp looks at its numbers on the host, which would wait for the GPU. Below a
+    hundredth of a radian both factors come from their series, right to 1e-10.
+    """
+    square = vector.square().sum(dim=1)[:, None, None]
+    small = square < 1e-4
+    angle = torch.where(small, torch.ones_like(square), square).sqrt()
+    sine = torch.where(small, 1 - square / 6 + square.square() / 120, torch.sin(angle) / angle)
+    cosine = torch.where(small, 0.5 - square / 24 + square.square() / 720, (1 - torch.cos(angle)) / angle**2)
+    cross = _cross_matrix(vector)
+    eye = torch.eye(3, dtype=vector.dtype, device=vector.device)
+    return eye + sine * cross + cosine * (cross @ cross)
 
 
 def _cross_matrix(vector: Tensor) -> Tensor:

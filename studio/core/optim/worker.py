@@ -276,13 +276,14 @@ class Worker:
     def _advance(self, fit: AnyFit) -> None:
         """One step, and what follows from it."""
         began = time.perf_counter()
-        result = fit.step()
+        fit.step()
         seconds = time.perf_counter() - began
         self._seconds += seconds
         smooth = _RATE_SMOOTHING if self._step_seconds > 0 else 1.0
         self._step_seconds += smooth * (seconds - self._step_seconds)
-        if _keeps_row(result.step):
-            self.history.append(m.HistoryRow(result.step, result.losses, result.psnr, self._seconds))
+        for result in fit.take_results():  # on a GPU those of some steps ago, a few at once
+            if _keeps_row(result.step):
+                self.history.append(m.HistoryRow(result.step, result.losses, result.psnr, self._seconds))
         if self._steps_left is not None:
             self._steps_left -= 1
         if fit.steps_done >= fit.steps:

@@ -1,0 +1,93 @@
+"""Fits on CUDA: they converge as on the CPU, recorded as graphs or not, and their pictures reach OpenGL."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from studio.core.arrival import recorded
+from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.graphs import SETTLED
+from studio.core.optim.settings import FitSettings
+from studio.core.scene.shapes import icosphere
+from tests.needs import need
+from tests.unit.optim_scenes import coloured_ball, photograph
+
+STEPS = 40
+
+
+def fitted(device: str, graphs: bool, **settings) -> tuple[Fit, list[float]]:
+    """A fit after STEPS steps, and the losses of all."""
+    values = {"steps": STEPS, "resolution": 48, "stages": 1, "views_per_step": 3, "start": "mesh"}
+    values |= {"cuda_graphs": graphs, "remesh": False, **settings}
+    fit = Fit(FitProblem(photograph(coloured_ball(), 6), icosphere(3, 0.5)), FitSettings(values), device)
+    fit.prepare()
+    losses = []
+    while fit.steps_done < fit.steps:
+        fit.step()
+        losses += [result.losses["total"] for result in fit.take_results()]
+    return fit, losses
+
+
+@pytest.mark.parametrize("graphs", [False, True])
+@pytest.mark.parametrize("background", ["fixed", "random", "noise"])
+def test_a_fit_converges_as_on_the_cpu(graphs: bool, background: str) -> None:
+    need("cuda")
+    _, expected = fitted("cpu", False, training_background=background)
+    fit, losses = fitted("cuda", graphs, training_background=background)
+    assert len(losses) == STEPS
+    # Random backgrounds are others on another device; the course of the losses is the same.
+    assert np.mean(losses[-8:]) < 0.5 * losses[0]
+    assert np.mean(losses[-8:]) == pytest.approx(np.mean(expected[-8:]), rel=0.15)
+    if graphs:
+        assert fit._pass.graphs.reason == ""
+        assert fit._pass.graphs.replayed >= STEPS - 2 * SETTLED - 2
+
+
+def test_a_step_waits_for_nothing() -> None:
+    """As tests/unit/test_cuda_step.py, where torch itself watches."""
+    need("cuda")
+    values = {"steps": STEPS, "resolution": 48, "stages": 1, "views_per_step": 3, "start": "mesh"}
+    values |= {"cuda_graphs": False, "remesh": False}
+    fit = Fit(FitProblem(photograph(coloured_ball(), 6), icosphere(3, 0.5)), FitSettings(values), "cuda")
+    fit.prepare()
+    for _ in range(3):
+        fit.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            fit._try_step()
+            fit.steps_done += 1
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_snapshot_reaches_opengl_bit_by_bit() -> None:
+    need("cuda")
+    need("gl")
+    from studio.gl.context import headless_context
+    from studio.gl.interop import Interop
+    from studio.gl.resources import Resources
+
+    fit, _ = fitted("cuda", True)
+    snapshot = fit.snapshot(live=True)
+    assert snapshot.on_gpu is not None
+    with headless_context() as ctx:
+        resources = Resources(ctx)
+        interop = Interop(resources)
+        assert interop.ready(fit.device), interop.reason
+        for name, tensor in snapshot.on_gpu.arrays.items():
+            buffer = resources.room(tensor.numel() * 4)
+            shared = interop.buffer(name, buffer)
+            assert shared.write(tensor, snapshot.on_gpu.event)
+            assert buffer.read() == getattr(snapshot.mesh, name).tobytes(), name
+            shared.release()
+        image = torch.rand(64, 48, 4, device=fit.device)
+        picture = interop.image("picture")
+        texture = picture.write(image, recorded())
+        assert picture.by_interop
+        assert texture.read(alignment=1) == image.cpu().numpy().tobytes()
+        picture.release()
+        interop.release()
+        resources.release_all()

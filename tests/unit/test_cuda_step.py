@@ -1,0 +1,303 @@
+"""A step of a fit as a GPU would do it, on tensors without numbers: it may look at none of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from studio.core.arrival import Arrival, constant, sent
+from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.graphs import SETTLED, Graphs
+from studio.core.optim.materials import TextureMaterial
+from studio.core.optim.messages import GROUPS
+from studio.core.optim.readings import Readings
+from studio.core.optim.settings import FitSettings
+from studio.core.scene.shapes import icosphere
+from tests.unit.optim_scenes import coloured_ball, photograph
+from tests.without_memory import META, Transfers, pretending, without_memory
+
+
+class Solver:
+    """Stands in for the solver of large steps."""
+
+    def solve(self, right_side: torch.Tensor, out: torch.Tensor) -> None:
+        assert right_side.device == out.device == META
+        assert right_side.shape == out.shape
+
+    def __deepcopy__(self, memo: dict) -> Solver:
+        return self
+
+
+@pytest.fixture(scope="module")
+def photos():
+    return photograph(coloured_ball(), 4, 32)
+
+
+def running(photos: Any, **settings: Any) -> Fit:
+    """A small fit that begins with a ball."""
+    values = {"steps": 8, "resolution": 32, "stages": 1, "views_per_step": 2, "start": "mesh", **settings}
+    fit = Fit(FitProblem(photos, icosphere(2, 0.5)), FitSettings(values), "cpu")
+    fit.prepare()
+    return fit
+
+
+def twin(photos: Any, done: int = 1, **settings: Any) -> Fit:
+    """A fit after some steps on CPU, moved to where there is no memory."""
+    fit = running(photos, **{"steps": 40, **settings})
+    for _ in range(done):
+        fit.step()
+    fit._generator = None
+    fit.variables.steps._solver = Solver()
+    fit._start = fit._keeper._variables = None
+    moved = without_memory(fit)
+    moved.device = META
+    for optimizer in moved._optimizers.values():
+        for state in optimizer.state.values():
+            if isinstance(state["step"], torch.Tensor):
+                state["step"] = torch.tensor(float(done))  # torch keeps this one on the host
+    return moved
+
+
+def second_step(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, int], list[str]]:
+    """(launches by kernel, copies that are waited for) of a step that others came before."""
+    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: None)
+    transfers = Transfers(monkeypatch)
+    with pretending(monkeypatch) as launches, transfers:
+        fit._try_step()
+        fit.steps_done += 1
+        launches.counts.clear()
+        transfers.found.clear()
+        fit._try_step()
+    return launches.counts, transfers.found
+
+
+PLAIN: dict[str, Any] = {}
+EVERYTHING = {
+    **{"training_background": "noise", "pose_enabled": True, "pose_from": 0, "ssim_weight": 0.1},
+    **{"exposure_enabled": True, "white_balance_enabled": True, "background_enabled": True},
+    **{"color_loss": "huber", "edge_length_weight": 0.1, "normal_consistency_weight": 0.1},
+}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [PLAIN, EVERYTHING, {"shading": "unlit"}, {"rasterizer": "nmr"}],
+    ids=["standard", "everything", "unlit", "nmr"],
+)
+def test_a_step_waits_for_nothing(photos, monkeypatch, settings):
+    launches, waited = second_step(twin(photos, **settings), monkeypatch)
+    assert waited == []
+    assert launches["image_loss"] == 1, "all photos of the step at once"
+    assert sum(launches.values()) <= 30
+
+
+def test_a_step_on_textures_waits_for_nothing(photos, monkeypatch):
+    textured = {
+        **{"material": "textures", "texture_steps": 30, "texture_size": 32, "warm_up": 2},
+        **{"light_model": "environment", "directed_occlusion": False},
+    }
+    fit = twin(photos, 14, **textured)
+    assert isinstance(fit.variables.material, TextureMaterial)
+    launches, waited = second_step(fit, monkeypatch)
+    assert waited == []
+    assert launches["image_loss"] == 1
+
+
+def test_looking_at_a_number_is_noticed(photos, monkeypatch):
+    """The stand-in would not let it pass."""
+    fit = twin(photos)
+    update = fit._update
+
+    def looking(moved: list[str]) -> None:
+        float(fit.variables.sh.detach().sum())
+        update(moved)
+
+    monkeypatch.setattr(fit, "_update", looking)
+    with pytest.raises(RuntimeError, match="cannot be called on meta tensors"):
+        second_step(fit, monkeypatch)
+
+
+def test_a_copy_that_is_waited_for_is_noticed(photos, monkeypatch):
+    fit = twin(photos)
+    update = fit._update
+
+    def copying(moved: list[str]) -> None:
+        fit.variables.sh.data.add_(fit.variables.sh.new_tensor([1.0, 2.0, 3.0]))
+        update(moved)
+
+    monkeypatch.setattr(fit, "_update", copying)
+    _, waited = second_step(fit, monkeypatch)
+    assert len(waited) == 1
+    assert "new_tensor" in waited[0]
+
+
+# Readings
+
+
+class Late:
+    """An arrival that has not come yet."""
+
+    def __init__(self, tensors: list[torch.Tensor]) -> None:
+        self.ready = False
+        self.arrays = lambda: [tensor.numpy().copy() for tensor in tensors]
+
+
+@pytest.fixture
+def late(monkeypatch):
+    made: list[Late] = []
+
+    def make(tensors: list[torch.Tensor]) -> Late:
+        made.append(Late(tensors))
+        return made[-1]
+
+    monkeypatch.setattr("studio.core.optim.readings.Arrival", make)
+    return made
+
+
+def test_numbers_that_come_late_come_in_order(photos, late):
+    fit = running(photos)
+    assert fit.step().step == 1, "the first is waited for"
+    for _ in range(3):
+        assert fit.step().step == 1
+    assert [result.step for result in fit.take_results()] == [1]
+    for arrival in late[:3]:
+        arrival.ready = True
+    assert fit.step().step == 3
+    assert [result.step for result in fit.take_results()] == [2, 3]
+    while fit.steps_done < fit.steps:
+        fit.step()
+    assert [result.step for result in fit.take_results()] == [4, 5, 6, 7, 8], "the last waits for all"
+
+
+def test_late_numbers_are_those_of_their_steps(photos, late):
+    waiting, prompt = running(photos), running(photos)
+    for _ in range(8):
+        waiting.step()
+    for expected in waiting.take_results():
+        prompt.step()
+        prompt._receive(wait=True)
+        assert prompt.take_results()[-1].losses == expected.losses
+    assert torch.equal(prompt.variables.differential, waiting.variables.differential)
+
+
+def test_what_diverges_unseen_is_taken_back(photos, late):
+    """The numbers of several bad steps arrive at once: one recovery, and the run goes on."""
+    fit = running(photos, steps=60)
+    for _ in range(50):
+        fit.step()
+    with torch.no_grad():
+        fit.variables.differential[0] = float("nan")
+    for _ in range(3):
+        fit.step()
+    for arrival in late:
+        arrival.ready = True
+    fit.step()
+    assert "back to the values of step 50" in fit.notes[-1]
+    assert sum("back to" in note for note in fit.notes) == 1
+    assert torch.isfinite(fit.variables.differential).all()
+
+
+def test_helpers_on_the_cpu():
+    cpu = torch.device("cpu")
+    tensor = torch.arange(3.0)
+    arrival = Arrival([tensor])
+    assert arrival.ready
+    tensor.zero_()
+    assert arrival.arrays()[0].tolist() == [0, 1, 2], "as it was"
+    assert sent([3, 1], cpu).tolist() == [3, 1]
+    assert constant((1.0, 2.0), torch.float32, cpu) is constant((1.0, 2.0), torch.float32, cpu)
+
+
+# Recorded steps
+
+
+class Tape:
+    """Stands in for a CUDA graph: "replays" by doing the work again, into the places of the first time."""
+
+    def __init__(self, fit: Fit, skip: bool = False) -> None:
+        self.fit, self.skip = fit, skip
+
+    def _gradients(self) -> list[torch.Tensor]:
+        leaves = [t for group in GROUPS if group != "vertices" for t in self.fit.variables.tensors(group)]
+        return [leaf.grad for leaf in leaves if leaf.grad is not None]
+
+    def record(self, work: Any) -> Any:
+        self.work = work
+        self.made = work()
+        self.gradients = self._gradients()
+        return self.made
+
+    def replay(self) -> None:
+        if self.skip:
+            return
+        again = self.work()
+        for name, value in self.made.items():
+            value.copy_(again[name])
+        for place, value in zip(self.gradients, self._gradients()):
+            place.copy_(value)
+
+
+def recording(photos: Any, skip: bool = False, **settings: Any) -> Fit:
+    fit = running(photos, **settings)
+    fit._pass.graphs = Graphs(fit.device, True, lambda: Tape(fit, skip))
+    return fit
+
+
+@pytest.mark.parametrize("settings", [PLAIN, {"training_background": "fixed", "background_enabled": True}])
+def test_replayed_steps_are_those_launched_one_by_one(photos, settings):
+    plain, recorded = running(photos, **settings), recording(photos, **settings)
+    for _ in range(8):
+        assert recorded.step().losses == plain.step().losses
+    assert recorded._pass.graphs.replayed == 8 - SETTLED
+    assert torch.equal(recorded.variables.differential, plain.variables.differential)
+    assert torch.equal(recorded.variables.sh, plain.variables.sh)
+
+
+def test_what_changes_the_work_is_recorded_anew(photos):
+    fit = recording(photos, steps=20)
+    for _ in range(5):
+        fit.step()
+    assert fit._pass.graphs.replayed == 2
+    fit.set_weight("color", 0.5)
+    for _ in range(SETTLED):
+        fit.step()
+    assert fit._pass.graphs.replayed == 2, "launched one by one until it stands still"
+    fit.step()
+    assert fit._pass.graphs.replayed == 3
+
+
+def test_a_replay_that_is_wrong_is_found_out(photos):
+    """One that does nothing leaves the values of the recording, of other photos."""
+    plain, fit = running(photos), recording(photos, skip=True)
+    fit._pass.graphs._make = lambda: Stale(fit)
+    for _ in range(6):
+        assert fit.step().losses == plain.step().losses
+    assert any("differs from one done launch by launch" in note for note in fit.notes)
+    assert torch.equal(fit.variables.differential, plain.variables.differential)
+
+
+class Stale(Tape):
+    """Leaves garbage."""
+
+    def replay(self) -> None:
+        self.made["numbers"].add_(1.0)
+
+
+def test_what_cannot_be_recorded_says_why(photos):
+    def refuse() -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    plain, fit = running(photos), running(photos)
+    fit._pass.graphs = Graphs(fit.device, True, refuse)
+    for _ in range(6):
+        assert fit.step().losses == plain.step().losses
+    told = [note for note in fit.notes if "CUDA graphs" in note]
+    assert len(told) == 1
+    assert "not permitted" in told[0]
+
+
+def test_nothing_is_recorded_on_the_cpu(photos):
+    assert running(photos)._pass.graphs.reason == "no CUDA device"
+    assert running(photos, cuda_graphs=False)._pass.graphs.reason == "switched off"
