@@ -108,6 +108,29 @@ class Transfers(TorchDispatchMode):
         return out
 
 
+class Allocations(TorchDispatchMode):
+    """Adds up what operations make, as if nothing were given back.
+
+    Attributes:
+        bytes: of all of it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+        self._held: dict[int, Any] = {}  # so that no two have one address
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, Tensor) and tensor.device == META:
+                storage = tensor.untyped_storage()
+                if storage._cdata not in self._held:
+                    self._held[storage._cdata] = storage
+                    self.bytes += storage.nbytes()
+        return out
+
+
 @contextlib.contextmanager
 def _copies_without_memory() -> Iterator[None]:
     plain = Tensor.__deepcopy__

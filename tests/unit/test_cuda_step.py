@@ -13,10 +13,11 @@ from studio.core.optim.graphs import SETTLED, Graphs
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.messages import GROUPS
 from studio.core.optim.readings import Readings
+from studio.core.optim.room import PIXEL, needed, views_that_fit
 from studio.core.optim.settings import FitSettings
 from studio.core.scene.shapes import icosphere
 from tests.unit.optim_scenes import coloured_ball, photograph
-from tests.without_memory import META, Transfers, pretending, without_memory
+from tests.without_memory import META, Allocations, Transfers, pretending, without_memory
 
 
 class Solver:
@@ -301,3 +302,54 @@ def test_what_cannot_be_recorded_says_why(photos):
 def test_nothing_is_recorded_on_the_cpu(photos):
     assert running(photos)._pass.graphs.reason == "no CUDA device"
     assert running(photos, cuda_graphs=False)._pass.graphs.reason == "switched off"
+
+
+# Memory
+
+
+def bytes_of_a_step(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: None)
+    with pretending(monkeypatch):
+        fit._try_step()
+        fit.steps_done += 1
+        with Allocations() as allocations:
+            fit._try_step()
+    return allocations.bytes
+
+
+@pytest.mark.parametrize("settings", [PLAIN, EVERYTHING], ids=["standard", "everything"])
+def test_the_plan_holds_for_all_that_a_step_makes(photos, monkeypatch, settings):
+    """Few vertices, so that pixels count: a step of twice the photos needs no more than planned."""
+    made = []
+    for views in (2, 4):
+        fit = twin(photos, **{**settings, "views_per_step": views, "resolution": 32})
+        made.append(bytes_of_a_step(fit, monkeypatch))
+        pixels = fit._targets[32].size
+        vertices = len(fit.variables.differential)
+        # The records of outlines have a least size, which small pictures feel.
+        least = 4 * 4096 * 100
+        assert made[-1] <= needed(pixels[0] * pixels[1], views, vertices) + least
+    each = (made[1] - made[0]) / (2 * pixels[0] * pixels[1])
+    assert each <= PIXEL
+    assert each >= PIXEL / 4, "the plan is not wildly larger than what is made"
+
+
+def test_fewer_photos_where_memory_is_short():
+    plenty, size = 80 << 30, (1024, 1024)
+    assert views_that_fit(plenty, size, 8, 1, 25_000) == (8, "")
+    assert views_that_fit(None, size, 8, 1, 25_000) == (8, ""), "no limit on the CPU"
+    fitting, note = views_that_fit(4 << 30, size, 8, 1, 25_000)
+    assert fitting == 4
+    assert note == (
+        "8 photos of 1024x1024 per step may take 7.1 GB, 4.0 GB of GPU memory are free: "
+        "on with 4 photos per step"
+    )
+    assert views_that_fit(1 << 20, size, 8, 2, 25_000)[0] == 2, "not below what processes need"
+
+
+def test_a_fit_plans_when_the_photos_get_larger(photos, monkeypatch):
+    monkeypatch.setattr("studio.core.optim.fit.free_bytes", lambda device: 5 << 20)
+    fit = running(photos, views_per_step=4)
+    fit.step()
+    assert fit.settings["views_per_step"] < 4
+    assert any("GPU memory are free" in note for note in fit.notes)

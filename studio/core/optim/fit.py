@@ -27,7 +27,7 @@ from studio.core.optim.material_stage import (
     textured,
     trade,
 )
-from studio.core.optim.materials import array
+from studio.core.optim.materials import TextureMaterial, array
 from studio.core.optim.messages import GROUPS, OnGpu, Snapshot
 from studio.core.optim.one_pass import OnePass
 from studio.core.optim.preparing import can_remesh, edge_length, first_variables, smoothness
@@ -36,6 +36,7 @@ from studio.core.optim.readings import Readings, StepResult
 from studio.core.optim.recovery import KEEP_EVERY, Keeper
 from studio.core.optim.remesh import mean_thickness
 from studio.core.optim.rendering import Renderer
+from studio.core.optim.room import free_bytes, views_that_fit
 from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import FitProblem, evened
@@ -327,7 +328,21 @@ class Fit:
             # These lie within the masks; another start may reach beyond what is left of a photo.
             crop = self.settings["start"] in ("hull", "volume", "sdf")
             self._targets = {resolution: Targets.build(self.training, resolution, self.device, crop)}
+            self._plan_memory(self._targets[resolution])
         return self._targets[resolution]
+
+    def _plan_memory(self, targets: Targets) -> None:
+        """Fewer photos per step from here on, where the GPU has no room for all."""
+        material = self.variables.material
+        texels = int(self.settings["texture_size"]) ** 2 if isinstance(material, TextureMaterial) else 0
+        views = min(int(self.settings["views_per_step"]), len(self.training))
+        vertices = len(self.variables.differential)
+        fitting, note = views_that_fit(
+            free_bytes(self.device), targets.size, views, self.ranks.count, vertices, texels
+        )
+        if note:
+            self.settings.set("views_per_step", fitting)
+            self.notes.append(note)
 
     def _enter_stage(self) -> None:
         """Move on to the stage that the step count calls for; it never goes back."""
