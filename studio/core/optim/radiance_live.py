@@ -11,12 +11,12 @@ import torch
 
 from studio.core.errors import InputError
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
-from studio.core.optim.fit import StepResult
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.messages import Snapshot
 from studio.core.optim.network_fit import NetworkFit
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.radiance_run import KINDS
+from studio.core.optim.readings import StepResult
 from studio.core.optim.schedule import Part
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import FitProblem, start_lighting
@@ -129,6 +129,10 @@ class RadianceLive:
         total = 10 ** (-reached / 10) if math.isfinite(reached) else 0.0
         self._last = StepResult(self.steps_done, {"total": total}, reached, {})
         return self._last
+
+    def take_results(self) -> list[StepResult]:
+        """That of the last step; see Fit.take_results."""
+        return [] if self._last is None else [self._last]
 
     def set_rate(self, group: str, rate: float) -> None:
         """A rate of the fit's own, from the next step on; others are not about it."""
