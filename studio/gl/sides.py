@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import moderngl
 import numpy as np
+from torch import Tensor
 
 from studio.core.scene import Camera, Photo, PhotoSet, Similarity
+from studio.gl.interop import Interop, SharedImage
 from studio.gl.options import STILLS, Source, ViewOptions
 from studio.gl.passes import COLOR_UNIT
 from studio.gl.photos import PhotoTextures, placement
@@ -64,11 +67,39 @@ class Stills:
 
     def __init__(self, resources: Resources):
         self.photos = PhotoTextures(resources)
+        self._live: dict[Source, Side] = {}
+        self._images: dict[Source, SharedImage] = {}
         self._given = {name: PhotoTextures(resources, "f4") for name in STILLS}
 
     def set(self, name: Source, picture: Photo | None) -> None:
         """Give a picture, or take it away with None."""
+        self._live.pop(name, None)
         self._given[name].set(None if picture is None else PhotoSet([picture], Similarity()))
+
+    def set_live(
+        self, name: Source, image: Tensor, event: Any, camera: Camera, cutout: int, interop: Interop
+    ) -> None:
+        """Give a picture as a tensor [H, W, 4], which stays on the GPU where it can; till the next `set`.
+
+        Args:
+            event: recorded behind it, or None.
+            camera, cutout: as of a Side.
+        """
+        if name not in self._images:
+            self._images[name] = interop.image(name)
+        texture = self._images[name].write(image, event)
+        self._live[name] = Side(texture, camera, False, cutout)
+
+    def there(self, source: Source, photo: int | None) -> bool:
+        """Whether there is such a picture."""
+        return source in self._live or self.find(source, photo) is not None
+
+    def release(self) -> None:
+        """Give back what is shared with CUDA."""
+        for image in self._images.values():
+            image.release()
+        self._images.clear()
+        self._live.clear()
 
     def find(self, source: Source, photo: int | None) -> tuple[PhotoTextures, int] | None:
         """Where a still picture is; None if it is not there, or for a render."""
@@ -79,6 +110,8 @@ class Stills:
         return (given, 0) if given is not None and given.photos else None
 
     def side(self, source: Source, photo: int | None) -> Side | None:
+        if source in self._live:
+            return self._live[source]
         found = self.find(source, photo)
         if found is None:
             return None
@@ -96,7 +129,7 @@ def shown_sides(options: ViewOptions, stills: Stills) -> tuple[Source, Source | 
     """What is really compared: what is not there falls back to the render, and to nothing."""
 
     def there(source: Source) -> bool:
-        return source in ("render", "effects") or stills.find(source, options.photo) is not None
+        return source in ("render", "effects") or stills.there(source, options.photo)
 
     left: Source = options.left if there(options.left) else "render"
     return left, options.right if there(options.right) else None

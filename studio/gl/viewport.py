@@ -18,6 +18,7 @@ from typing import Any
 
 import moderngl
 import numpy as np
+from torch import Tensor
 
 from studio.core.errors import InputError
 from studio.core.optim.messages import OnGpu
@@ -109,6 +110,11 @@ class Viewport(SceneRenderer):
     def set_still(self, name: Source, picture: Photo | None) -> None:
         """A picture to compare with, by another renderer or kept from before (see options.STILLS)."""
         self.stills.set(name, picture)
+        self._display_key = ()
+
+    def set_live(self, name: Source, image: Tensor, event: Any, camera: Camera, cutout: int) -> None:
+        """A picture that moves, until `set_still` gives one that stands; see Stills.set_live."""
+        self.stills.set_live(name, image, event, camera, cutout, self.interop)
         self._display_key = ()
 
     def set_error_map(self, values: np.ndarray | None) -> None:
@@ -443,5 +449,6 @@ class Viewport(SceneRenderer):
 
     def release(self) -> None:
         """Give every GL object back, and what was shared with CUDA."""
+        self.stills.release()
         super().release()
         self.interop.release()

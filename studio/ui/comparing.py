@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from studio.core.errors import InputError
-from studio.core.scene import Camera, Photo, Scene
+from studio.core.scene import Photo, Scene
 from studio.gl.options import STILLS, Mode, Source, ViewOptions
 from studio.gl.sides import Pair
 from studio.ui.capture import frozen
 from studio.ui.commands import Edits, Set
+from studio.ui.differentiable import Differentiable, Drawn
 from studio.ui.jobs import Job
-from studio.ui.reference import Reference, still
+from studio.ui.reference import Reference
 from studio.ui.state import AppState, EffectSet, Kept, Measured
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ class Comparing:
         self._pair_key: tuple[Any, ...] | None = None
         self._mapped: np.ndarray | None = None
         self._diff_key: tuple[Any, ...] | None = None
+        self._differentiable = Differentiable()
         self._busy: set[str] = set()
         self._rest: dict[str, float] = {}
 
@@ -261,20 +262,31 @@ class Comparing:
         self._state.jobs.start(title, timed, then, quiet=True)
 
     def _render(self, panel: ViewportPanel) -> None:
-        """The view by the differentiable renderer, once it stands still."""
+        """The view by the differentiable renderer: live while it moves, then as a still picture."""
         state = self._state
         camera = panel.camera.camera(*panel.pixels)
         pose = (camera.width, camera.height, camera.fx, camera.view_to_world.tobytes())
-        key = (state.version, id(state.run.override), pose)
-        if key == self._diff_key or panel.moving or not self._free("diff"):
+        shown = (state.version, id(state.run.override))
+        live = panel.moving or (state.run.active and state.on_gpu)
+        key = (shown, pose, live)
+        if key == self._diff_key or not (self._free("diff") or (state.on_gpu and "diff" not in self._busy)):
             return
         self._diff_key = key
         own, scene, device = _copied(state.document.own), frozen(self._shown_scene()), state.device
+        draw = self._differentiable.draw_live if live else self._differentiable.draw
 
-        def take(photo: Photo) -> None:
-            state.stills["diff"] = photo
+        def take(made: Drawn | Photo) -> None:
+            if isinstance(made, Photo):
+                state.stills["diff"] = made
+            else:
+                panel.gl.set_live("diff", made.image, made.event, made.camera, 0 if made.painted else 2)
+                state.wake()
 
-        self._begin("diff", "Rendering", lambda: _differentiable(scene, camera, own, device), take)
+        def work() -> Drawn | Photo:
+            made = draw(shown, scene, camera, own, device)
+            return made if live else made.photo()
+
+        self._begin("diff", "Rendering", work, take)
 
     def _measure(self, panel: ViewportPanel, options: ViewOptions) -> None:
         state, gl = self._state, panel.gl
@@ -317,21 +329,6 @@ class Comparing:
 
 def _copied(effects: EffectSet) -> EffectSet:
     return EffectSet({name: values.copy() for name, values in effects.effects.items()}, dict(effects.enabled))
-
-
-def _differentiable(scene: Scene, camera: Camera, own: EffectSet, device: str) -> Photo:
-    """The picture of the differentiable renderer."""
-    from studio.core.device import pick_device
-    from studio.core.pipeline import render_image
-    from studio.core.plan import plan
-
-    effects = own.on()
-    effects = {name: values for name, values in effects.items() if name not in plan(effects).skipped}
-    painted = "environment" in effects and effects["environment"]["show_background"]
-    image = render_image(replace(scene, background=(0.0, 0.0, 0.0)), camera, effects, pick_device(device))
-    if painted:  # it has its background
-        return Photo("diff", image[..., :3].copy(), camera, mask=np.clip(image[..., 3], 0, 1))
-    return still("diff", image, camera)
 
 
 def _measured(pair: Pair) -> PairMetrics:

@@ -397,6 +397,11 @@ class AppState:
         return None
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether fits and the differentiable renderer run on CUDA."""
+        return self.compute.upper().startswith("CUDA")
+
+    @property
     def unsaved(self) -> bool:
         """There is work that no project file holds."""
         return self.history.changed or self.run.active

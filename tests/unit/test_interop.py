@@ -306,6 +306,34 @@ def test_another_number_of_vertices_is_unregistered_first(context, fake):
     assert fake.open == (0, 0)
 
 
+def test_a_live_picture_is_compared_like_a_still_one(context, fake):
+    """As the differentiable renderer's is: by interop, by the host when that fails, and as a photo."""
+    from studio.core.scene import Photo
+    from studio.gl.viewport import Viewport
+
+    seen = camera()
+    image = torch.zeros(seen.height, seen.width, 4)
+    image[10:40, 20:60] = torch.tensor([0.2, 0.5, 0.1, 1.0])
+    still = Photo("diff", image[..., :3].numpy(), seen, mask=image[..., 3].numpy())
+    options = replace(PLAIN, mode="wipe", right="diff", wipe=0.4)
+    made = Viewport(context)
+    made.set_scene(Scene(meshes=[painted()]))
+    plain = settle(made, seen, options)
+    made.set_still("diff", still)
+    expected = settle(made, seen, options)
+    assert not np.array_equal(expected, plain)
+    for failing in ((), ("cudaMemcpyAsync",)):
+        made.set_still("diff", None)
+        fake.fail.update(dict.fromkeys(failing, Error.cudaErrorUnknown))
+        made.set_live("diff", image, Event(), seen, 2)
+        assert np.array_equal(settle(made, seen, options), expected)
+    made.set_still("diff", None)
+    assert np.array_equal(settle(made, seen, options), plain)
+    made.release()
+    assert made.resources.count == 0
+    assert fake.open == (0, 0)
+
+
 # The real bindings
 
 
