@@ -21,6 +21,7 @@ from studio.gl.resources import Resources
 from tests.fake_cuda import Error, Event, FakeCuda, install, same_bytes
 from tests.needs import ROOT
 from tests.unit.gl_common import PLAIN, camera, context, settle
+from tests.unit.optim_scenes import coloured_ball, photograph
 
 __all__ = ["context"]  # a fixture
 
@@ -304,6 +305,38 @@ def test_another_number_of_vertices_is_unregistered_first(context, fake):
     assert fake.names.count("GLRegisterBuffer") == 3
     made.release()
     assert fake.open == (0, 0)
+
+
+def test_snapshots_of_a_fit_look_the_same_by_interop(context, fake, monkeypatch):
+    """Their tensors are no fit's any more: what it does next does not change them."""
+    from studio.core.optim.fit import Fit, FitProblem
+    from studio.core.optim.settings import FitSettings
+    from studio.gl.viewport import Viewport
+
+    values = {"steps": 9, "resolution": 32, "stages": 1, "views_per_step": 2, "start": "mesh"}
+    fit = Fit(FitProblem(photograph(coloured_ball(), 3, 32), icosphere(2, 0.5)), FitSettings(values), "cpu")
+    fit.prepare()
+    fit.step()
+    plain = fit.snapshot(live=True)
+    assert plain.on_gpu is None
+    monkeypatch.setattr("studio.core.optim.fit.on_cuda", lambda device: True)
+    monkeypatch.setattr("studio.core.optim.fit.recorded", Event)
+    shared = fit.snapshot(live=True)
+    assert fit.snapshot().on_gpu is None, "only for those who watch"
+    fit.step()
+    for name, tensor in shared.on_gpu.arrays.items():
+        assert tensor.is_contiguous()
+        assert np.array_equal(tensor.numpy(), getattr(plain.mesh, name)), name
+    assert set(shared.on_gpu.arrays) == {"vertices", "normals", "colors", "roughness", "metallic"}
+    pictures = []
+    for snapshot in (plain, shared):
+        made = Viewport(context)
+        made.set_scene(Scene(meshes=[snapshot.mesh]))
+        made.update_mesh(0, replace(snapshot.mesh), snapshot.on_gpu)
+        pictures.append(settle(made, camera(), PLAIN))
+        made.release()
+    assert np.array_equal(*pictures)
+    assert fake.names.count("MemcpyAsync") == 1 + 5
 
 
 def test_a_live_picture_is_compared_like_a_still_one(context, fake):
