@@ -338,7 +338,13 @@ class Fit:
         views = min(int(self.settings["views_per_step"]), len(self.training))
         vertices = len(self.variables.differential)
         fitting, note = views_that_fit(
-            free_bytes(self.device), targets.size, views, self.ranks.count, vertices, texels
+            free_bytes(self.device),
+            targets.size,
+            views,
+            self.ranks.count,
+            vertices,
+            texels,
+            self.settings.weight("ssim") > 0,
         )
         if note:
             self.settings.set("views_per_step", fitting)
