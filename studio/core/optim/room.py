@@ -12,7 +12,7 @@ what SSIM adds; as if nothing were given back before the step ends. tests/unit/t
 is made: 282, 1061 and 1484 bytes."""
 
 VERTEX, TEXEL, LEAST = 4000, 1300, 1 << 25
-"""The same for each vertex and texel, and in any case (maps of the sky): 3251, 982 and 2e7 bytes were made."""
+"""The same for each vertex and texel, and anyhow (maps of the sky): 3251, 982 and 2e7 bytes were made."""
 
 SHARE = 0.9
 """Of the free memory: the rest is for what splits it."""
