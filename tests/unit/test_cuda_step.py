@@ -64,7 +64,7 @@ def twin(photos: Any, done: int = 1, **settings: Any) -> Fit:
 
 def second_step(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, int], list[str]]:
     """(launches by kernel, copies that are waited for) of a step that others came before."""
-    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: None)
+    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: [])
     transfers = Transfers(monkeypatch)
     with pretending(monkeypatch) as launches, transfers:
         fit._try_step()
@@ -170,6 +170,7 @@ def test_numbers_that_come_late_come_in_order(photos, late):
         arrival.ready = True
     assert fit.step().step == 3
     assert [result.step for result in fit.take_results()] == [2, 3]
+    assert len(fit.snapshot().view_errors) == len(photos.photos), "of every step that has arrived"
     while fit.steps_done < fit.steps:
         fit.step()
     assert [result.step for result in fit.take_results()] == [4, 5, 6, 7, 8], "the last waits for all"
@@ -311,7 +312,7 @@ def test_nothing_is_recorded_on_the_cpu(photos):
 
 
 def bytes_of_a_step(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: None)
+    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: [])
     with pretending(monkeypatch):
         fit._try_step()
         fit.steps_done += 1

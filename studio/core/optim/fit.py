@@ -230,8 +230,9 @@ class Fit:
             try:
                 self._try_step()
                 done = self.steps_done + 1
-                # What is kept has to be known to be good, and a run to be through.
-                self._receive(wait=done % KEEP_EVERY == 0 or done >= self.steps)
+                # What is kept has to be known to be good, a run to be through, a result to be there.
+                due = done % KEEP_EVERY == 0 or done >= self.steps
+                self._receive(wait=due or self._readings.last is None)
                 break
             except WorkError as error:
                 self._recover(error)
@@ -239,8 +240,6 @@ class Fit:
         self._topology += not self.variables.lasting
         if self.steps_done % KEEP_EVERY == 0:
             self._keeper.keep(self.steps_done, self.variables, self._optimizers)
-        if self._readings.last is None:  # the first of all
-            self._receive(wait=True)
         assert self._readings.last is not None
         return self._readings.last
 
@@ -250,11 +249,8 @@ class Fit:
 
     def _receive(self, wait: bool = False) -> None:
         """Look at the numbers that have arrived; raises Diverged."""
-        before = self._readings.last
-        self._readings.receive(wait)
-        last = self._readings.last
-        if last is not None and last is not before:
-            self._view_errors.update(last.view_errors)
+        for result in self._readings.receive(wait):
+            self._view_errors.update(result.view_errors)
 
     def _try_step(self) -> None:
         with self.ranks.together():
@@ -356,6 +352,7 @@ class Fit:
         stage = max(self._stage, schedule.stage(self.steps_done))
         if stage == self._stage:
             return
+        self._receive(wait=True)  # what goes on is also kept
         self._stage = stage
         last = stage == schedule.stages
         v = self.variables

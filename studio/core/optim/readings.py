@@ -76,12 +76,13 @@ class Readings:
         numbers = torch.cat([measured.numbers, torch.stack([slope, reach]).to(measured.numbers)])
         self._waiting.append(_Reading(step, measured, photos, Arrival([numbers])))
 
-    def receive(self, wait: bool = False) -> None:
-        """Look at what has arrived, or at all that was sent.
+    def receive(self, wait: bool = False) -> list[StepResult]:
+        """Look at what has arrived, or at all that was sent, and give that, oldest first.
 
         Raises:
             Diverged: a loss or a gradient is not finite, or the surface has left the scene.
         """
+        first = len(self._arrived)
         while self._waiting and (wait or self._waiting[0].numbers.ready):
             reading = self._waiting.popleft()
             (array,) = reading.numbers.arrays()
@@ -91,6 +92,7 @@ class Readings:
             errors = dict(zip(reading.photos, measures.view_errors))
             self.last = StepResult(reading.step, measures.losses, measures.psnr, errors)
             self._arrived.append(self.last)
+        return self._arrived[first:]
 
     @staticmethod
     def _check(step: int, measures: Measures, slope: float, reach: float) -> None:
