@@ -217,11 +217,11 @@ def test_out_of_memory_halves_the_photos_per_step(photos, monkeypatch):
     render = Renderer.render
     asked = []
 
-    def small_machine(self, cameras, *rest):
+    def small_machine(self, cameras, *rest, **how):
         asked.append(len(cameras.position))
         if len(cameras.position) > 1:
             raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
-        return render(self, cameras, *rest)
+        return render(self, cameras, *rest, **how)
 
     monkeypatch.setattr(Renderer, "render", small_machine)
     fit.step()
