@@ -233,7 +233,7 @@ def test_out_of_memory_halves_the_photos_per_step(photos, monkeypatch):
 def test_memory_for_not_even_one_photo_is_explained(photos, monkeypatch):
     fit = prepared(photos, stages=1)
 
-    def exhausted(*_):
+    def exhausted(*_, **how):
         raise RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes")
 
     monkeypatch.setattr(Renderer, "render", exhausted)
