@@ -26,7 +26,15 @@ from studio.ui.app import App  # noqa: E402
 from tests.ui.driving import drive, make_app, wait, wait_ready  # noqa: E402
 
 STEPS = 30
-DIALOGS = {"preferences": "preferences", "shortcuts": "toggle", "palette": "palette", "about": "about"}
+DIALOGS: dict[str, tuple[str, ...]] = {
+    "preferences": ("preferences",),
+    "shortcuts": ("toggle", "help_open"),
+    "palette": ("palette",),
+    "about": ("about",),
+    "screenshot": ("dialog", "picture"),
+    "export": ("export",),
+    "film": ("save_turntable",),
+}
 
 
 class Sheet:
@@ -75,7 +83,9 @@ class Sheet:
 
     def _dialogs(self, ctx: Any) -> None:
         for title, action in DIALOGS.items():
-            self._act(ctx, action, *(("help_open",) if title == "shortcuts" else ()))
+            self._act(ctx, *action)
+            if title == "screenshot":
+                wait(ctx, lambda: self.app.control.shots.preview is not None, "a preview")
             self._picture(ctx, f"dialog {title}")
             ctx.key_press(_escape())
             ctx.yield_(4)

@@ -14,7 +14,7 @@ from typing import Any
 
 from studio.core.errors import Cancelled, StudioError, describe
 
-DRAWING_SECONDS = 0.012
+DRAWING_SECONDS = 0.03
 """Of a frame, for drawing in pieces; one piece is drawn however long it takes."""
 
 

@@ -142,6 +142,10 @@ def _saved(app: App, action: Action) -> Any:
     return [line.text for line in app.state.log if line.text.startswith("Saved")]
 
 
+def _few_samples(ctx: Any, app: App, action: Action) -> None:
+    app.state.choices["picture"].set("samples", 1)
+
+
 def _scene(app: App, action: Action) -> Any:
     return app.state.document.name, id(app.state.document.scene)
 
@@ -189,7 +193,7 @@ EXPECTED: dict[str, Expectation] = {
     "show_kind": Expectation(lambda app, a: app.state.document.looks[a.args[0]]["shown"]),
     "open_environment": Expectation(_dialog, clean=_no_dialog),
     "export": Expectation(_popup, clean=_no_popup),
-    "screenshot": Expectation(_saved, clean=_settled),
+    "screenshot": Expectation(_saved, prepare=_few_samples, clean=_settled),
     "dialog": Expectation(_popup, clean=_no_popup),
     "save_turntable": Expectation(_popup, clean=_no_popup),
     "save_film": Expectation(_popup, prepare=_paused, clean=_no_popup),
