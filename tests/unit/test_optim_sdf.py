@@ -13,6 +13,7 @@ from studio.core.color import linear_to_srgb
 from studio.core.errors import InputError
 from studio.core.io.meshes import load_scene
 from studio.core.io.volumes import load_volume
+from studio.core.optim import radiance_run
 from studio.core.optim.distance import is_closed
 from studio.core.optim.radiance_run import run_radiance
 from studio.core.optim.sdf_fit import SdfFit
@@ -175,7 +176,8 @@ def test_a_fit_finds_a_coloured_ball(photos):
     assert image[..., 3][held.mask < 0.01].mean() < 0.01
 
 
-def test_a_run_leaves_a_mesh_and_a_volume(photos, tmp_path):
+def test_a_run_leaves_a_mesh_and_a_volume(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(radiance_run, "_FRAMES", 2)
     metrics = run_radiance(photos, small(sdf_steps=60), tmp_path, "cpu")
     (mesh,) = load_scene(tmp_path / "mesh.glb").meshes
     assert len(mesh.faces) == metrics["triangles"] > 500
