@@ -179,14 +179,14 @@ def test_a_mesh_becomes_a_volume_and_a_project_keeps_it(
     drive(app, script)
 
 
-@pytest.mark.parametrize("kind", ["volume", "points"])
-def test_a_fit_is_watched_paused_stepped_and_kept(kind: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fitted", "kind"), [("volume", "volume"), ("sdf", "volume"), ("points", "points")])
+def test_a_fit_is_watched_paused_stepped_and_kept(fitted: str, kind: str, tmp_path: Path) -> None:
     app = make_app()
     state = app.state
 
     def script(ctx: Any) -> None:
         wait_ready(ctx, app)
-        _small_radiance(ctx, app, kind)
+        _small_radiance(ctx, app, fitted)
         state.act("toggle_run")
         wait(ctx, lambda: state.run.status.step > 5, "some steps", 60.0)
         wait(ctx, lambda: app.viewport.gl.radiance.shown == (kind.upper(),), "it is shown")
@@ -196,7 +196,7 @@ def test_a_fit_is_watched_paused_stepped_and_kept(kind: str, tmp_path: Path) -> 
         step = state.run.status.step
         state.act("step")
         wait(ctx, lambda: state.run.status.step == step + 1 and state.run.status.phase == "paused", "a step")
-        state.set(("settings", f"{kind}_steps"), step + 40, "Change steps")
+        state.set(("settings", f"{fitted}_steps"), step + 40, "Change steps")
         wait(ctx, lambda: state.run.status.steps == step + 40, "fewer steps")
         state.act("toggle_run")
         wait(ctx, lambda: state.run.status.phase == "done", "all steps", 60.0)
@@ -219,7 +219,7 @@ def _small_radiance(ctx: Any, app: Any, kind: str) -> None:
         "representation": kind,
         f"{kind}_steps": 20_000,
         "hull_resolution": 32,
-        **({"volume_resolution": 24, "volume_rays": 1024} if kind == "volume" else {"points_count": 400}),
+        **{"volume_resolution": 24, "sdf_resolution": 24, "volume_rays": 1024, "points_count": 400},
     }.items():
         app.state.set(("settings", name), value, "Change setting")
     ctx.yield_(3)

@@ -228,6 +228,7 @@ _VOLUME = (
         "mesh",
         "choice",
         choices=("mesh", "volume", "sdf", "points", "network"),
+        titles=("Mesh", "Volume", "Distances (SDF)", "Points (Gaussians)", "Network"),
         help="What is fitted: a mesh with materials under light, density and colour in space, distances to a "
         "surface and colour in space, Gaussians, or a network that gives density and colour",
     ),
