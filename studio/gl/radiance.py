@@ -41,17 +41,14 @@ class Radiance:
 
     def set(self, volume: Volume | None, points: Points | None) -> None:
         """Show these; what is shown already stays as it is."""
-        if volume is None and self._volume is not None:
-            self._volume.release()
+        old = self._volume
+        if old is not None and (volume is None or volume.degree != old.volume.degree):
+            old.release()
             self._volume = None
-        elif volume is not None and self._volume is None:
+        if volume is not None and self._volume is None:
             self._volume = GpuVolume(self._resources, self._programs, volume)
         elif volume is not None and self._volume is not None and volume is not self._volume.volume:
-            if volume.degree == self._volume.volume.degree:
-                self._volume.update(volume)
-            else:
-                self._volume.release()
-                self._volume = GpuVolume(self._resources, self._programs, volume)
+            self._volume.update(volume)
         if points is None and self._points is not None:
             self._points.release()
             self._points = None

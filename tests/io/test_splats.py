@@ -125,3 +125,12 @@ def test_a_header_tells_gaussians_from_meshes(tmp_path: Path) -> None:
     assert not holds_gaussians(tmp_path / "mesh.ply")
     assert not holds_gaussians(tmp_path / "nothing.ply")
     assert not holds_gaussians(tmp_path)
+
+
+def test_a_few_strays_do_not_widen_the_bounds() -> None:
+    points = cloud(0, 1000)
+    low, high = points.bounds()
+    np.testing.assert_array_equal((low, high), (points.centers.min(axis=0), points.centers.max(axis=0)))
+    points.centers[:3] = 500.0
+    assert points.bounds()[1].max() < 10.0
+    np.testing.assert_array_equal(points.bounds()[0], points.centers.min(axis=0))

@@ -14,6 +14,11 @@ from studio.core.scene.similarity import Similarity
 GREY = 0.5
 """Display value of a point whose coefficients are all zero."""
 
+_OUTER = 0.01
+_STRAY = 0.5
+"""Centres farther out than this, in lengths of the box that holds all but the outer hundredths, are strays:
+clouds of photographs have some, and no view is framed by them."""
+
 MAX_DEGREE = 2
 """Highest band of the colours' spherical harmonics."""
 
@@ -56,8 +61,11 @@ class Points:
         return math.isqrt(self.colors.shape[1]) - 1
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """(low, high), each [3], of the centres."""
-        return self.centers.min(axis=0), self.centers.max(axis=0)
+        """(low, high), each [3], of the centres, without the few that lie far from all others."""
+        low, high = self.centers.min(axis=0), self.centers.max(axis=0)
+        most = np.quantile(self.centers, (_OUTER, 1 - _OUTER), axis=0)
+        reach = _STRAY * (most[1] - most[0])
+        return np.maximum(low, most[0] - reach), np.minimum(high, most[1] + reach)
 
     def moved(self, by: Similarity) -> Points:
         """The cloud in other coordinates, its colours turned along."""
