@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections.abc import Generator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +19,7 @@ from studio.core.optim.settings import FitSettings
 from studio.core.params import Param, ParamSet
 from studio.core.scene import Camera, Light, Lighting, Material, Photo
 from studio.core.scene.shapes import icosphere
+from studio.ui import jobs as jobs_module
 from studio.ui.autopanel import digits
 from studio.ui.commands import Edits, History, Set
 from studio.ui.gradients import arrows
@@ -298,3 +300,45 @@ def test_arrows_point_downhill_from_what_is_seen() -> None:
     sides = np.abs(starts[:, 0])
     assert lengths[sides > 0.8].min() > 2 * lengths[sides < 0.2].max()
     assert len(arrows(ball.vertices, normals, 0 * uphill, eye)[0]) == 0
+
+
+def test_drawings_go_on_piece_by_piece_and_can_be_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step a poll where time is short; what is cancelled frees what it holds; errors are told."""
+    monkeypatch.setattr(jobs_module, "DRAWING_SECONDS", 0.0)
+    told: list[tuple[str, str]] = []
+    jobs = Jobs(lambda title, line: told.append((title, line)), lambda: None)
+    done: list[str] = []
+    freed: list[str] = []
+
+    def steps(name: str, fails: bool = False) -> Generator[float, None, str]:
+        try:
+            yield 0.5
+            if fails:
+                raise InputError("no room")
+            yield 1.0
+            return name
+        finally:
+            freed.append(name)
+
+    first = jobs.draw("Drawing", steps("first"), done.append)
+    second = jobs.draw("Drawing", steps("second"), done.append)
+    jobs.draw("Failing", steps("third", True), done.append)
+    jobs.poll()
+    assert first.fraction == 0.5
+    assert second.fraction == -1.0, "one after the other"
+    jobs.poll()
+    jobs.poll()
+    assert done == ["first"]
+    jobs.poll()
+    second.cancel()
+    jobs.poll()
+    assert freed == ["first", "second"]
+    for _ in range(3):
+        jobs.poll()
+    assert told == [("Failing", "no room")]
+    assert not jobs.running
+    jobs.draw("Drawing", steps("last"), done.append)
+    jobs.poll()
+    jobs.close()
+    assert freed[-1] == "last"
+    assert done == ["first"]
