@@ -59,7 +59,8 @@ class Governor:
         self.target = target
         self.level = level
         self._patience = PATIENCE
-        self._fits = 0
+        self._trying = False
+        self._fits = self._held = 0
         self._slow = 0.0
         self._settling = True
 
@@ -83,21 +84,27 @@ class Governor:
                 slow = min(before, seconds)  # a single one may have been held up by something else
                 # Straight to what fits, if that is further away than the next.
                 fits = [one for one in LEVELS[place + 1 :] if slow * one.cost / level.cost <= self.target]
-                self._patience = min(2 * self._patience, MOST_PATIENCE)
+                if self._trying:
+                    self._patience = min(2 * self._patience, MOST_PATIENCE)
+                self._trying = False
                 self._set(fits[0] if fits else LEVELS[-1])
             return
         self._slow = 0.0
+        self._held += 1
+        if self._held >= PATIENCE:
+            self._trying = False  # the try was right
         better = LEVELS[max(place - 1, 0)]
         fits_better = place > 0 and seconds * better.cost / level.cost < 0.9 * self.target
         self._fits = self._fits + 1 if fits_better else 0
         if self._fits >= self._patience:
             self._set(better)
+            self._trying = True
 
     def reset(self) -> None:
         """Something else is drawn from now on: what a frame costs has to be found out anew."""
-        self._patience = PATIENCE
+        self._patience, self._trying = PATIENCE, False
         self._set(self.level)
 
     def _set(self, level: Level) -> None:
         self.level = level
-        self._fits, self._slow, self._settling = 0, 0.0, True
+        self._fits, self._held, self._slow, self._settling = 0, 0, 0.0, True
