@@ -462,6 +462,7 @@ def test_orthographic_view() -> None:
     def script(ctx: Any) -> None:
         wait_ready(ctx, app)
         state.act("look", "front")
+        ctx.yield_(3)
         wait(ctx, lambda: not app.viewport.camera.moving, "the front")
         ctx.key_press(imgui.Key.keypad5)
         wait(ctx, lambda: state.view.orthographic, "orthographic")

@@ -18,7 +18,7 @@ from studio.core.optim.recovery import OutOfMemory
 
 ROOT = Path(__file__).resolve().parents[2]
 _FLAGS = (
-    "--steps=12", "--resolution=64", "--stages=2", "--hull-resolution=24", "--edge-coarse=.1",
+    "--steps=12", "--resolution=64", "--stages=2", "--start=hull", "--hull-resolution=24", "--edge-coarse=.1",
     "--edge-fine=.06", "--views-per-step=3", "--holdout=8", "--training-background=noise", "--device=cpu",
 )  # fmt: skip
 
