@@ -13,6 +13,7 @@ from imgui_bundle import imgui
 
 from studio.core.io.images import save_exr
 from studio.core.optim.fit import Fit, FitProblem
+from studio.ui.commands import Edits, Set
 from tests.needs import need
 from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait, wait_ready
 
@@ -301,3 +302,25 @@ def test_any_sequence_of_run_commands_is_safe() -> None:
 
     drive(app, script)
     assert not any(t.name.startswith("studio-optimizer") for t in threading.enumerate())
+
+
+def test_the_first_shape_of_a_run_fills_the_view() -> None:
+    app = make_app(document=False)
+    state = app.state
+    sets = (Set(("photos",), sphere_photos(), ""), Set(("settings",), small_settings(), ""))
+    state.send(Edits(sets, "Open photos"))
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        assert not state.scene.meshes
+        app.viewport.camera.zoom(-8.0, (0.0, 0.0), 1.0)  # far away
+        ctx.item_click("//Optimize/###start")
+        wait(ctx, lambda: not app.viewport.gl.empty, "the first shape")
+        wait(ctx, lambda: not app.viewport.camera.moving, "framed")
+        low, high = app.viewport.gl.bounds()
+        camera = app.viewport.camera.camera(*app.viewport.pixels)
+        up = camera.view_to_world[:3, 1] * (high - low)[1] / 2
+        top = camera.world_to_clip @ (*((low + high) / 2 + up), 1)
+        assert 0.4 < top[1] / top[3] < 1
+
+    drive(app, script)

@@ -138,15 +138,17 @@ class ViewportPanel:
         if snapshot is None:
             self.gl.set_scene(self.state.scene, self.preview.mesh)
             return
+        first = self.gl.empty
         if snapshot.mesh is None:
             self.gl.set_radiance(snapshot.volume, snapshot.points)
-            self.camera.set_bounds(*self.gl.bounds())
-            return
-        if not self.gl.meshes.parts:
-            self.gl.set_scene(replace(self.state.scene, meshes=[snapshot.mesh]))
-        self.gl.update_mesh(0, snapshot.mesh, snapshot.on_gpu)
-        self.gl.set_lighting(self.state.lighting())
+        else:
+            if not self.gl.meshes.parts:
+                self.gl.set_scene(replace(self.state.scene, meshes=[snapshot.mesh]))
+            self.gl.update_mesh(0, snapshot.mesh, snapshot.on_gpu)
+            self.gl.set_lighting(self.state.lighting())
         self.camera.set_bounds(*self.gl.bounds())
+        if first and self.state.view.photo is None:
+            self.frame()  # the object appears, however large the capture is
 
     def _sync_looks(self) -> None:
         """As the document says; while a run makes a volume or points, those alone are seen."""
