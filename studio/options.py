@@ -261,7 +261,7 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may have looked at the same time
     except OSError as error:
         raise InputError(f"--out {folder}: cannot write there ({error.strerror or error})") from None
 

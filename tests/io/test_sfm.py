@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +79,23 @@ def test_an_earlier_model_of_the_same_photos_is_used(tmp_path: Path, monkeypatch
     noise(images, 1)  # one more photo: the model is stale
     with pytest.raises(InputError, match="needs pycolmap"):
         load_photos(tmp_path)
+
+
+def test_of_two_that_ask_at_once_one_does_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noise(tmp_path, 3)
+    asked: list[Path] = []
+
+    def place(_photos: object, _images: object, model: Path, mark: object, _report: object) -> None:
+        asked.append(model)
+        time.sleep(0.3)  # long enough for the other to come by
+        colmap_capture(tmp_path / "other", True, model_folder="../colmap/sparse/0")
+        (model / "photos.json").write_text(json.dumps(mark))
+
+    monkeypatch.setattr(sfm, "_place_anew", place)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: sfm.place_cameras(tmp_path, tmp_path / "colmap"), range(2)))
+    assert found[0] == found[1]
+    assert len(asked) == 1
 
 
 def test_photos_are_copied_upright_and_their_focal_length_is_read(tmp_path: Path) -> None:

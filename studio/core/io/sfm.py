@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from studio.core.errors import InputError, WorkError, describe
@@ -57,6 +59,8 @@ def place_cameras(
 ) -> Path:
     """The folder of a COLMAP model of the photos; an earlier one of the same photos is used again.
 
+    Of several processes that ask at the same time one does the work, and the others wait for it.
+
     Features are taken inside the masks only (alpha, mask files, a plain background): on a turntable
     the background stands still. Photos of one camera and size share their intrinsics, which start
     from the focal length in the EXIF data.
@@ -74,25 +78,58 @@ def place_cameras(
         raise InputError(f"{images}: {len(photos)} photos, expected at least 3 to find their cameras")
     model = store / "sparse/0"
     mark = {"photos": {p.name: p.stat().st_size for p in photos}, "masks": use_masks}
-    with suppress(OSError, ValueError):
-        if is_model(model) and json.loads((model / MARK).read_text("utf-8")) == mark:
-            return model
+    report = progress or (lambda _share, _what: None)
+    with _one_at_a_time(model, report):
+        if not _is_of(model, mark):
+            _place_anew(photos, images, model, mark, report)
+    return model
+
+
+def _is_of(model: Path, mark: dict[str, Any]) -> bool:
+    """Whether a model of these very photos is there."""
+    try:
+        return bool(is_model(model) and json.loads((model / MARK).read_text("utf-8")) == mark)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _one_at_a_time(model: Path, report: Progress) -> Iterator[None]:
+    """Hold the place of a model: processes that share a fit would all do the work, and write over it."""
+    name = hashlib.sha256(f"{Path.home()}\n{model.resolve()}".encode()).hexdigest()[:16]
+    lock = FileLock(Path(tempfile.gettempdir()) / f"studio-colmap-{name}.lock")
+    while True:
+        try:
+            lock.acquire(timeout=_WAIT)
+            break
+        except Timeout:
+            report(0.0, "Waiting for another process that places the cameras")
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _place_anew(
+    photos: list[Path], images: Path, model: Path, mark: dict[str, Any], report: Progress
+) -> None:
+    """Have COLMAP make the model, and leave it in its folder when it is complete."""
     try:
         import pycolmap
     except ImportError:
         raise InputError(
             f"{images}: photos without cameras; finding them needs pycolmap; run: {INSTALL}"
         ) from None
+    store = model.parents[1]
     write_bytes(store / MARK, b"{}")  # better to learn now that nothing can be written
     (store / MARK).unlink()
     with suppress(OSError):
         store.rmdir()  # it comes back with the model
-    report = progress or (lambda _share, _what: None)
     pycolmap.logging.minloglevel = 3
     with tempfile.TemporaryDirectory(prefix="studio-colmap-") as text:
         work = Path(text)
         names = _copies(photos, work / "images", report)
-        masked = use_masks and _write_masks(images, photos, names, work / "masks", report)
+        masked = mark["masks"] and _write_masks(images, photos, names, work / "masks", report)
         found = _reconstruct(pycolmap, work, names, work / "masks" if masked else None, report)
         back = {copy: photo for photo, copy in names.items()}
         for image in found.images.values():
@@ -103,7 +140,6 @@ def place_cameras(
         (made / MARK).write_text(json.dumps(mark), "utf-8")
         shutil.rmtree(model, ignore_errors=True)
         shutil.copytree(made, model)
-    return model
 
 
 def _copies(photos: list[Path], folder: Path, report: Progress) -> dict[str, str]:

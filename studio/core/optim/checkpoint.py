@@ -52,11 +52,10 @@ def save_checkpoint(path: Path | str, state: dict[str, Any]) -> None:
         InputError: the place cannot be written.
         WorkError: the disk filled up; the earlier file is unchanged.
     """
-    tensors: dict[str, Tensor] = {}
-    tree = json.dumps({"version": VERSION, "state": _pack(state, tensors)})
+    tree, tensors = packed(state)
     with atomic_path(path) as temporary:
         try:
-            save_file(tensors, temporary, {"studio_fit": tree})
+            save_file(tensors, temporary, {"studio_fit": json.dumps({"version": VERSION, "state": tree})})
         except SafetensorError as error:  # an I/O error that it has wrapped
             raise OSError(*_errno_of(error)) from None
 
@@ -76,12 +75,23 @@ def load_checkpoint(path: Path | str, device: torch.device | str = "cpu") -> dic
                 raise InputError(f"{path}: is of version {tree['version']}, expected {VERSION}")
             names = file.keys()
             tensors = {name: file.get_tensor(name) for name in names}
-            state = _unpack(tree["state"], tensors, torch.device(device))
+            state = unpacked(tree["state"], tensors, device)
     except (SafetensorError, KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path}: is damaged or not a checkpoint ({error}), expected {_WHAT}") from None
     if not isinstance(state, dict):
         raise InputError(f"{path}: holds no state, expected {_WHAT}")
     return state
+
+
+def packed(state: dict[str, Any]) -> tuple[Any, dict[str, Tensor]]:
+    """(tree of plain values, the tensors that it names), copies of their own on the CPU."""
+    tensors: dict[str, Tensor] = {}
+    return _pack(state, tensors), tensors
+
+
+def unpacked(tree: Any, tensors: dict[str, Tensor], device: torch.device | str = "cpu") -> Any:
+    """The state that `packed` took apart, its tensors on `device`."""
+    return _unpack(tree, tensors, torch.device(device))
 
 
 def _errno_of(error: Exception) -> tuple[int, str]:

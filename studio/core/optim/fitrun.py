@@ -25,7 +25,7 @@ from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
 from studio.core.optim.ranks import Ranks
-from studio.core.optim.resume import restore, state_of
+from studio.core.optim.resume import prepare_together, restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.sky import save_sky
 from studio.core.scene import Lighting, Mesh, PhotoSet
@@ -124,7 +124,7 @@ def _follow(fit: Fit, resume: Path | str | None) -> dict[str, Any]:
 
 def _prepare(fit: Fit, resume: Path | str | None) -> None:
     if resume is None:
-        fit.prepare()
+        prepare_together(fit)
     else:
         restore(fit, load_checkpoint(resume, fit.device))
 

@@ -1,29 +1,34 @@
 """Several processes that share one fit: each renders some of a step's photos, gradients are summed.
 
 Every process holds the whole scene and draws the same random numbers, so a step is the same on all
-of them; only renders and their gradients differ. `torchrun --nproc-per-node N main.py fit ...`
-starts them.
+of them; only renders and their gradients differ. `torchrun --nproc-per-node N -- main.py fit ...`
+starts them; without the two dashes it takes `--start` for a flag of its own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from studio.core.device import THREADS_VARIABLE, band_count
-from studio.core.errors import WorkError
+from studio.core.errors import StudioError, WorkError
+from studio.core.kernels import launcher
 from studio.core.optim.losses import Measured
 from studio.core.optim.recovery import Diverged, OutOfMemory, explained
 
-_PATIENCE = timedelta(minutes=10)
-"""How long a process waits for the others: the hull of a large set takes minutes."""
+_PATIENCE = timedelta(hours=2)
+"""How long a process waits for the others: the first prepares alone, which takes large sets many minutes.
+Those of a process that ended are ended by torchrun."""
+
+T = TypeVar("T")
 
 _FAILURES: tuple[type[WorkError], ...] = (WorkError, Diverged, OutOfMemory)
 
@@ -34,6 +39,8 @@ class Ranks:
 
     rank: int = 0
     count: int = 1
+    cores: int | None = None
+    """Those of the machine, where each process has been given a share; None where shares are as told."""
 
     @classmethod
     def join(cls) -> Ranks:
@@ -45,14 +52,16 @@ class Ranks:
         count = int(os.environ.get("WORLD_SIZE", "1"))
         if count == 1:
             return cls()
+        cores = None
         if THREADS_VARIABLE not in os.environ:
+            cores = band_count()
             beside = int(os.environ.get("LOCAL_WORLD_SIZE", str(count)))
-            os.environ[THREADS_VARIABLE] = str(max(1, band_count() // beside))
+            os.environ[THREADS_VARIABLE] = str(max(1, cores // beside))
         try:
             dist.init_process_group("gloo", timeout=_PATIENCE)
         except (RuntimeError, ValueError) as error:
             raise WorkError(f"fit: cannot reach the other processes ({error})") from None
-        return cls(dist.get_rank(), count)
+        return cls(dist.get_rank(), count, cores)
 
     def leave(self) -> None:
         """Say goodbye to the others."""
@@ -62,6 +71,40 @@ class Ranks:
     def own(self, views: Sequence[int]) -> list[int]:
         """Places in `views` that this process renders."""
         return list(range(self.rank, len(views), self.count))
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns in the first process, in all of them; meanwhile it has all cores.
+
+        Raises:
+            StudioError: in the first process what `make` raised, a WorkError in the others.
+        """
+        if self.count == 1:
+            return make()
+        outcome: list[Any] = [None, ""]
+        failure: StudioError | None = None
+        if self.rank == 0:
+            try:
+                with explained(), self._all_cores():
+                    outcome[0] = make()
+            except StudioError as error:
+                failure, outcome[1] = error, str(error)
+        dist.broadcast_object_list(outcome, 0)
+        if failure is not None:
+            raise failure
+        if outcome[1]:
+            raise WorkError(f"the first process: {outcome[1]}")
+        return cast(T, outcome[0])
+
+    @contextmanager
+    def _all_cores(self) -> Iterator[None]:
+        if self.cores is None:
+            yield
+            return
+        share = launcher.use_threads(self.cores)
+        try:
+            yield
+        finally:
+            launcher.use_threads(share)
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from studio.core.errors import InputError
-from studio.core.optim.checkpoint import fingerprint, load_checkpoint
+from studio.core.optim.checkpoint import fingerprint, load_checkpoint, packed, unpacked
 from studio.core.optim.fit import Fit
 from studio.core.optim.readings import Readings
 from studio.core.optim.settings import FitSettings
@@ -73,6 +73,27 @@ def restore(fit: Fit, state: dict[str, Any]) -> None:
     fit._readings = Readings()
     fit._keeper.caution = state["caution"]
     fit.adopt(state["variables"], state["rest_shape"], state["optimizers"])
+
+
+def prepare_together(fit: Fit) -> None:
+    """Prepare a fit that processes share: the first does it with all cores, the others begin as it does.
+
+    So they start from one shape, also where it depends on the number of threads, as a volume's does.
+
+    Raises:
+        InputError, WorkError: as `Fit.prepare`.
+    """
+    if fit.ranks.count == 1:
+        fit.prepare()
+        return
+
+    def prepared() -> tuple[Any, dict[str, torch.Tensor]]:
+        fit.prepare()
+        return packed(state_of(fit))
+
+    tree, tensors = fit.ranks.from_first(prepared)
+    if fit.ranks.rank > 0:
+        restore(fit, unpacked(tree, tensors, fit.device))
 
 
 def saved_settings(path: Path | str) -> FitSettings:
