@@ -279,3 +279,15 @@ def test_a_missing_texture_is_a_note(tmp_path: Path) -> None:
     assert mesh.material.normal_texture is None
     assert mesh.material.emissive_texture is None
     assert ["gone.png" in n or "leads out" in n or "is absolute" in n for n in notes] == [True] * 3
+
+
+def test_gltf_parts_are_named_after_node_or_mesh(tmp_path: Path) -> None:
+    def two_primitives(entry: dict[str, Any]) -> None:
+        entry["meshes"][0]["primitives"] *= 2
+        entry["meshes"][0]["name"] = "wheel"
+        entry["nodes"] = [{"mesh": 0}, {"mesh": 0, "name": "left"}]
+        entry["scenes"] = [{"nodes": [0, 1]}]
+
+    names = [mesh.name for mesh in load_scene(gltf_triangle(tmp_path, two_primitives)).meshes]
+    assert names == ["wheel 1", "wheel 2", "left 1", "left 2"]
+    assert load_scene(gltf_triangle(tmp_path)).meshes[0].name == "node 0"

@@ -90,7 +90,8 @@ class _Reader:
             world = parent @ self._local(node, index)
             name = str(node.get("name") or f"node {index}")
             if "mesh" in node:
-                self.meshes += [_placed(part, world, name) for part in self._mesh(node["mesh"])]
+                shape = node.get("name") or self.document.item("meshes", node["mesh"]).get("name") or name
+                self.meshes += _named([_placed(p, world) for p in self._mesh(node["mesh"])], str(shape))
             if "camera" in node:
                 self._camera(node["camera"], world, name)
             children = node.get("children", [])
@@ -242,17 +243,24 @@ def _triangles(index: np.ndarray, mode: int, where: str) -> np.ndarray:
     return np.stack([index[steps], index[steps + 1 + odd], index[steps + 2 - odd]], axis=1)
 
 
-def _placed(part: Mesh, world: np.ndarray, name: str) -> Mesh:
+def _named(parts: list[Mesh], name: str) -> list[Mesh]:
+    """The parts of one node under its name; several are told apart by number."""
+    if len(parts) == 1:
+        return [replace(parts[0], name=name)]
+    return [replace(part, name=f"{name} {number}") for number, part in enumerate(parts, 1)]
+
+
+def _placed(part: Mesh, world: np.ndarray) -> Mesh:
     """A part moved to world space; a mirroring transform turns its faces round."""
     linear, offset = world[:3, :3], world[:3, 3]
     if np.array_equal(world, np.eye(4)):
-        return replace(part, name=name)
+        return part
     faces = part.faces[:, ::-1].copy() if np.linalg.det(linear) < 0 else part.faces
     normals = None
     if part.normals is not None and abs(np.linalg.det(linear)) > 1e-30:
         normals = _unit_rows(part.normals @ np.linalg.inv(linear))
     vertices = (part.vertices.astype(np.float64) @ linear.T + offset).astype(np.float32)
-    return replace(part, vertices=vertices, faces=faces, normals=normals, name=name)
+    return replace(part, vertices=vertices, faces=faces, normals=normals)
 
 
 def _read_material(document: Document, entry: dict[str, Any], default_name: str) -> Material:
