@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from studio.core.channels import CHANNELS
 from studio.core.optim.settings import PRESETS
-from studio.ui.actions import GROUPS, Action, Groups
+from studio.ui.action import Action
+from studio.ui.actions import GROUPS, Groups
 from studio.ui.state import AppState
 from studio.ui.theme import Icon
 

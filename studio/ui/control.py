@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from imgui_bundle import hello_imgui
 
-from studio.core.errors import InputError, StudioError
+from studio.core.errors import StudioError
 from studio.core.params import ParamSet
-from studio.core.scene import Light
-from studio.core.scene.light import MAX_LIGHTS
 from studio.ui import capture
 from studio.ui.commands import Act, Command, Edits, Set
 from studio.ui.commands import Path as DocPath
@@ -32,6 +30,7 @@ from studio.ui.radiance import RadianceFiles
 from studio.ui.radiance_actions import RadianceActions
 from studio.ui.recovery import EVERY, Autosave, Captured, Recovery, find_recoveries
 from studio.ui.run import Run
+from studio.ui.scene_actions import SceneActions
 from studio.ui.shots import Shots
 from studio.ui.state import AppState, Choice, Question
 from studio.ui.view_control import ViewActions
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from studio.ui.panels.viewport import ViewportPanel
 
 
-class Controller(ViewActions, WatchActions, RadianceActions):
+class Controller(ViewActions, SceneActions, WatchActions, RadianceActions):
     """The one place where commands take effect.
 
     Args:
@@ -364,20 +363,6 @@ class Controller(ViewActions, WatchActions, RadianceActions):
             (Choice("Stop and undo", stop, main=True),),
         )
         return True
-
-    def _act_add_light(self, kind: Any) -> None:
-        lights = self.state.scene.lighting.lights
-        if len(lights) >= MAX_LIGHTS:
-            raise InputError(f"light: a scene has at most {MAX_LIGHTS} direct lights")
-        name = "sun" if kind == "directional" else "lamp"
-        light = Light(kind=kind, name=f"{name} {len(lights) + 1}" if lights else name)
-        self._apply(Set(("scene", "lighting", "lights"), [*lights, light], f"Add {light.name}"))
-        self.state.view.selected = f"light:{len(lights)}"
-
-    def _act_remove_light(self, index: int) -> None:
-        lights = list(self.state.scene.lighting.lights)
-        gone = lights.pop(index)
-        self._apply(Set(("scene", "lighting", "lights"), lights, f"Remove {gone.name}"))
 
     # Actions: run
 

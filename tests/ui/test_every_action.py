@@ -12,7 +12,7 @@ from imgui_bundle import hello_imgui, imgui
 
 from studio.core.optim.fit import Fit, FitProblem
 from studio.ui import actions
-from studio.ui.actions import Action
+from studio.ui.action import Action
 from studio.ui.app import App
 from tests.needs import need
 from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait, wait_ready
@@ -133,6 +133,17 @@ def _kept(ctx: Any, app: App, action: Action) -> None:
     ctx.yield_(20)
 
 
+def _no_photos(ctx: Any, app: App, action: Action) -> None:
+    app.state.set(("photos",), None, "No photos")
+    ctx.yield_(3)
+
+
+def _photos_again(ctx: Any, app: App, action: Action) -> None:
+    app.state.act("undo")  # the meshes lie as before
+    app.state.act("undo")
+    wait(ctx, lambda: app.state.photos is not None, "the photos are back")
+
+
 def _other_tool(ctx: Any, app: App, action: Action) -> None:
     app.state.view.tool = "move" if action.args[0] == "select" else "select"
     ctx.yield_(2)
@@ -211,6 +222,9 @@ EXPECTED: dict[str, Expectation] = {
     "exposure": Expectation(_popup, clean=_no_popup),
     "toggle_theme": Expectation(lambda app, a: app.state.preferences["theme"]),
     "tool": Expectation(_view("tool"), _becomes, _other_tool),
+    "tip_meshes": Expectation(
+        lambda app, a: app.state.scene.meshes[0].vertices.tobytes(), prepare=_no_photos, clean=_photos_again
+    ),
     "add_light": Expectation(_lights, prepare=_few_lights),
     "toggle_run": Expectation(_phase, lambda b, after, a: after == "running", _paused, _stopped),
     "step": Expectation(lambda app, a: app.state.run.status.step, prepare=_paused, clean=_stopped),

@@ -9,6 +9,7 @@ import pytest
 
 from studio.core.scene.shapes import cube
 from studio.ui.panels.transform import changed, middle, placement, rotation_matrix
+from studio.ui.scene_actions import TIPS
 
 
 def test_numbers_go_on_from_each_other() -> None:
@@ -38,3 +39,11 @@ def test_turns_are_about_fixed_axes() -> None:
     assert quarter @ [1, 0, 0] == pytest.approx([0, 1, 0])
     normals = changed(cube(), "rotation", (0.0, 90.0, 0.0))
     assert np.linalg.norm(normals.vertex_normals(), axis=1) == pytest.approx(1.0)
+
+
+def test_tips_are_quarter_turns_and_back_stands_up_what_has_z_up() -> None:
+    for rows in TIPS.values():
+        assert np.linalg.det(np.array(rows)) == pytest.approx(1)
+    assert (np.array(TIPS["back"]) @ (0, 0, 1)).tolist() == [0, 1, 0]
+    for way, against in (("back", "forward"), ("left", "right")):
+        np.testing.assert_array_equal(np.array(TIPS[way]) @ np.array(TIPS[against]), np.eye(3))

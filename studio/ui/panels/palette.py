@@ -6,7 +6,7 @@ from imgui_bundle import ImVec2, imgui
 
 from studio.ui import catalog, theme
 from studio.ui import widgets as w
-from studio.ui.actions import Action
+from studio.ui.action import Action
 from studio.ui.panels.overlays import heading, modal
 from studio.ui.state import AppState
 from studio.ui.theme import px, roles, u32
