@@ -55,13 +55,13 @@ def control(param: Param, value: Any) -> Any:
     if param.kind == "bool":
         result: Any = w.checkbox(id, value)
     elif param.kind == "choice":
-        plain = [choice.replace("_", " ").capitalize() for choice in param.choices]
-        titles = param.titles or plain
+        titles = param.titles or [choice.replace("_", " ").capitalize() for choice in param.choices]
         result = w.combo(id, value, param.choices, titles)
     elif param.kind == "color":
         result = w.color(id, value)
     elif param.kind == "vec3":
-        changed, moved = imgui.drag_float3(id, list(value), param.step, param.low, param.high, "%.2f")
+        plain = [0.0 if abs(number) < 0.005 else number for number in value]  # or it says -0.00
+        changed, moved = imgui.drag_float3(id, plain, param.step, param.low, param.high, "%.2f")
         result = tuple(moved) if changed else None
     elif param.kind == "int":
         fmt = f"%d {param.unit}".strip()

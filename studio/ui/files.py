@@ -166,13 +166,17 @@ class Files:
         self._projects.guard(open, "opening another scene")
 
     def _take_mesh(self, path: Path, scene: Scene) -> None:
-        """The new scene replaces the old; light and background stay where the file has none."""
+        """The new scene replaces the old; light and background stay where the file has none.
+
+        The photos that the window opens with go, if nobody has done anything with them.
+        """
+        state, old = self._state, self._state.document.scene
+        placeholder = state.document.path is None and not state.unsaved
         self._abandon()
-        old = self._state.document.scene
         if not scene.meshes:
             raise InputError(f"{path.name}: no mesh in it")
         new = replace(scene, lighting=old.lighting, background=old.background, effects=old.effects)
-        sets = (
+        sets: tuple[Set, ...] = (
             Set(("scene",), new, ""),
             Set(("name",), path.stem, ""),
             Set(("settings", "start"), "mesh", ""),
@@ -180,12 +184,21 @@ class Files:
             Set(("result",), None, ""),
             Set(("looks", "meshes", "shown"), True, ""),
         )
+        if placeholder and state.photos is not None:
+            sets += (Set(("photos",), None, ""),)
+            state.view.photo = None
         self._apply(Edits(sets, f"Open {path.name}"))
-        self._state.view.selected = "mesh:0"
-        self._state.view.welcome_open = False
-        self._state.act("frame")
+        state.view.welcome_open = False
+        self._show_first_mesh()
         count = f"{new.triangle_count():,}".replace(",", " ")
-        self._state.notify(f"Opened {path.name}: {count} triangles", "good")
+        state.notify(f"Opened {path.name}: {count} triangles", "good")
+
+    def _show_first_mesh(self) -> None:
+        """Select it and fill the view; its panel comes forward unless there are photos to fit it to."""
+        self._state.view.selected = "mesh:0"
+        if self._state.photos is None:
+            self._state.act("bring", "Material")
+        self._state.act("frame")
 
     def _take_environment(self, path: Path, image: np.ndarray) -> None:
         """The map lights the scene, with the effect that shows it where there is one."""
@@ -207,8 +220,7 @@ class Files:
         )
         self._state.view.photo = None
         self._projects.replaced_by(sets, name)
-        self._state.view.selected = "mesh:0"
-        self._state.act("frame")
+        self._show_first_mesh()
 
     def _take_photos(self, path: Path, photos: PhotoSet) -> None:
         self._abandon()

@@ -348,9 +348,10 @@ class AppState:
         self.log.append(LogLine(time.strftime("%H:%M:%S"), level, text))
 
     def notify(self, text: str, level: Level = "info", hint: str = "") -> None:
-        """A notice over the picture that also stays in the log."""
+        """A notice over the picture that also stays in the log; of good news only the last one shows."""
         self.say(f"{text} {hint}".strip(), level)
-        self.notices = [n for n in self.notices if n.text != text][-2:] + [Notice(level, text, hint)]
+        older = [n for n in self.notices if n.text != text and not n.level == level == "good"]
+        self.notices = older[-2:] + [Notice(level, text, hint)]
 
     def _note_change(self, path: Path) -> None:
         self.changes.append(path)

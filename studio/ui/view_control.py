@@ -63,9 +63,12 @@ class ViewActions:
     def _act_select(self, key: str) -> None:
         self.state.view.selected = key
         kind = key.partition(":")[0]
-        panel = _PANELS.get(kind)
-        if panel is not None:
-            hello_imgui.get_runner_params().docking_params.focus_dockable_window(panel)
+        if kind in _PANELS:
+            self._act_bring(_PANELS[kind])
+
+    def _act_bring(self, panel: str) -> None:
+        """A panel comes in front of those it shares its place with."""
+        hello_imgui.get_runner_params().docking_params.focus_dockable_window(panel)
 
     def _act_frame(self) -> None:
         self.state.view.photo = None if self.state.view.mode == "render" else self.state.view.photo

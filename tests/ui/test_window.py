@@ -131,6 +131,7 @@ def _edit_and_undo(ctx: Any, app: Any) -> None:
     ctx.item_click("//Effects/pbr/##enabled")
     ctx.yield_(2)
     assert document.enabled["pbr"] is False
+    assert not ctx.item_exists("//Effects/pbr/##specular_f0"), "an effect that is off shows no controls"
     ctx.key_press(CTRL | imgui.Key.z)
     ctx.yield_(2)
     assert document.enabled["pbr"] is True
@@ -169,6 +170,7 @@ def test_the_built_in_scene_converges_at_once(tmp_path: Path) -> None:
         wait_ready(ctx, app)
         wait(ctx, lambda: state.photos is not None and not state.jobs.running, "the built-in scene is open")
         assert not state.history.changed, "what the window opens with is no edit"
+        _mesh_instead(ctx, app, tetra)
         state.set(("settings", "resolution"), 128, "Change resolution")  # seconds, not minutes
         ctx.yield_(2)
         ctx.key_press(imgui.Key.space)
@@ -187,8 +189,22 @@ def test_the_built_in_scene_converges_at_once(tmp_path: Path) -> None:
         ctx.yield_(10)
         assert state.run.status.phase == "idle", "the run went with its document"
         assert state.history.undo_label == "Open tetra.obj"
+        assert state.photos is not None, "they have been worked with"
 
     drive(app, script)
+
+
+def _mesh_instead(ctx: Any, app: Any, path: Path) -> None:
+    """A mesh opened before anything was done replaces the duck's photos, and its panel comes forward."""
+    state = app.state
+    assert not ctx.item_exists("//Material/##base_color")
+    state.act("open_mesh", path)
+    wait(ctx, lambda: state.scene.triangle_count() == 4, "the mesh is open")
+    assert state.photos is None
+    wait(ctx, lambda: ctx.item_exists("//Material/##base_color"), "the mesh's panel")
+    state.act("undo")
+    wait(ctx, lambda: state.photos is not None, "the photos are back")
+    ctx.window_focus("//Optimize")
 
 
 def test_files_and_notices(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from studio.core.optim.convergence import KEPT, keep, memory
 from studio.core.optim.messages import HistoryRow, Snapshot
 from studio.core.optim.settings import FitSettings
 from studio.core.params import Param, ParamSet
-from studio.core.scene import Camera, Light, Lighting, Material, Photo
+from studio.core.scene import Camera, Light, Lighting, Material, Photo, Scene
 from studio.core.scene.shapes import icosphere
 from studio.ui import jobs as jobs_module
 from studio.ui.autopanel import digits
@@ -32,6 +32,7 @@ from studio.ui.panels.progress import order_of
 from studio.ui.panels.scene_tree import count
 from studio.ui.panels.status import duration
 from studio.ui.run import more_steps
+from studio.ui.state import AppState, Document
 from studio.ui.thumbnails import LONG_SIDE, thumbnail
 from studio.ui.timeline import neighbour, smoothed, thin
 
@@ -168,6 +169,14 @@ def test_curves_are_thinned_but_keep_the_last_row() -> None:
     assert len(kept) < 700
     assert kept[-1].step == 4999
     assert thin([], 600) == []
+
+
+def test_of_good_news_only_the_last_shows_and_all_stay_in_the_log() -> None:
+    state = AppState(Jobs(lambda *_: None, lambda: None), Document(Scene(), None, FitSettings()), "auto")
+    for text, level in (("Opened a", "good"), ("b is missing", "fail"), ("Opened c", "good")):
+        state.notify(text, level)
+    assert [notice.text for notice in state.notices] == ["b is missing", "Opened c"]
+    assert [line.text for line in state.log] == ["Opened a", "b is missing", "Opened c"]
 
 
 def test_words_for_numbers() -> None:

@@ -1,4 +1,4 @@
-"""Effects: one group per effect of the registry, its controls made from its Params.
+"""Effects: one group per effect of the registry; those that are on show the controls of their Params.
 
 There may be a second set, B, to compare with; the panel shows one of the two.
 """
@@ -37,9 +37,8 @@ def draw(state: AppState, effects: dict[str, Effect]) -> None:
                 state.set((*path, "enabled", name), on, f"{verb} {title_of(effect).lower()}")
             if enabled and name in skipped:
                 w.wrapped(f"Left out: {skipped[name]}.", roles().muted)
-            imgui.begin_disabled(not enabled)
-            autopanel.draw(state, shown.effects[name], (*path, "effects", name))
-            imgui.end_disabled()
+            if enabled:
+                autopanel.draw(state, shown.effects[name], (*path, "effects", name))
             imgui.dummy((0, px(2)))
         imgui.pop_id()
 
