@@ -212,7 +212,7 @@ _BACKWARD = (
                 waiting = 0;
             }
         }
-        if (with_pos && t >= begin && t < end) {
+        if (with_pos && difference.shape[0] > 0 && t >= begin && t < end) {
             const float* D = (const float*)difference.data + (size_t)i * C;
             float g = 0.0f;
             for (int c = 0; c < C; ++c) g += G[(size_t)t * C + c] * D[c];

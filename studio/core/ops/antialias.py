@@ -11,6 +11,7 @@ from studio.core.errors import ShapeError
 from studio.core.kernels import launcher, outline
 from studio.core.ops import at_once, check
 from studio.core.ops.crossings import Crossings, candidate_pairs
+from studio.core.ops.deferred import Deferred, is_read_by
 from studio.core.ops.silhouettes import Records, find_in_ranges, find_outline, find_records, is_small
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import Projected, project
@@ -61,7 +62,9 @@ def find_and_blend(
 
 class _Antialias(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, color: Tensor, pos: Tensor, boost: float, plain: bool, *found: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, color: Tensor, pos: Tensor, boost: float, plain: bool, deferred: bool, *found: Tensor
+    ) -> Tensor:
         records = Records(*found)
         channels = color.shape[-1]
         out = launcher.copied(color)
@@ -72,6 +75,7 @@ class _Antialias(torch.autograd.Function):
         ctx.save_for_backward(difference, *records)
         ctx.pos_shape = pos.shape
         ctx.boost = boost
+        ctx.deferred = deferred
         return out
 
     @staticmethod
@@ -81,26 +85,38 @@ class _Antialias(torch.autograd.Function):
         grad_out = grads[0].contiguous()
         _, height, width, channels = grad_out.shape
         flat = grad_out.view(-1, channels)
-        grad_color = grad_pos = None
-        if ctx.needs_input_grad[0]:
-            grad_color = launcher.copied(grad_out)
-            over_records(outline.pull_colors, records, flat, grad_color.view(-1, channels))
+        grad_color: Tensor | None = None
+        grad_pos = None
+        if ctx.needs_input_grad[0] and ctx.deferred:
+            known = (grad_out, records)
+            grad_color = Deferred(grad_out, known, lambda: _pull_colors(grad_out, records), [grad_out])
+        elif ctx.needs_input_grad[0]:
+            grad_color = _pull_colors(grad_out, records)
         if ctx.needs_input_grad[1]:
             grad_pos = torch.zeros(ctx.pos_shape, device=grad_out.device)
             inputs = [difference, height * width, ctx.boost, flat, grad_pos]
             over_records(outline.pull_positions, records, *inputs)
-        return grad_color, grad_pos, None, None, None, None, None
+        return grad_color, grad_pos, None, None, None, None, None, None
+
+
+def _pull_colors(grad_out: Tensor, records: Records) -> Tensor:
+    """Gradient of the image before it was blended."""
+    channels = grad_out.shape[-1]
+    grad_color = launcher.copied(grad_out)
+    over_records(outline.pull_colors, records, grad_out.view(-1, channels), grad_color.view(-1, channels))
+    return grad_color
 
 
 def antialias_along(color: Tensor, pos: Tensor, records: Records, boost: float = 1.0) -> Tensor:
     """[N, H, W, C] `color` blended along silhouettes from `find_outline`; see `antialias`."""
-    out: Tensor = _Antialias.apply(color.contiguous(), pos, boost, False, *records)
+    color = color.contiguous()
+    out: Tensor = _Antialias.apply(color, pos, boost, False, is_read_by(color), *records)
     return out
 
 
 def pull_along(image: Tensor, pos: Tensor, records: Records) -> Tensor:
     """[N, H, W, C] `image` as it is, with the gradient that `antialias_along` of it has."""
-    out: Tensor = _Antialias.apply(image.contiguous(), pos, 1.0, True, *records)
+    out: Tensor = _Antialias.apply(image.contiguous(), pos, 1.0, True, False, *records)
     return out
 
 

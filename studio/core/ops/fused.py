@@ -98,19 +98,20 @@ def _no_records(device: torch.device) -> Records:
     return Records(none.int(), none, none)
 
 
-def _backward(
+def pull(
     pos: Tensor,
     tri: Tensor,
     attr: Tensor,
     keys: Tensor,
     spans: Tensor,
     grad_out: Tensor,
-    found: tuple[Records, Tensor] | None,
+    found: tuple[Records, Tensor | None] | None,
     wants: tuple[bool, bool],
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of pos and attr from that of the image.
 
-    `found`: what was blended into the image, and [R, C] how much a unit of it changed.
+    `found`: what was blended into the image, and [R, C] how much a unit of it changed; None if
+    the gradient of the amounts is somebody else's.
     """
     with_pos, with_attr = wants
     n, height, width, channels = grad_out.shape
@@ -130,12 +131,13 @@ def _backward(
         to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
         unit = rows * (n if len(attr) == 1 else 1)
         to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
-        records = _no_records(pos.device) if found is None else found[0]
-        change = pixel[:0] if found is None else found[1] if whole else found[1][:, span].contiguous()
+        records, difference = (_no_records(pos.device), None) if found is None else found
+        change = pixel[:0] if difference is None else difference[:, span].contiguous()
         on_cpu = pos.device.type == "cpu"
         large = on_cpu and n * height * width > _LARGE * n * len(tri)
-        threads = n * rows if on_cpu else max(n * rows, len(change))
-        each = [n * rows, len(change)] if on_cpu else [1, 1]
+        blended = len(records.pixels)
+        threads = n * rows if on_cpu else max(n * rows, blended)
+        each = [n * rows, blended] if on_cpu else [1, 1]
         inputs = [launcher.BEGIN, launcher.END, run, *each, int(large), *records, change, pos, tri, values]
         inputs += [keys.view(-1), spans, width, height, *wanted, to_pos, to_attr]
         launcher.launch(
@@ -163,7 +165,7 @@ class _RasterizeInterpolate(torch.autograd.Function):
             return (None,) * 5
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
         pos, tri, attr, keys, spans = ctx.saved_tensors
-        to_pos, to_attr = _backward(pos, tri, attr, keys, spans, grads[0].contiguous(), None, wants)
+        to_pos, to_attr = pull(pos, tri, attr, keys, spans, grads[0].contiguous(), None, wants)
         return to_pos, None, to_attr, None, None
 
 
@@ -198,7 +200,7 @@ class _Draw(torch.autograd.Function):
         records = Records(*found)
         grad_out = grads[0].contiguous()
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
-        to_pos, to_attr = _backward(pos, tri, attr, keys, spans, grad_out, (records, difference), wants)
+        to_pos, to_attr = pull(pos, tri, attr, keys, spans, grad_out, (records, difference), wants)
         to_background = None
         if ctx.needs_input_grad[3]:
             to_background = _pull_background(keys, grad_out, records, ctx.background)

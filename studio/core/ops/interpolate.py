@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,9 @@ from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels.channels import groups
 from studio.core.kernels.interpolate import DERIVATIVES, PLAIN, WITH_ATTR, WITH_DB, WITH_RAST, kernels
-from studio.core.ops import check, recent
+from studio.core.ops import check, fused, recent
+from studio.core.ops.deferred import Deferred, known, whole
+from studio.core.ops.rasterize import Drawn
 from studio.core.ops.visibility import run_length
 
 # About the nanoseconds that a pixel, and a channel of it, takes a CPU core.
@@ -36,14 +38,23 @@ def _worth(rast: Tensor, channels: slice) -> int:
 class _Interpolate(torch.autograd.Function):
     """(values [N, H, W, C], derivatives [N, H, W, 2 C]), either None if the mode leaves it out."""
 
+    reads_deferred = True
+
     @staticmethod
     def forward(
-        ctx: Any, attr: Tensor, rast: Tensor, tri: Tensor, rast_db: Tensor, known: Tensor | None, mode: int
+        ctx: Any,
+        attr: Tensor,
+        rast: Tensor,
+        tri: Tensor,
+        rast_db: Tensor,
+        known_spans: Tensor | None,
+        mode: int,
+        drawn: Drawn | None = None,
     ) -> tuple[Tensor | None, Tensor | None]:
         n, height, width, _ = rast.shape
         channels = attr.shape[-1]
         run = run_length(rast.device, max(1, width))
-        spans = known
+        spans = known_spans
         if spans is None:
             rows = n * height if rast.device.type == "cpu" else 0
             spans = torch.empty(rows, 2, dtype=torch.int32, device=rast.device)
@@ -54,11 +65,13 @@ class _Interpolate(torch.autograd.Function):
         ]
         for kernel, span, pairs in _parts(attr):
             inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
-            outputs = [spans, int(known is not None), height * width, mode]
+            outputs = [spans, int(known_spans is not None), height * width, mode]
             outputs += [flat[0][:, span], flat[1][:, pairs]]
             rows = n * height * width // run
             launcher.launch(kernel.forward, rows, [*inputs, *outputs], rast.device, limit=_worth(rast, span))
-        ctx.save_for_backward(attr, rast, tri, rast_db, spans)
+        saved = () if drawn is None else (drawn.pos, drawn.keys)
+        ctx.readers = None if drawn is None else drawn.readers
+        ctx.save_for_backward(attr, rast, tri, rast_db, spans, *saved)
         ctx.set_materialize_grads(False)
         out = flat[0].view(n, height, width, channels) if mode & PLAIN else None
         out_da = flat[1].view(n, height, width, 2 * channels) if mode & DERIVATIVES else None
@@ -66,48 +79,71 @@ class _Interpolate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        attr, rast, tri, rast_db, spans = ctx.saved_tensors
-        given = [g for g in grads if g is not None]
-        if not given:
-            return (None,) * 6
-        n, height, width, _ = rast.shape
-        run = run_length(rast.device, max(1, width))
-        rows = height * width // run
-        mode = sum(bit for bit, g in zip((PLAIN, DERIVATIVES), grads) if g is not None)
-        with_attr, with_rast = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and bool(mode & PLAIN)
-        with_db = ctx.needs_input_grad[3] and bool(mode & DERIVATIVES)
-        grad_attr = torch.zeros_like(attr) if with_attr else attr
-        grad_rast = torch.empty_like(rast) if with_rast else rast
-        grad_db = torch.empty_like(rast_db) if with_db else rast_db
-        flat = [
-            g.contiguous().view(-1, g.shape[-1]) if g is not None else rast.new_empty(1, size)
-            for g, size in zip(grads, (attr.shape[-1], 2 * attr.shape[-1]))
-        ]
-        unit = rows * (n if len(attr) == 1 else 1)
-        wanted = WITH_ATTR * with_attr + WITH_RAST * with_rast + WITH_DB * with_db
-        for kernel, span, pairs in _parts(attr):
-            target = grad_attr[..., span]
-            inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
-            fresh = int(span.start == 0)
-            upstream = [spans, height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
-            scatter = launcher.Scatter(target, unit=unit) if with_attr else target
-            outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
-            launcher.launch(
-                kernel.backward,
-                n * rows,
-                [*inputs, *upstream, *outputs],
-                rast.device,
-                limit=_worth(rast, span),
-                spans=spans,
-            )
-        return (
-            grad_attr if with_attr else None,
-            grad_rast if with_rast else None,
-            None,
-            grad_db if with_db else None,
-            None,
-            None,
+        attr, rast, tri, rast_db, spans, *drawn = ctx.saved_tensors
+        with_attr, with_rast, _, with_db, *_ = ctx.needs_input_grad
+
+        def separately(with_attr: bool = with_attr) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+            values, derivatives = grads
+            upstream = (None if values is None else whole(values), derivatives)
+            return _pull(attr, rast, tri, rast_db, spans, upstream, (with_attr, with_rast, with_db))
+
+        # Where several gradients of rast are added up, they are wanted pixel by pixel.
+        if grads[0] is None or not drawn or (with_rast and ctx.readers.count > 1):
+            to_attr, to_rast, to_db = separately()
+            return to_attr, to_rast, None, to_db, None, None, None
+        image, records = known(grads[0]) or (whole(grads[0]), None)
+        found = None if records is None else (records, None)
+        pos, keys = drawn
+        wants = (with_rast, with_attr)
+        to_pos, to_attr = fused.pull(pos, tri, attr, keys, spans, image.contiguous(), found, wants)
+        if with_rast:
+            to_rast = Deferred(rast, to_pos, lambda: cast(Tensor, separately(False)[1]), [attr, rast, image])
+        return to_attr, to_rast if with_rast else None, None, None, None, None, None
+
+
+def _pull(
+    attr: Tensor,
+    rast: Tensor,
+    tri: Tensor,
+    rast_db: Tensor,
+    spans: Tensor,
+    grads: Sequence[Tensor | None],
+    wants: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of attr, rast and rast_db from those of values and derivatives, as far as wanted."""
+    mode = sum(bit for bit, g in zip((PLAIN, DERIVATIVES), grads) if g is not None)
+    if not mode:
+        return None, None, None
+    n, height, width, _ = rast.shape
+    run = run_length(rast.device, max(1, width))
+    rows = height * width // run
+    with_attr, with_rast = wants[0], wants[1] and bool(mode & PLAIN)
+    with_db = wants[2] and bool(mode & DERIVATIVES)
+    grad_attr = torch.zeros_like(attr) if with_attr else attr
+    grad_rast = torch.empty_like(rast) if with_rast else rast
+    grad_db = torch.empty_like(rast_db) if with_db else rast_db
+    flat = [
+        g.contiguous().view(-1, g.shape[-1]) if g is not None else rast.new_empty(1, size)
+        for g, size in zip(grads, (attr.shape[-1], 2 * attr.shape[-1]))
+    ]
+    unit = rows * (n if len(attr) == 1 else 1)
+    wanted = WITH_ATTR * with_attr + WITH_RAST * with_rast + WITH_DB * with_db
+    for kernel, span, pairs in _parts(attr):
+        target = grad_attr[..., span]
+        inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
+        fresh = int(span.start == 0)
+        upstream = [spans, height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
+        scatter = launcher.Scatter(target, unit=unit) if with_attr else target
+        outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
+        launcher.launch(
+            kernel.backward,
+            n * rows,
+            [*inputs, *upstream, *outputs],
+            rast.device,
+            limit=_worth(rast, span),
+            spans=spans,
         )
+    return grad_attr if with_attr else None, grad_rast if with_rast else None, grad_db if with_db else None
 
 
 def _chosen(diff_attrs: object, channels: int) -> list[int] | None:
@@ -169,8 +205,13 @@ def interpolate(
         raise ShapeError("interpolate: attr must have at least one channel, got 0")
     spans = recent.find("spans", (rast,))
     chosen = [] if diff_attrs is None else _chosen(diff_attrs, attr.shape[-1])
+    drawn = recent.find("drawn", (rast,))
+    if drawn is not None:
+        drawn.readers.count += 1
+        if tri is not drawn.tri or attr.shape[1] != drawn.pos.shape[1]:
+            drawn = None
     if chosen == []:
-        out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), spans, PLAIN)
+        out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), spans, PLAIN, drawn)
         return out, out.new_zeros(*rast.shape[:3], 0)
     if rast_db is None:
         raise ShapeError("interpolate: diff_attrs needs rast_db, got None")

@@ -12,6 +12,7 @@ from studio.core.errors import ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels import rasterize as kernels
 from studio.core.ops import check, recent
+from studio.core.ops.deferred import known, whole
 from studio.core.ops.visibility import Projected, run_length, visible
 
 # About the nanoseconds that a CPU core takes for a pixel's gradient.
@@ -25,7 +26,8 @@ class _Rasterize(torch.autograd.Function):
         pos: Tensor,
         tri: Tensor,
         how: Inputs,
-        keys: Tensor | None,
+        keys: Tensor,
+        spanned: bool,
         spans: Tensor,
         projected: Projected | None,
         grad_db: bool,
@@ -37,9 +39,6 @@ class _Rasterize(torch.autograd.Function):
         rast_db = torch.empty(n, height, width, 4 if with_db else 0, device=device)
         run = run_length(device, width)
         derivatives = (rast_db if with_db else rast[:0]).view(-1, 4)
-        spanned = device.type == "cpu" and keys is None
-        if keys is None:
-            keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
         inputs = [0, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives, spans, int(spanned)]
         ready = launcher.arguments(kernels.resolve, inputs, device)
 
@@ -69,13 +68,15 @@ class _Rasterize(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         pos, tri, rast, spans = ctx.saved_tensors
         grad_rast, grad_db = grads
-        none = (None,) * 7
+        none = (None,) * 8
         if not ctx.grad_db:
             grad_db = None
+        if grad_db is None and known(grad_rast) is not None:
+            return (known(grad_rast), *none)
         if grad_rast is None and grad_db is None:
             return (torch.zeros_like(pos), *none)
         n, height, width, _ = rast.shape
-        grad_rast = torch.zeros_like(rast) if grad_rast is None else grad_rast.contiguous()
+        grad_rast = torch.zeros_like(rast) if grad_rast is None else whole(grad_rast).contiguous()
         derivatives = rast[:0] if grad_db is None else grad_db.contiguous()
         grad_pos = torch.zeros_like(pos)
         run = run_length(pos.device, width)
@@ -101,6 +102,27 @@ class _Rasterize(torch.autograd.Function):
             spans=spans,
         )
         return (grad_pos, *none)
+
+
+class Readers:
+    """How many operations have taken a rast's values."""
+
+    count = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What a rast on CPU was made of, for operations that are given it next.
+
+    Attributes:
+        keys, spans: see `visible`.
+    """
+
+    pos: Tensor
+    tri: Tensor
+    keys: Tensor
+    spans: Tensor
+    readers: Readers
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,12 +162,17 @@ class Inputs:
         pos, tri, (n, height, width) = self.pos, self.tri, self.size
         on_cpu = pos.device.type == "cpu"
         spans = torch.empty(n * height if on_cpu else 0, 2, dtype=torch.int32, device=pos.device)
+        spanned = on_cpu and keys is None
+        if keys is None:
+            keys = torch.empty(n * height * width, dtype=torch.int64, device=pos.device)
         projected = Projected.room(pos, tri) if on_cpu and self.ranges is None else None
         made: tuple[Tensor, Tensor] = _Rasterize.apply(
-            pos, tri, self, keys, spans, projected, grad_db, with_db
+            pos, tri, self, keys, spanned, spans, projected, grad_db, with_db
         )
         if on_cpu:
             recent.keep("spans", made[:1], spans)
+        if spanned and self.ranges is None:
+            recent.keep("drawn", made[:1], Drawn(pos, tri, keys, spans, Readers()))
         if projected is not None:
             recent.keep(f"projected to {width} x {height}", (pos, tri), projected)
         return made

@@ -13,14 +13,18 @@ _store = threading.local()
 
 
 def keep(name: str, inputs: Sequence[Tensor], value: Any) -> None:
-    """Remember `value` instead of what had this name; the inputs themselves are not kept alive."""
+    """Remember `value` instead of what had this name, as long as all inputs live."""
     # Inference tensors do not count their changes.
-    if not any(tensor.is_inference() for tensor in inputs):
-        _store.__dict__[name] = (
-            [weakref.ref(tensor) for tensor in inputs],
-            [tensor._version for tensor in inputs],
-            value,
-        )
+    if any(tensor.is_inference() for tensor in inputs):
+        return
+    store = _store.__dict__
+
+    def forget(dead: weakref.ref) -> None:
+        if dead in store.get(name, ((),))[0]:
+            del store[name]
+
+    references = [weakref.ref(tensor, forget) for tensor in inputs]
+    store[name] = (references, [tensor._version for tensor in inputs], value)
 
 
 def find(name: str, inputs: Sequence[Tensor]) -> Any:
