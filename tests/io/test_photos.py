@@ -239,7 +239,8 @@ def test_frames_may_state_their_own_sizes(tmp_path: Path) -> None:
         lambda e: [f.update(w=w, h=h) for f, (w, h) in zip(e["frames"], sizes, strict=True)] and None,
     )
     photos = load_photos(tmp_path)
-    assert [(p.camera.width, p.camera.height) for p in photos.photos] == sizes
+    own = [photo.without_canvas().camera for photo in photos.photos]
+    assert [(camera.width, camera.height) for camera in own] == sizes
 
 
 def test_train_is_preferred_and_noted(tmp_path: Path) -> None:

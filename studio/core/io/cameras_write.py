@@ -22,7 +22,8 @@ def save_cameras(path: Path | str, photos: list[Photo], world_to_output: Similar
         InputError: the place cannot be written.
         WorkError: the disk filled up.
     """
-    write_cameras(path, [(photo.path or photo.name, photo.camera) for photo in photos], world_to_output)
+    own = [photo.without_canvas() for photo in photos]  # the files have none
+    write_cameras(path, [(photo.path or photo.name, photo.camera) for photo in own], world_to_output)
 
 
 def write_cameras(path: Path | str, cameras: list[tuple[str, Camera]], world_to_output: Similarity) -> None:

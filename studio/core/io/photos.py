@@ -9,6 +9,7 @@ from studio.core.errors import InputError
 from studio.core.io import colmap, llff, middlebury, nerf
 from studio.core.io.check import check_photos
 from studio.core.io.cores import Progress, on_all_cores
+from studio.core.io.formats import on_one_format, same_format
 from studio.core.io.frames import FrameSet, list_images
 from studio.core.io.masking import MASK_SOURCES, MaskSource, find_masks
 from studio.core.io.normalize import normalisation, object_sphere, with_clip_range
@@ -80,6 +81,9 @@ def load_photos(
     )
     out = PhotoSet(photos, to_world, str(source), (x, y, z), radius, notes, reading=how)
     out.findings = [str(finding) for finding in check_photos(out, frames.frames)]
+    if not same_format(photos):
+        out.photos = on_one_format(photos)
+        out.notes.append("photos of several formats lie on canvases of one, whose edges say nothing")
     return out
 
 

@@ -40,6 +40,7 @@ class _Silhouette:
     """One photo's signed distance to its silhouette, to be sampled at points of the world."""
 
     def __init__(self, photo: Photo):
+        photo = photo.without_canvas()  # beyond its frame a photo sees nothing
         mask = photo.mask
         if mask is None:
             raise InputError(f"{photo.name}: has no mask, expected one for the visual hull")

@@ -12,6 +12,7 @@ from torch import Tensor
 from studio.core.color import linear_to_srgb
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch
+from studio.core.io.formats import same_format
 from studio.core.io.resample import fitted_size, shrink
 from studio.core.scene import Photo
 
@@ -22,9 +23,6 @@ _AIR_SHARE = 0.06
 
 _SAME_PLACE, _SAME_PICTURE = 1e-4, 1.5 / 255
 """Poses (of a world of size 3) and sRGB values, in the mean, that differ by less are taken to be equal."""
-
-_SAME_SHAPE = 0.02
-"""Relative difference in aspect ratio below which photos count as one format."""
 
 
 @dataclass(eq=False)
@@ -134,15 +132,10 @@ def _cut(images: list[np.ndarray], windows: list[tuple[slice, slice]]) -> list[n
 
 
 def check_formats(photos: list[Photo]) -> None:
-    """InputError naming the first photo whose aspect ratio is not that of the first."""
-    height, width = photos[0].image.shape[:2]
-    for photo in photos:
-        own_height, own_width = photo.image.shape[:2]
-        if abs(own_width / own_height - width / height) > _SAME_SHAPE * width / height:
-            raise InputError(
-                f"{photo.name}: is {own_width}x{own_height} but {photos[0].name} is {width}x{height}; "
-                "expected photos of one format"
-            )
+    """InputError unless the photos have one format, as those that were loaded have."""
+    if not same_format(photos):
+        sizes = sorted({f"{photo.image.shape[1]}x{photo.image.shape[0]}" for photo in photos})
+        raise InputError(f"photos: sizes are {', '.join(sizes)}; expected photos of one format")
 
 
 def _shrunk(photo: Photo, height: int, width: int, masked: bool) -> tuple[np.ndarray, np.ndarray | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -22,6 +22,7 @@ class Photo:
         camera: its size is that of the image.
         path: file it came from, for messages.
         painted: the mask was corrected by hand; no file has it.
+        window: rows and columns of the image that are the file's, if they were laid on a canvas.
     """
 
     name: str
@@ -31,6 +32,20 @@ class Photo:
     ignore: np.ndarray | None = field(default=None, repr=False)
     path: str = ""
     painted: bool = False
+    window: tuple[slice, slice] | None = None
+
+    def without_canvas(self) -> Photo:
+        """What the file shows, and its camera."""
+        if self.window is None:
+            return self
+        return replace(
+            self,
+            image=self.image[self.window],
+            mask=None if self.mask is None else self.mask[self.window],
+            ignore=None if self.ignore is None else self.ignore[self.window],
+            camera=self.camera.windowed(*self.window),
+            window=None,
+        )
 
 
 @dataclass(frozen=True)
