@@ -18,6 +18,7 @@ from studio.core.scene import Scene
 from studio.gl.context import adopt_context, describe_context
 from studio.ui import actions, choices, preferences, theme, widgets
 from studio.ui.control import Controller
+from studio.ui.document import Document
 from studio.ui.gradients import GradientImages
 from studio.ui.jobs import Jobs
 from studio.ui.layout import Fitting, layouts
@@ -47,7 +48,7 @@ from studio.ui.panels import preferences as preferences_dialog
 from studio.ui.panels.viewport import ViewportPanel
 from studio.ui.pictures import Pictures
 from studio.ui.recovery import EVERY
-from studio.ui.state import AppState, Document
+from studio.ui.state import AppState
 from studio.ui.thumbnails import Thumbnails
 from studio.ui.userdata import user_folder
 

@@ -16,7 +16,8 @@ from studio.core.scene import Camera, Scene
 from studio.gl.colormap import COLORMAPS
 from studio.gl.options import MODES, SOURCES, Source
 from studio.ui.commands import Set
-from studio.ui.state import AppState, EffectSet, Kept, RunView, View
+from studio.ui.document import EffectSet
+from studio.ui.state import AppState, Kept, RunView, View
 
 if TYPE_CHECKING:
     from studio.core.project import Effects, Project, RunRecord

@@ -15,9 +15,10 @@ from studio.gl.sides import Pair
 from studio.ui.capture import frozen
 from studio.ui.commands import Edits, Set
 from studio.ui.differentiable import Differentiable, Drawn
+from studio.ui.document import EffectSet
 from studio.ui.jobs import Job
 from studio.ui.reference import Reference
-from studio.ui.state import AppState, EffectSet, Kept, Measured
+from studio.ui.state import AppState, Kept, Measured
 
 if TYPE_CHECKING:
     from studio.core.optim.metrics import PairMetrics

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from studio.core.scene import Camera, Photo, Scene
+from studio.ui.document import EffectSet
 from studio.ui.reference import still
-from studio.ui.state import EffectSet
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from imgui_bundle import hello_imgui
 
-from studio.core.looks import looks
 from studio.core.optim.messages import HistoryRow, Snapshot, Status
-from studio.core.optim.settings import FitSettings, load_preset
-from studio.core.params import ParamSet
 from studio.core.scene import Lighting, Photo, PhotoSet, Points, Scene, Volume
 from studio.gl.options import Mode, Source
 from studio.ui import choices, preferences
 from studio.ui.commands import Act, Command, History, Path, Set
+from studio.ui.document import Document, EffectSet
 from studio.ui.jobs import Jobs
 
 if TYPE_CHECKING:
     from studio.core.optim.metrics import PairMetrics
-    from studio.core.project import RunRecord
-    from studio.core.project_photos import PhotoReference
     from studio.ui.recovery import Recovery
 
 Level = Literal["info", "warn", "fail", "good"]
@@ -32,58 +28,6 @@ Level = Literal["info", "warn", "fail", "good"]
 LOG_LINES = 2000
 NOTICE_SECONDS = 8.0
 """A notice of success leaves by itself after this; warnings and failures wait to be closed."""
-
-
-@dataclass(eq=False)
-class EffectSet:
-    """Values of every effect by name, and which are on."""
-
-    effects: dict[str, ParamSet]
-    enabled: dict[str, bool]
-
-    def on(self) -> dict[str, ParamSet]:
-        """The enabled effects."""
-        return {name: values for name, values in self.effects.items() if self.enabled[name]}
-
-
-@dataclass(eq=False)
-class Document:
-    """What is edited, undone and saved.
-
-    Attributes:
-        missing: photos that the project names and that were not there, or None.
-        effects: values of every effect, by name.
-        enabled: which effects are on.
-        other: set B, to compare these effects with, or None.
-        settings: of the next fit; some act on the running one at once.
-        result: of the last run whose result the document holds, or None.
-        looks: how meshes, volume and points are shown, see studio.core.looks.
-        path: the project file, None before the first save. Not undone.
-        origin: the mesh file or built-in scene that the scene came from, "" if from none.
-    """
-
-    scene: Scene
-    photos: PhotoSet | None = None
-    missing: PhotoReference | None = None
-    settings: FitSettings = field(default_factory=load_preset)
-    effects: dict[str, ParamSet] = field(default_factory=dict)
-    enabled: dict[str, bool] = field(default_factory=dict)
-    other: EffectSet | None = None
-    name: str = "untitled"
-    result: RunRecord | None = None
-    looks: dict[str, ParamSet] = field(default_factory=looks)
-    path: FilePath | None = None
-    origin: str = ""
-
-    @property
-    def title(self) -> str:
-        """What the title bar calls it."""
-        return self.name if self.path is None else self.path.stem
-
-    @property
-    def own(self) -> EffectSet:
-        """Set A."""
-        return EffectSet(self.effects, self.enabled)
 
 
 @dataclass(eq=False)

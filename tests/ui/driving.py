@@ -16,6 +16,7 @@ from studio.core.scene import Camera, Photo, PhotoSet, Scene, Similarity, look_a
 from studio.core.scene.shapes import icosphere
 from studio.ui.app import App
 from studio.ui.commands import Edits, Set
+from studio.ui.panels.lamps import project
 
 SIZE = 64
 RADIUS = 0.45
@@ -115,3 +116,36 @@ def wait(ctx: Any, condition: Callable[[], bool], what: str, seconds: float = PA
 def wait_ready(ctx: Any, app: App) -> None:
     """The libraries are loaded and nothing is being opened."""
     wait(ctx, lambda: app.state.ready and not app.state.jobs.running, "the studio is ready", 40.0)
+
+
+def still(ctx: Any, app: Any) -> None:
+    """The picture and everything that follows it have come to rest."""
+    ctx.yield_(4)
+    panel, jobs = app.viewport, app.state.jobs
+    wait(ctx, lambda: panel.gl.settled and not panel.moving and not jobs.quiet, "the picture stands still")
+    ctx.yield_(3)
+
+
+def at(app: Any, point: Any) -> tuple[float, float]:
+    """Where a world point is on the screen."""
+    panel = app.viewport
+    camera = panel.camera.camera(*panel.pixels)
+    x, y = project(np.array([point], np.float64), camera)[0]
+    return panel.low.x + x * panel.size.x, panel.low.y + y * panel.size.y
+
+
+def choose(ctx: Any, combo: str, title: str) -> None:
+    """Open a drop-down of the viewport and click an entry."""
+    ctx.item_click(f"//Viewport/##{combo}")
+    ctx.yield_(2)
+    ctx.item_click(f"//$FOCUSED/{title}")
+    ctx.yield_(2)
+
+
+def shown(ctx: Any, app: Any) -> np.ndarray:
+    """[H, W, 3] linear picture of the viewport, read on the thread that has the OpenGL context."""
+    got: list[np.ndarray] = []
+    app.on_frame = lambda: got.append(app.viewport.gl.read_image()[..., :3])
+    ctx.yield_(2)
+    app.on_frame = None
+    return got[-1]

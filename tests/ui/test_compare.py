@@ -9,7 +9,7 @@ import pytest
 from imgui_bundle import imgui
 
 from tests.needs import need
-from tests.ui.driving import drive, make_app, wait, wait_ready
+from tests.ui.driving import drive, make_app, shown, still, wait, wait_ready
 
 CTRL = imgui.Key.mod_ctrl
 
@@ -17,20 +17,6 @@ CTRL = imgui.Key.mod_ctrl
 @pytest.fixture(scope="module", autouse=True)
 def window() -> None:
     need("display")
-
-
-def shown(ctx: Any, app: Any) -> np.ndarray:
-    """[H, W, 3] linear picture of the viewport, read on the thread that has the OpenGL context."""
-    got: list[np.ndarray] = []
-    app.on_frame = lambda: got.append(app.viewport.gl.read_image()[..., :3])
-    ctx.yield_(2)
-    app.on_frame = None
-    return got[-1]
-
-
-def still(ctx: Any, app: Any) -> None:
-    ctx.yield_(3)
-    wait(ctx, lambda: app.viewport.gl.settled, "the picture stands still")
 
 
 def test_two_sets_of_effects(tmp_path: Any) -> None:

@@ -29,9 +29,10 @@ from studio.options import chosen_effects, parse_size, scene_camera
 from studio.ui import as_command
 from studio.ui.commands import Edits, Set
 from studio.ui.dialogs import FileDialogs
+from studio.ui.document import Document, EffectSet
 from studio.ui.jobs import Jobs
 from studio.ui.shots import Shots
-from studio.ui.state import AppState, Document, EffectSet
+from studio.ui.state import AppState
 from tests.property.test_project import some_of
 
 

@@ -14,7 +14,7 @@ from studio.core.scene import Camera, Scene, look_at
 from studio.core.scene.shapes import icosphere
 from studio.core.tensors import SceneTensors
 from studio.ui.differentiable import FAST, LEAST, Differentiable
-from studio.ui.state import EffectSet
+from studio.ui.document import EffectSet
 
 
 def pbr() -> EffectSet:

@@ -22,6 +22,7 @@ from studio.core.scene.shapes import icosphere
 from studio.ui import jobs as jobs_module
 from studio.ui.autopanel import digits
 from studio.ui.commands import Edits, History, Set
+from studio.ui.document import Document
 from studio.ui.gradients import arrows
 from studio.ui.jobs import Job, Jobs
 from studio.ui.panels.curves import linear_ticks, log_ticks, spread
@@ -32,7 +33,7 @@ from studio.ui.panels.progress import order_of
 from studio.ui.panels.scene_tree import count
 from studio.ui.panels.status import duration
 from studio.ui.run import more_steps
-from studio.ui.state import AppState, Document
+from studio.ui.state import AppState
 from studio.ui.thumbnails import LONG_SIDE, thumbnail
 from studio.ui.timeline import neighbour, smoothed, thin
 

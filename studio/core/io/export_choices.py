@@ -38,7 +38,7 @@ PARAMS = (
         "capture",
         "choice",
         choices=("capture", "y", "z"),
-        titles=("As the photos' files", "Y up", "Z up"),
+        titles=("As in the files", "Y up", "Z up"),
         help="Coordinates of the file: those of the photos' files, which are Y up without photos, or the "
         "scene's own, with this axis up. glTF is Y up.",
     ),

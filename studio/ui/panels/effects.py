@@ -11,7 +11,8 @@ from studio.core.effects.effect import Effect
 from studio.ui import autopanel
 from studio.ui import widgets as w
 from studio.ui.commands import Path
-from studio.ui.state import AppState, EffectSet
+from studio.ui.document import EffectSet
+from studio.ui.state import AppState
 from studio.ui.theme import Icon, px, roles
 
 SETS = (("a", "A", "The effects of the picture"), ("b", "B", "The effects that it is compared with"))
