@@ -9,6 +9,9 @@ BIN := .venv/bin
 READY := .venv/ready
 # A machine with STUDIO_ARGS="scene.glb" in its environment opens that.
 STUDIO_ARGS ?=
+# Processes that share the tests: most tests keep one core busy. A file's tests stay together, and so do
+# the fits and pictures that they share.
+WORKERS ?= 2
 
 .PHONY: run test lint format bench gpu-check gl clean
 
@@ -18,7 +21,7 @@ run: $(READY)
 
 test: lint
 	@scripts/system_packages.sh test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 lint: $(READY)
 	@$(BIN)/ruff format --check .

@@ -308,7 +308,7 @@ def perform(ctx: Any, app: App, group: str, action: Action, way: str) -> None:
         ctx.menu_click(f"//##MainMenuBar/{group}/{path}")
     else:
         ctx.key_press(action.keys[0])
-    wait(ctx, lambda: expected.changed(before, expected.probe(app, action), action), where, 10.0)
+    wait(ctx, lambda: expected.changed(before, expected.probe(app, action), action), where)
     if action.name == "toggle" and action.args != ("help_open",):
         app.state.act(action.name, *action.args)
         ctx.yield_(3)
