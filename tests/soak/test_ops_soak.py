@@ -50,6 +50,7 @@ def operations() -> dict[str, Callable[[], list[Tensor]]]:
         # A new tensor of triangles each time, so that no cache may hold on to them.
         "antialias": lambda: ops.antialias(image(), rast, pos(), tri.clone()),
         "all of them": lambda: in_turn(pos(), tri, attr(), size, topology),
+        "without derivatives": lambda: in_turn(pos(), tri, attr(), size, topology, derivatives=False),
         "rasterize_interpolate": lambda: ops.rasterize_interpolate(pos(), tri, attr(), size),
         "draw": lambda: ops.draw(pos(), tri, attr(), size, topology, background=image()),
         "softras": lambda: ops.softras(pos(), tri, attr(), size),
@@ -58,8 +59,17 @@ def operations() -> dict[str, Callable[[], list[Tensor]]]:
     return {name: lambda call=call: differentiable(call()) for name, call in found.items()}
 
 
-def in_turn(pos: Tensor, tri: Tensor, attr: Tensor, size: tuple[int, int], topology: ops.Topology) -> Tensor:
+def in_turn(
+    pos: Tensor,
+    tri: Tensor,
+    attr: Tensor,
+    size: tuple[int, int],
+    topology: ops.Topology,
+    derivatives: bool = True,
+) -> Tensor:
     rast, rast_db = ops.rasterize(None, pos, tri, size)
+    if not derivatives:
+        return ops.antialias(ops.interpolate(attr, rast, tri)[0], rast, pos, tri, topology)
     image, image_da = ops.interpolate(attr, rast, tri, rast_db, "all")
     return ops.antialias(torch.cat([image, image_da], dim=-1), rast, pos, tri, topology)
 
