@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from studio.core.ops import Topology, antialias, interpolate, rasterize, recent
+from studio.core.ops import Topology, antialias, interpolate, rasterize, rasterize_interpolate, recent
 from studio.core.ops.deferred import Deferred
 from tests.ops_reference import perspective, sphere
 
@@ -39,6 +39,21 @@ def _gradients(level: int, channels: int, known: bool, watch: Watch = _nobody) -
 def _same(ours: list[Tensor], expected: list[Tensor]) -> None:
     for one, other in zip(ours, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=2e-5, atol=2e-5 * float(other.abs().max()))
+
+
+def test_rasterizing_and_interpolating_at_once_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    vertices, tri = sphere(2)
+    torch.manual_seed(0)
+    pos = perspective(vertices, [(0.0, 0.0)]).requires_grad_()
+    attr, upstream = torch.rand(1, len(vertices), 3).requires_grad_(), torch.randn(1, *SIZE, 3)
+    results = []
+    for known in (False, True):
+        if known:
+            monkeypatch.delattr(sys.modules["studio.core.ops.antialias"], "_pull_colors")
+        image, rast = rasterize_interpolate(pos, tri, attr, SIZE)
+        out = antialias(image if known else image.clone(), rast, pos, tri)
+        results.append(list(torch.autograd.grad(out, [pos, attr], upstream)))
+    _same(results[1], results[0])
 
 
 @pytest.mark.parametrize("channels", [1, 3, 16])

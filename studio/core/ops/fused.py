@@ -15,6 +15,7 @@ from studio.core.kernels.fused import kernels
 from studio.core.kernels.visibility import EMPTY_KEY
 from studio.core.ops import check
 from studio.core.ops.antialias import find_and_blend, over_records
+from studio.core.ops.deferred import known, whole
 from studio.core.ops.silhouettes import Records
 from studio.core.ops.topology import Topology
 from studio.core.ops.visibility import Projected, run_length, visible
@@ -148,7 +149,17 @@ def pull(
     return grad_pos if with_pos else None, grad_attr if with_attr else None
 
 
+def upstream(gradient: Tensor) -> tuple[Tensor, tuple[Records, None] | None]:
+    """What `pull` takes of an image's gradient, which antialiasing may have deferred."""
+    if (told := known(gradient)) is None:
+        return whole(gradient).contiguous(), None
+    blended, records = told
+    return blended, (records, None)
+
+
 class _RasterizeInterpolate(torch.autograd.Function):
+    reads_deferred = True
+
     @staticmethod
     def forward(
         ctx: Any, pos: Tensor, tri: Tensor, attr: Tensor, size: tuple[int, int], cull: bool
@@ -165,7 +176,7 @@ class _RasterizeInterpolate(torch.autograd.Function):
             return (None,) * 5
         wants = (ctx.needs_input_grad[0], ctx.needs_input_grad[2])
         pos, tri, attr, keys, spans = ctx.saved_tensors
-        to_pos, to_attr = pull(pos, tri, attr, keys, spans, grads[0].contiguous(), None, wants)
+        to_pos, to_attr = pull(pos, tri, attr, keys, spans, *upstream(grads[0]), wants)
         return to_pos, None, to_attr, None, None
 
 

@@ -15,7 +15,7 @@ from studio.core.kernels import launcher
 from studio.core.kernels.channels import groups
 from studio.core.kernels.interpolate import DERIVATIVES, PLAIN, WITH_ATTR, WITH_DB, WITH_RAST, kernels
 from studio.core.ops import check, fused, recent
-from studio.core.ops.deferred import Deferred, known, whole
+from studio.core.ops.deferred import Deferred, whole
 from studio.core.ops.rasterize import Drawn
 from studio.core.ops.visibility import run_length
 
@@ -91,11 +91,10 @@ class _Interpolate(torch.autograd.Function):
         if grads[0] is None or not drawn or (with_rast and ctx.readers.count > 1):
             to_attr, to_rast, to_db = separately()
             return to_attr, to_rast, None, to_db, None, None, None
-        image, records = known(grads[0]) or (whole(grads[0]), None)
-        found = None if records is None else (records, None)
+        image, blended = fused.upstream(grads[0])
         pos, keys = drawn
         wants = (with_rast, with_attr)
-        to_pos, to_attr = fused.pull(pos, tri, attr, keys, spans, image.contiguous(), found, wants)
+        to_pos, to_attr = fused.pull(pos, tri, attr, keys, spans, image, blended, wants)
         if with_rast:
             to_rast = Deferred(rast, to_pos, lambda: cast(Tensor, separately(False)[1]), [attr, rast, image])
         return to_attr, to_rast if with_rast else None, None, None, None, None, None
