@@ -13,6 +13,7 @@ from studio.core.kernels.volume_ray import (
     COLOR,
     CORNERS,
     GRID,
+    RISES,
     SAMPLE,
     by_kind,
     every_module,
@@ -69,6 +70,7 @@ _BACKWARD = (
 """
     + SAMPLE
     + CORNERS
+    + RISES
     + COLOR
     + """
             const float w = rest * alpha;
@@ -81,10 +83,12 @@ _BACKWARD = (
             behind -= w * seen;
             rest *= stay;
             const float to_depth = rest * seen - behind, to_value = to_depth * slope;
+            [[maybe_unused]] const float to_rise = to_depth * steepened;
             gs += to_depth * sharpened;
             if (with_grid)
                 for (int corner = 0; corner < 8; ++corner) {
-                    wp::atomic_add(GD + at[corner], w8[corner] * to_value);
+                    const float own_share = w8[corner] * to_value + (DISTANCES ? h8[corner] * to_rise : 0.0f);
+                    wp::atomic_add(GD + at[corner], own_share);
                     float* to = GA + C * at[corner];
                     for (int k = 0; k < K; ++k)
                         for (int c = 0; c < 3; ++c)
@@ -109,6 +113,25 @@ _BACKWARD = (
                                          + x * (v * (q[5] - q[4]) + y * (q[7] - q[6])));
                 gpx += mx, gpy += my, gpz += mz;
                 gx += t * mx, gy += t * my, gz += t * mz;
+                if (DISTANCES) {
+                    // `rise` follows the direction, and turns with the place where the field is twisted.
+                    float p[8];
+                    for (int corner = 0; corner < 8; ++corner) p[corner] = to_rise * D[at[corner]];
+                    const float xy = s * (p[6] - p[4] - p[2] + p[0]) + z * (p[7] - p[5] - p[3] + p[1]);
+                    const float xz = v * (p[5] - p[4] - p[1] + p[0]) + y * (p[7] - p[6] - p[3] + p[2]);
+                    const float yz = u * (p[3] - p[2] - p[1] + p[0]) + x * (p[7] - p[6] - p[5] + p[4]);
+                    const float kx = f[3] * (half_y * xy + half_z * xz);
+                    const float ky = f[3] * (half_x * xy + half_z * yz);
+                    const float kz = f[3] * (half_x * xz + half_y * yz);
+                    const float scale = half_step * f[3];
+                    gpx += kx, gpy += ky, gpz += kz;
+                    gx += t * kx + scale * (v * (s * (p[4] - p[0]) + z * (p[5] - p[1]))
+                                             + y * (s * (p[6] - p[2]) + z * (p[7] - p[3])));
+                    gy += t * ky + scale * (u * (s * (p[2] - p[0]) + z * (p[3] - p[1]))
+                                             + x * (s * (p[6] - p[4]) + z * (p[7] - p[5])));
+                    gz += t * kz + scale * (u * (v * (p[1] - p[0]) + y * (p[3] - p[2]))
+                                             + x * (v * (p[5] - p[4]) + y * (p[7] - p[6])));
+                }
             }
             if (rest < least_rest) break;
         }

@@ -100,7 +100,8 @@ BASIS_GRADIENT = """
 # ray along an axis never reaches the sides beside it.
 CLIP = """
         const float ox = (px - f[0]) * f[3], oy = (py - f[1]) * f[3], oz = (pz - f[2]) * f[3];
-        const float rx = dx * f[3], ry = dy * f[3], rz = dz * f[3];
+        const float rx = dx * f[3], ry = dy * f[3], rz = dz * f[3], half_step = 0.5f * step;
+        [[maybe_unused]] const float half_x = half_step * rx, half_y = half_step * ry, half_z = half_step * rz;
         float from = 0.0f, to = 1.0e6f * step;
         auto clip = [&](float o, float r, float side) {
             if (fabsf(r) < 1.0e-9f) {
@@ -120,7 +121,8 @@ CLIP = """
 """
 
 # One sample: its cell `node`, shares (x, y, z) and density `value`, what it lets through, and the slopes
-# of its optical depth to the value and to the sharpness. Written so that NaN ends up inside.
+# of its optical depth to the value and, of distances, to the sharpness and to `rise`, by how much the
+# distance grows on half a step. Written so that NaN ends up inside.
 SAMPLE = """
             const float t = ((float)i + jitter) * step;
             float x = ox + t * rx, y = oy + t * ry, z = oz + t * rz;
@@ -152,13 +154,24 @@ SAMPLE = """
             const float v0 = v00 + y * (v01 - v00), v1 = v10 + y * (v11 - v10);
             const float value = v0 + x * (v1 - v0) - (DISTANCES ? 0.0f : SHIFT);
             if (value < least_value) continue;
-            float stay, slope, sharpened = 0.0f;
+            float stay, slope, sharpened = 0.0f, steepened = 0.0f;
             if (DISTANCES) {
-                const float far = sharpness * value, near = 0.5f * exp2(-LOG2_E * fabsf(far));
-                const float share = far > 0.0f ? 1.0f - near : near, most = depth_scale * sharpness;
-                stay = exp2(-LOG2_E * most * share);
-                slope = most * sharpness * near;
-                sharpened = depth_scale * (share + far * near);
+                const float to_y = v01 - v00 + x * (v11 - v10 - v01 + v00), to_x = v1 - v0;
+                const float z00 = d[1] - d[0], z01 = d[sy + 1] - d[sy];
+                const float z10 = e[1] - e[0], z11 = e[sy + 1] - e[sy];
+                const float z0 = z00 + y * (z01 - z00), z1 = z10 + y * (z11 - z10);
+                const float rise = half_x * to_x + half_y * to_y + half_z * (z0 + x * (z1 - z0));
+                if (rise <= 0.0f) continue;
+                const float begin = sharpness * (value - rise), end = sharpness * (value + rise);
+                const float e0 = exp2(-LOG2_E * fabsf(begin)), e1 = exp2(-LOG2_E * fabsf(end));
+                const float s0 = (begin > 0.0f ? 1.0f : e0) / (1.0f + e0);
+                const float s1 = (end > 0.0f ? 1.0f : e1) / (1.0f + e1);
+                const float above = (end > 0.0f ? end : 0.0f) - (begin > 0.0f ? begin : 0.0f);
+                stay = exp2(log2(1.0f + e0) - log2(1.0f + e1) - LOG2_E * above);
+                stay = stay > 1.0f ? 1.0f : stay;
+                slope = sharpness * (s1 - s0);
+                steepened = sharpness * (s1 + s0);
+                sharpened = (value + rise) * s1 - (value - rise) * s0;
             } else {
                 const float odds = 1.0f + exp2((value < 80.0f ? value : 80.0f) * LOG2_E);
                 stay = exp2(-depth_scale * log2(odds));
@@ -175,6 +188,16 @@ CORNERS = """
             const size_t at[8] = {
                 node, node + 1, node + sy, node + sy + 1,
                 node + sx, node + sx + 1, node + sx + sy, node + sx + sy + 1};
+"""
+
+# What `rise` gains where a corner's distance does.
+RISES = """
+            const float h0 = half_x * (1.0f - y), h1 = half_x * y, g0 = half_y * (1.0f - x), g1 = half_y * x;
+            const float h8[8] = {
+                z1 * (-h0 - g0) - half_z * u0, z * (-h0 - g0) + half_z * u0,
+                z1 * (-h1 + g0) - half_z * u1, z * (-h1 + g0) + half_z * u1,
+                z1 * (h0 - g1) - half_z * u2, z * (h0 - g1) + half_z * u2,
+                z1 * (h1 + g1) - half_z * u3, z * (h1 + g1) + half_z * u3};
 """
 
 # The sample's coefficients `sum`, and `root`, the square root of its colour.

@@ -14,6 +14,7 @@ from studio.core.kernels.volume_ray import (
     COLOR,
     CORNERS,
     GRID,
+    RISES,
     SAMPLE,
     by_kind,
     every_module,
@@ -23,9 +24,9 @@ from studio.core.kernels.volume_smooth import CHUNK, WIDE
 MOST = 400
 """Samples that a line holds; a ray with more ends there."""
 
-ENTRY = 11
-"""Floats of a sample: grid point, shares (3), weight, rest behind it, slopes of its depth to value and
-sharpness, roots (3)."""
+ENTRY = 12
+"""Floats of a sample: grid point, shares (3), weight, rest behind it, slopes of its depth to value,
+sharpness and growth along the ray, roots (3)."""
 
 CAMERA = 16
 """Floats of a camera: view_to_world's rotation by rows, position, fx, fy, cx, cy; from the lower left."""
@@ -64,9 +65,9 @@ _MARCH = """
             float* entry = line + ENTRY * count++;
             memcpy(entry, &place, 4);
             entry[1] = x, entry[2] = y, entry[3] = z, entry[4] = w, entry[5] = rest;
-            entry[6] = slope, entry[7] = sharpened;
+            entry[6] = slope, entry[7] = sharpened, entry[8] = steepened;
             for (int c = 0; c < 3; ++c) {
-                entry[8 + c] = root[c];
+                entry[9 + c] = root[c];
                 seen[c] += w * root[c] * root[c];
             }
             if (rest < least_rest) break;
@@ -99,20 +100,23 @@ _WALK_BACK = (
             const float x = entry[1], y = entry[2], z = entry[3], w = entry[4];
             float own = 0.0f, to[C];
             for (int c = 0; c < 3; ++c) {
-                const float root = entry[8 + c], color = root * root;
+                const float root = entry[9 + c], color = root * root;
                 own += U[c] * (color - shade);
                 const float slope = 2.0f * U[c] * w * color * (1.0f - root);
                 for (int k = 0; k < K; ++k) to[3 * k + c] = Y[k] * slope;
             }
             const float to_depth = entry[5] * own - behind, to_value = to_depth * entry[6];
+            [[maybe_unused]] const float to_rise = to_depth * entry[8];
             to_sharpness += to_depth * entry[7];
             behind += w * own;
 """
     + CORNERS
+    + RISES
     + """
             for (int corner = 0; corner < 8; ++corner) {
                 touched[at[corner] / CHUNK] = 1;
-                wp::atomic_add(GD + at[corner], w8[corner] * to_value);
+                const float own_share = w8[corner] * to_value + (DISTANCES ? h8[corner] * to_rise : 0.0f);
+                wp::atomic_add(GD + at[corner], own_share);
                 float* target = GA + C * at[corner];
                 for (int j = 0; j < C; ++j) wp::atomic_add(target + j, w8[corner] * to[j]);
             }

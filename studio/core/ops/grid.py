@@ -20,6 +20,10 @@ from studio.core.scene.volume import SHIFT
 _LEAST_DEPTH, _MOST_DEPTH = 3e-7, 100.0
 """Range of extinctions per base voxel that distances are turned to: from that of EMPTY on."""
 
+_SHY = 3.0
+"""Logistic scales by which densities made of distances begin further inside: rays past a surface are long
+in its fog, and these are about what a bend of some tens of voxels asks for."""
+
 _FARTHEST = 255
 """Bricks; what is farther from anything counts as this far."""
 
@@ -31,19 +35,21 @@ class Grid:
     Also a field like any other: `grid(points, directions)` computes in torch what `march` does in
     kernels.
 
-    With a sharpness the values are distances to a surface in base voxels, positive inside, and
+    With a sharpness the values are distances d to a surface in base voxels, positive inside, and
 
-        extinction = sharpness * Psi(sharpness * distance) / base_voxel
+        extinction = max(0, sharpness * Phi(sharpness * d) * change of d per unit of the way)
 
-    where Psi(x) = exp(x) / 2 outside and 1 - exp(-x) / 2 inside is Laplace's cumulative distribution
-    (Yariv et al. 2021, "Volume Rendering of Neural Implicit Surfaces", Eqs. 2 and 3, with alpha = 1 / beta).
+    where Phi(x) = 1 / (1 + exp(-x)) is the logistic distribution. A ray that comes as far as d has then
+    1 - Phi(sharpness * d) left, so that half of it is gone at the surface, however it enters, and an outline
+    lies where the distance is 0 (Wang et al. 2021, "NeuS", Eqs. 10 and 13). A sample stands for a section of
+    the ray on which the distance grows evenly; its optical depth is the integral.
 
     Attributes:
         density: [X, Y, Z] float32; distances with a sharpness.
         colors: [X, Y, Z, K, 3] float32, K = 1, 4 or 9.
         low: the first grid point.
         voxel, base_voxel: world units.
-        sharpness: [1] float32, positive: 1 / beta per base voxel; None for a volume of densities.
+        sharpness: [1] float32, positive, per base voxel; None for a volume of densities.
     """
 
     density: Tensor
@@ -62,14 +68,16 @@ class Grid:
         return cls(density, colors, (x, y, z), float(volume.voxel), volume.unit)
 
     def volume(self, name: str = "volume", half: bool = False) -> Volume:
-        """The volume of these values; a copy. Distances turn into densities at the grid points.
+        """The volume of these values; a copy. Distances turn into densities that know no direction, and
+        begin a little further inside, so that outlines stay where they are.
 
         Args:
             half: in half floats, which are enough to look at.
         """
         density, colors = (t.detach() for t in (self.density, self.colors))
         if self.sharpness is not None:
-            depth = (self.base_voxel * self._extinction(density)).clamp(_LEAST_DEPTH, _MOST_DEPTH)
+            depth = self.sharpness * torch.sigmoid(self.sharpness * density - _SHY)
+            depth = depth.clamp(_LEAST_DEPTH, _MOST_DEPTH)
             density = SHIFT + depth + torch.log(-torch.expm1(-depth))
         kind = torch.float16 if half else torch.float32
         values, coefficients = (t.to("cpu", kind, copy=True).numpy() for t in (density, colors))
@@ -102,18 +110,27 @@ class Grid:
             check.tensor(op, "sharpness", self.sharpness, (1,), like=self.density)
 
     def least_value(self, least_alpha: float, step: float) -> float:
-        """The density value whose samples have an opacity of `least_alpha`; -inf for 0."""
+        """The density value whose samples have an opacity of `least_alpha`; -inf for 0.
+
+        Of distances: the one that a ray straight into the surface has there.
+        """
         depth = -math.log1p(-least_alpha) * self.base_voxel / step
         if self.sharpness is not None:
             sharpness = float(self.sharpness.detach())
             share = depth / sharpness
             if not 0 < share < 1:
                 return -math.inf if share <= 0 else math.inf
-            return (math.log(2 * share) if share < 0.5 else -math.log(2 - 2 * share)) / sharpness
+            return math.log(share / (1 - share)) / sharpness
         return SHIFT + depth + math.log(-math.expm1(-depth)) if depth > 0 else -math.inf
 
-    def __call__(self, points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
-        """([...] extinction per world unit, [..., 3] linear radiance) at points of the box."""
+    def __call__(
+        self, points: Tensor, directions: Tensor, section: float | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """([...] extinction per world unit, [..., 3] linear radiance) at points of the box.
+
+        Args:
+            section: length of ray around the points whose mean extinction it is, of distances; see above.
+        """
         size = torch.tensor(self.density.shape, device=points.device)
         low = torch.tensor(self.low, dtype=points.dtype, device=points.device)
         place = (points - low) / self.voxel
@@ -121,24 +138,32 @@ class Grid:
         cell = torch.minimum(place.detach().long(), size - 2)
         share = place - cell
         value = torch.zeros_like(share[..., 0])
-        sums = value[..., None, None]
+        change, sums = value, value[..., None, None]
         for corner in np.ndindex(2, 2, 2):
             offset = torch.tensor(corner, device=points.device)
-            weight = torch.where(offset == 1, share, 1 - share).prod(dim=-1)
+            sides = torch.where(offset == 1, share, 1 - share)
+            weight = sides.prod(dim=-1)
             x, y, z = (cell + offset).unbind(-1)
             value = value + weight * self.density[x, y, z]
             sums = sums + weight[..., None, None] * self.colors[x, y, z]
-        extinction = self._extinction(value)
+            for axis in range(3 if self.sharpness is not None else 0):
+                others = sides[..., (axis + 1) % 3] * sides[..., (axis + 2) % 3]
+                along = (2 * corner[axis] - 1) * directions[..., axis] / self.voxel
+                change = change + along * others * self.density[x, y, z]
+        extinction = self._extinction(value, change, section)
         basis = harmonics(directions, self.colors.shape[3])
         return extinction, torch.sigmoid((basis[..., None] * sums).sum(dim=-2)).square()
 
-    def _extinction(self, value: Tensor) -> Tensor:
-        """Per world unit, of interpolated values of any shape."""
+    def _extinction(self, value: Tensor, change: Tensor, section: float | None) -> Tensor:
+        """Per world unit, of interpolated values of any shape and their change per world unit along rays."""
         if self.sharpness is None:
             return torch.nn.functional.softplus(value - SHIFT) / self.base_voxel
-        far = self.sharpness * value
-        near = 0.5 * torch.exp(-far.abs())
-        return self.sharpness * torch.where(far > 0, 1 - near, near) / self.base_voxel
+        rising = change.clamp_min(0)
+        if section is None:
+            return self.sharpness * torch.sigmoid(self.sharpness * value) * rising
+        far = 0.5 * section * rising
+        ends = [torch.nn.functional.softplus(self.sharpness * (value + by), threshold=80) for by in (far, -far)]
+        return (ends[0] - ends[1]) / section
 
 
 def harmonics(directions: Tensor, count: int) -> Tensor:

@@ -21,18 +21,18 @@ _DRAWN_ALPHA = 1e-3
 """Opacity of a step from which on space is drawn."""
 
 _SHARPEST = 0.3
-"""Voxels over which the fog falls to 1 / e at least: samples are half a voxel apart."""
+"""Voxels of the logistic distribution's scale at least: samples are half a voxel apart."""
 
 _CLEAR_AT = 0.8
-"""Share of the steps after which the fog is as thin as that at the latest: silhouettes are seen some
-thicknesses outside the surface, so thick fog makes objects small."""
+"""Share of the steps after which the fog is as thin as that at the latest: what is seen through thick fog
+is blurred, and no detail of it can be fitted."""
 
 
 class SdfFit(VolumeFit):
     """Moves distances until what rays see of them are the pixels of photos; see RadianceFit.
 
-    The density is Laplace's around the surface, see Grid; its sharpness is learnt, and grows at least as
-    a schedule says. Its own settings are those called sdf_*, and volume_degree, volume_rays,
+    How it hides follows the logistic distribution of the distance, see Grid; its sharpness is learnt, and
+    grows at least as a schedule says. Its own settings are those called sdf_*, and volume_degree, volume_rays,
     volume_color_rate, volume_color_smoothness and volume_smooth_every.
 
     Attributes:
