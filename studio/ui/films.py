@@ -41,17 +41,23 @@ class Films:
         return path, (values["width"] // even * even, values["height"] // even * even)
 
     def turntable(self, path: Path) -> None:
-        """The scene as it is shown, once around."""
+        """The scene as it is shown, once around; a volume where no mesh is shown."""
         path, size = self._shape(path)
         values, device = self._state.choices["film"].copy(), self._state.device
         scene, effects = self._files.shown_scene(), self._effects()
+        meshes = scene.meshes and self._state.document.looks["meshes"]["shown"]
+        alone = None if meshes else scene.volume
 
         def work(job: Job) -> Path:
             from studio.core.device import pick_device
             from studio.core.optim.turntable import save_turntable
+            from studio.core.optim.volume_view import save_volume_turntable
 
             where, seconds, fps = pick_device(device), values["seconds"], values["fps"]
-            save_turntable(scene, path, seconds, size, effects, where, job.progress, fps)
+            if alone is not None:
+                save_volume_turntable(alone, path, seconds, size, where, job.progress, fps)
+            else:
+                save_turntable(scene, path, seconds, size, effects, where, job.progress, fps)
             return path
 
         self._state.jobs.start("Filming turntable", work, self._saved)

@@ -40,6 +40,10 @@ def has_volume(state: AppState) -> bool:
     return state.ready and state.scene.volume is not None
 
 
+def can_turn(state: AppState) -> bool:
+    return state.ready and (state.has_mesh or state.scene.volume is not None)
+
+
 def has_radiance(state: AppState) -> bool:
     return state.ready and (state.scene.volume is not None or state.scene.points is not None)
 

@@ -73,13 +73,18 @@ def test_gradients_agree_with_differences(device):
     _, to_distances, _, to_sharpness, *_ = gradients(grid, rays, True, least_transmittance=0.0)
     along = torch.randn(grid.density.shape, generator=torch.Generator().manual_seed(7)).to(device)
     weight = torch.randn(200, 5, generator=torch.Generator().manual_seed(5)).to(device).double()
-    step, exact = 0.5 * grid.voxel, [values.double() for values in (grid.density, grid.colors, grid.sharpness)]
+    step, exact = (
+        0.5 * grid.voxel,
+        [values.double() for values in (grid.density, grid.colors, grid.sharpness)],
+    )
     origins, directions = rays[0].double(), torch.nn.functional.normalize(rays[1].double(), dim=-1)
     jitter = origins.new_full((1,), 0.5)
     samples = _Samples.along(origins, directions, jitter, step, grid.box, None)
 
     def total(change: float, sharper: float) -> float:
-        moved = replace(grid, density=exact[0] + change * along, colors=exact[1], sharpness=exact[2] + sharper)
+        moved = replace(
+            grid, density=exact[0] + change * along, colors=exact[1], sharpness=exact[2] + sharper
+        )
         found = samples.composited(lambda points, unit: moved(points, unit, step), 0.0, 0.0)
         return float((found * weight).sum())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from studio.core.errors import InputError
 from studio.core.optim import messages as m
+from studio.core.optim import network_fit
 from studio.core.optim.convergence import memory
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.radiance_live import RadianceLive, thinned
@@ -38,6 +40,25 @@ def test_the_representation_says_which_fit(photos: PhotoSet) -> None:
     assert isinstance(make_fit(problem, tiny("volume"), "cpu"), RadianceLive)
     with pytest.raises(InputError, match="expected one of volume"):
         RadianceLive(problem, tiny("mesh"), "cpu")
+
+
+@pytest.mark.parametrize("kind", ["volume", "sdf", "points", "network"])
+def test_snapshots_say_how_far_off_each_photo_is(
+    kind: str, photos: PhotoSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The photo that was spoiled is the worst, and those held out are not looked at."""
+    monkeypatch.setattr(network_fit, "_BAKED", 16)
+    spoiled = replace(photos, photos=list(photos.photos))
+    spoiled.photos[4] = replace(photos.photos[4], image=1 - photos.photos[4].image)
+    fit = RadianceLive(FitProblem(spoiled), tiny(kind, network_rays=64), "cpu")
+    fit.prepare()
+    for _ in range(3 if kind == "network" else 30):
+        fit.step()
+    errors = fit.snapshot().view_errors
+    assert sorted(errors) == sorted(photo.name for n, photo in enumerate(photos.photos) if n % 6)
+    if kind != "network":  # which learns too slowly for a test
+        assert max(errors, key=lambda name: errors[name]) == photos.photos[4].name
+    assert all(0 < error < 1 for error in errors.values())
 
 
 @pytest.mark.parametrize("kind", ["volume", "points"])

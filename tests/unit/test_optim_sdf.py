@@ -214,6 +214,10 @@ def test_a_run_leaves_a_mesh_and_a_volume(photos, tmp_path, monkeypatch):
     extinction, _ = volume.sample(np.array([[0.0, 0.0, 0.3], [0.0, 0.0, 0.62]]))
     assert extinction[0] > 3 * extinction[1]
     assert json.loads((tmp_path / "metrics.json").read_text())["iou_holdout"] > 0.9
+    assert len(metrics["views"]) == len(photos.photos)
+    worst = min(metrics["views"], key=metrics["views"].get)
+    page = (tmp_path / "report.html").read_text()
+    assert page.index(f"<th>{worst}</th>") == min(page.index(f"<th>{name}</th>") for name in metrics["views"])
 
 
 def test_photos_without_masks_are_refused():

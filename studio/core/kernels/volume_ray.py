@@ -101,7 +101,8 @@ BASIS_GRADIENT = """
 CLIP = """
         const float ox = (px - f[0]) * f[3], oy = (py - f[1]) * f[3], oz = (pz - f[2]) * f[3];
         const float rx = dx * f[3], ry = dy * f[3], rz = dz * f[3], half_step = 0.5f * step;
-        [[maybe_unused]] const float half_x = half_step * rx, half_y = half_step * ry, half_z = half_step * rz;
+        [[maybe_unused]] const float half_x = half_step * rx, half_y = half_step * ry;
+        [[maybe_unused]] const float half_z = half_step * rz;
         float from = 0.0f, to = 1.0e6f * step;
         auto clip = [&](float o, float r, float side) {
             if (fabsf(r) < 1.0e-9f) {

@@ -162,7 +162,9 @@ class Grid:
         if section is None:
             return self.sharpness * torch.sigmoid(self.sharpness * value) * rising
         far = 0.5 * section * rising
-        ends = [torch.nn.functional.softplus(self.sharpness * (value + by), threshold=80) for by in (far, -far)]
+        ends = [
+            torch.nn.functional.softplus(self.sharpness * (value + by), threshold=80) for by in (far, -far)
+        ]
         return (ends[0] - ends[1]) / section
 
 

@@ -144,7 +144,9 @@ class NetworkFit(RadianceFit):
         color = self._seen(self._rays[chosen], jitter, srgb_to_linear(shade)[:, None].expand(-1, 3))
         pixel = self._pixels[chosen]
         wanted = pixel[:, :3] + (1 - pixel[:, 3:]) * srgb_to_linear(shade)[:, None]
-        loss = (linear_to_srgb(color) - linear_to_srgb(wanted)).square().mean()
+        squares = (linear_to_srgb(color) - linear_to_srgb(wanted)).square().mean(dim=1)
+        loss = squares.mean()
+        self._note_errors(chosen * len(self.training) // len(self._pixels), squares.detach())
         rate = self.settings["network_rate"] * _DECAY ** (self.steps_done / max(1, self.steps))
         for group in self._adam.param_groups:
             group["lr"] = self.caution * rate

@@ -58,6 +58,10 @@ def save_page(out: Path, name: str, metrics: dict[str, Any]) -> None:
     notes = metrics.get("notes") or []
     if notes:
         parts.append("<h2>Notes</h2><ul>" + "".join(f"<li>{escape(note)}</li>" for note in notes) + "</ul>")
+    if metrics.get("views"):
+        ranked = sorted(metrics["views"].items(), key=lambda view: view[1])
+        table = _table([(view, f"{psnr:.2f} dB") for view, psnr in ranked])
+        parts.append(f"<details><summary>PSNR of each photo measured, worst first</summary>{table}</details>")
     for file, title in _PICTURES:
         if (out / file).is_file():
             parts.append(f'<h2>{title}</h2><img src="{file}" alt="{title}">')

@@ -169,8 +169,10 @@ class PointsFit(RadianceFit):
         loss.backward()
         self._adam.step()
         self._note_pull(splats)
-        said = targets.mask.mean().clamp_min(1e-6)
-        self._error = float((difference.detach() ** 2 * targets.mask[..., None]).mean() / said)
+        said = targets.mask.mean(dim=(1, 2)).clamp_min(1e-6)
+        squares = (difference.detach() ** 2 * targets.mask[..., None]).mean(dim=(1, 2, 3))
+        self._note_errors(views.to(self.device), squares / said)
+        self._error = float(squares.mean() / said.mean())
         self.steps_done += 1
 
     def psnr(self) -> float:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError
@@ -16,6 +18,9 @@ from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import check_formats, split_holdout
 from studio.core.scene import Camera, PhotoSet
+
+_REMEMBERED = 0.95
+"""Share of a photo's errors that counts on in the next step: a step sees a few of its pixels."""
 
 
 class RadianceFit(ABC):
@@ -55,6 +60,7 @@ class RadianceFit(ABC):
         self.caution = 1.0
         self.training, self.holdout = split_holdout(photos.photos, settings["holdout"])
         self._progress, self._cancel = progress, cancel
+        self._squares = torch.zeros(2, len(self.training), device=self.device)
 
     # Beginning
 
@@ -156,6 +162,27 @@ class RadianceFit(ABC):
     @abstractmethod
     def step(self) -> None:
         """Compare with some of the photos and move; Diverged if nothing is left."""
+
+    def _note_errors(self, views: Tensor, squares: Tensor) -> None:
+        """Remember what a step saw of each photo.
+
+        Args:
+            views: [R] numbers of training photos.
+            squares: [R] mean squared sRGB difference of a ray's channels, or of a photo's; negative ones
+                say nothing.
+        """
+        said = (squares >= 0).to(squares.dtype)
+        seen = torch.stack([squares * said, said])
+        self._squares = (_REMEMBERED * self._squares).index_add(1, views.long(), seen)
+
+    def view_errors(self) -> dict[str, float]:
+        """Name of a training photo -> root mean square of the last steps' sRGB differences; 0 to 1."""
+        total, count = self._squares.cpu().numpy()
+        return {
+            photo.name: math.sqrt(max(0.0, float(total[n] / count[n])))
+            for n, photo in enumerate(self.training)
+            if count[n] > 0
+        }
 
     @abstractmethod
     def psnr(self) -> float:

@@ -175,6 +175,7 @@ class RadianceLive:
             background=self.problem.background,
             losses=dict(self._last.losses) if self._last else {},
             psnr=self._last.psnr if self._last else float("nan"),
+            view_errors=fit.view_errors(),
             topology=self._topology,
             volume=found if isinstance(found, Volume) else None,
             points=found if isinstance(found, Points) else None,

@@ -346,9 +346,10 @@ def psnr_on_white(fit: RadianceFit, photos: list[Photo]) -> float:
 def _metrics(fit: RadianceFit, rows: list[HistoryRow]) -> dict[str, Any]:
     stride = max(1, len(fit.training) // _TRAIN_VIEWS)
     chosen = {"train": fit.training[::stride][:_TRAIN_VIEWS], "holdout": fit.holdout}
-    metrics: dict[str, Any] = {}
+    metrics: dict[str, Any] = {"views": {}}
     for which, photos in chosen.items():
         result = evaluated(fit, photos)
+        metrics["views"] |= {view.name: round(view.psnr, 3) for view in result.views}
         for name in ("psnr", "ssim", "iou"):
             value = result.mean(name)
             metrics[f"{name}_{which}"] = None if value is None else round(value, 5)

@@ -32,8 +32,8 @@ class SdfFit(VolumeFit):
     """Moves distances until what rays see of them are the pixels of photos; see RadianceFit.
 
     How it hides follows the logistic distribution of the distance, see Grid; its sharpness is learnt, and
-    grows at least as a schedule says. Its own settings are those called sdf_*, and volume_degree, volume_rays,
-    volume_color_rate, volume_color_smoothness and volume_smooth_every.
+    grows at least as a schedule says. Its own settings are those called sdf_*, and volume_degree,
+    volume_rays, volume_color_rate, volume_color_smoothness and volume_smooth_every.
 
     Attributes:
         model: the values as they are now; there after `prepare`.

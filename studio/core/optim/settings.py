@@ -258,7 +258,7 @@ _SDF = (
         log=True,
         help="Of the fog around the surface at first, of the box",
     ),
-    Param("sdf_distance_rate", 0.05, low=0.0, high=10.0, log=True, help="Learning rate of distances"),
+    Param("sdf_distance_rate", 0.1, low=0.0, high=10.0, log=True, help="Learning rate of distances"),
     Param(
         "sdf_sharpness_rate",
         5e-3,

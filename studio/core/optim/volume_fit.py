@@ -134,6 +134,8 @@ class VolumeFit(RadianceFit):
             self._find_tiles()
         batch = self._draw()
         self._errors = self.model.gradients(batch, self.targets)
+        pixels = self.targets.height * self.targets.width
+        self._note_errors(batch.pixels // pixels, self._errors / 3)
         every = int(self.settings["volume_smooth_every"])
         if every > 0 and self.steps_done % every == 0:
             self._smooth(every / len(batch.pixels))
