@@ -10,9 +10,9 @@ from torch import Tensor
 from studio.core.gbuffer import Frame
 from studio.core.ops import interpolate, rasterize, rasterize_interpolate
 from studio.core.ops.antialias import edge_values, pull_along
-from studio.core.ops.bend import bend_normals
+from studio.core.ops.bend import tangents
 from studio.core.ops.normals import vertex_normals
-from studio.core.ops.packing import unpack
+from studio.core.ops.packing import Coat, set_apart, unpack
 from studio.core.rasterizer import Rasterizer, soft_buffer
 from studio.core.tensors import SceneTensors
 
@@ -20,8 +20,8 @@ _PACKED = {
     **{"normal": 3, "position": 3, "albedo": 3, "perceptual_roughness": 1, "metallic": 1},
     **{"occlusion": 1, "emissive": 3, "subsurface": 1, "uv": 2},
 }
-"""Interpolated channels in the order in which they lie in the packed G-buffer; occlusion only
-with SoftRas, which looks textures up before it mixes."""
+"""Interpolated channels in the order in which they lie in the packed G-buffer; occlusion is
+interpolated only with SoftRas, which looks textures up before it mixes."""
 
 _SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion", "emissive", "normal")
 """Channels that textures take part in."""
@@ -51,7 +51,9 @@ def geometry_buffer(
         interpolated.add("position")
     textured = tensors.textured and bool(wanted & set(_SURFACE))
     if textured:
-        interpolated |= {"uv", "perceptual_roughness", "metallic"}
+        interpolated.add("uv")
+    if textured and soft:  # whose layers have both side by side
+        interpolated |= {"perceptual_roughness", "metallic"}
     if soft and "occlusion" in wanted:
         interpolated.add("occlusion")
     names = [name for name in _PACKED if name in interpolated]
@@ -69,13 +71,23 @@ def geometry_buffer(
         rast = rast.detach()
     else:
         packed, rast = rasterize_interpolate(pos, tensors.faces, attributes[None], size, cull)
-    normal = names.index("normal") if "normal" in names else -1
-    views = unpack(packed, rast, tuple(_PACKED[name] for name in names), normal)
-    frame.channels.update(zip(names, views), rast=rast)
+    if textured and not soft:
+        first = sum(_PACKED[name] for name in names[: names.index("uv")])
+        packed, uv = set_apart(packed, first, 2)
+        made = [name for name in names if name in wanted or name == "position"]
+        if "occlusion" in wanted:
+            made.append("occlusion")
+        source = _places(names, made)
+        coats = _coats(tensors, made, uv, uv_da)
+    else:
+        made, source, coats = names, (), []
+    normal = made.index("normal") if "normal" in made else -1
+    views = unpack(packed, rast, tuple(_PACKED[name] for name in made), normal, source, coats)
+    frame.channels.update(zip(made, views), rast=rast)
     covered = (rast[..., 3:] > 0).to(rast.dtype)
-    if wanted & {"covered", "depth", "occlusion"} or tensors.textured:
+    if wanted & {"covered", "depth", "occlusion"}:
         frame.channels["covered"] = covered
-    if "occlusion" in wanted and not soft:
+    if "occlusion" in wanted and "occlusion" not in frame.channels:
         frame.channels["occlusion"] = covered
     if "depth" in wanted:
         row = frame.cameras.world_to_view[:, 2]
@@ -83,8 +95,6 @@ def geometry_buffer(
         frame.channels["depth"] = -along[..., None] * covered
     if wanted & {"id", "part"}:
         _identify(frame, tensors)
-    if textured and not soft:
-        _apply_textures(frame, tensors, uv_da)
 
 
 def _attribute(tensors: SceneTensors, name: str) -> Tensor:
@@ -114,55 +124,35 @@ def _identify(frame: Frame, tensors: SceneTensors) -> None:
     frame.channels["part"] = _part_numbers(frame, tensors).float() + 1
 
 
-def _apply_textures(frame: Frame, tensors: SceneTensors, uv_da: Tensor) -> None:
-    """Multiply what textures say into the surface channels, part by part.
+def _places(names: list[str], wanted: list[str]) -> tuple[int, ...]:
+    """Where each channel of `wanted` lies among those of `names`; -1 for one that is 1 there."""
+    starts = {name: sum(_PACKED[n] for n in names[:i]) for i, name in enumerate(names)}
+    return tuple(starts[name] + k if name in starts else -1 for name in wanted for k in range(_PACKED[name]))
+
+
+def _coats(tensors: SceneTensors, made: list[str], uv: Tensor, uv_da: Tensor) -> list[Coat]:
+    """What the textures of each part say about the channels `made`.
 
     Args:
-        uv_da: [N, H, W, 4] screen derivatives of uv, for the mip level.
+        uv: [N, H, W, 2]. uv_da: [N, H, W, 4] its screen derivatives, for the mip level.
     """
-    uv = frame["uv"].contiguous()
-    number = _part_numbers(frame, tensors) if len(tensors.parts) > 1 else None
+    coats = []
+    several = len(tensors.parts) > 1
     for i, part in enumerate(tensors.parts):
-        if not part.textured:
+        there = part.layers(made)
+        if not there:
             continue
-        mask = frame["covered"] > 0 if number is None else number == i
-        if part.base_color_texture is not None:
-            _multiply(frame, "albedo", part.sample("base_color_texture", uv, uv_da), mask)
-        if part.orm_texture is not None:
-            orm = part.sample("orm_texture", uv, uv_da)
-            _multiply(frame, "perceptual_roughness", orm[..., 1:2], mask)
-            _multiply(frame, "metallic", orm[..., 2:3], mask)
-        if part.occlusion_texture is not None and "occlusion" in frame.channels:
-            _multiply(frame, "occlusion", part.sample("occlusion_texture", uv, uv_da), mask)
-        if part.emissive_texture is not None and "emissive" in frame.channels:
-            _multiply(frame, "emissive", part.sample("emissive_texture", uv, uv_da), mask)
-        if part.normal_texture is not None and "normal" in frame.channels:
-            bent = bent_normals(frame, tensors, part.sample("normal_texture", uv, uv_da))
-            frame.channels["normal"] = torch.where(mask, bent, frame["normal"])
-
-
-def _multiply(frame: Frame, name: str, factor: Tensor, mask: Tensor) -> None:
-    frame.channels[name] = frame[name] * torch.where(mask, factor, 1.0)
-
-
-def bent_normals(frame: Frame, tensors: SceneTensors, texels: Tensor) -> Tensor:
-    """[N, H, W, 3] normals tilted by what a normal texture says.
-
-    The tangent is the direction on the triangle's plane in which u grows, made perpendicular to
-    the interpolated normal, and the bitangent is perpendicular to both, towards growing v: glTF
-    2.0, section 3.7.2.1, but each triangle has its own tangent. Where uv stand still, normals stay.
-
-    Args:
-        texels: [N, H, W, 3], tangent space encoded as 0..1.
-    """
-    corners = tensors.faces.long()
-    side = tensors.vertices[corners[:, 1:]] - tensors.vertices[corners[:, :1]]
-    step = tensors.uvs[corners[:, 1:]] - tensors.uvs[corners[:, :1]]
-    turn = torch.sign(torch.linalg.det(step.detach()))
-    along = turn[:, None] * (side[:, 0] * step[:, 1, 1:] - side[:, 1] * step[:, 0, 1:])
-    # Brought to unit length, as u may grow over a millionth of the scene.
-    along = along / along.detach().norm(dim=1, keepdim=True).clamp_min(1e-30)
-    return bend_normals(frame["rast"], frame["normal"], texels, along, turn)
+        texels = part.sample(there, uv, uv_da)
+        flat = [name for name in there if name != "normal"]
+        which, along, turn = i if several else -1, None, None
+        if "normal" in there:
+            along, turn = tangents(tensors.vertices, tensors.uvs, tensors.faces, tensors.face_part, which)
+        factor = _places(flat, made)
+        coats.append(Coat(texels, factor, tensors.face_part, which, along, turn))
+    if not coats:  # textures of other channels only
+        texels = uv.new_empty(*uv.shape[:3], 0)
+        coats.append(Coat(texels, _places([], made), tensors.face_part))
+    return coats
 
 
 def follow_cameras(frame: Frame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -14,6 +15,19 @@ from studio.core.ops import Topology, texture, texture_construct_mip
 from studio.core.ops.normals import Incidence
 from studio.core.ops.texture_mip import Mip
 from studio.core.scene import Mesh, Scene
+
+LAYERS = {
+    "albedo": ("base_color_texture", slice(0, 3)),
+    "perceptual_roughness": ("orm_texture", slice(1, 2)),
+    "metallic": ("orm_texture", slice(2, 3)),
+    "occlusion": ("occlusion_texture", slice(0, 1)),
+    "emissive": ("emissive_texture", slice(0, 3)),
+    "normal": ("normal_texture", slice(0, 3)),
+}
+"""Channels of the G-buffer that textures take part in: which texture, and which of its channels."""
+
+_SMALL = 1024 * 1024
+"""Texels of a texture that may be kept a second time, beside others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,18 +55,58 @@ class Part:
         return any(m is not None for m in (*maps, self.emissive_texture, self.normal_texture))
 
     @cached_property
-    def _mips(self) -> dict[str, Mip]:
-        """Mip levels of textures sampled so far that no gradient will change."""
+    def _kept(self) -> dict[tuple[str, ...], tuple[Tensor, Mip]]:
+        """Textures sampled so far that no gradient will change, side by side, and their mip levels."""
         return {}
 
-    def sample(self, name: str, uv: Tensor, uv_da: Tensor) -> Tensor:
-        """[N, H, W, C] one of the textures, trilinearly (see `texture` for the arguments)."""
-        image: Tensor = getattr(self, name)
+    def layers(self, channels: Sequence[str]) -> list[str]:
+        """Which of the G-buffer's channels textures say something about, in the order of LAYERS."""
+        return [name for name, (image, _) in LAYERS.items() if name in channels and self._has(image)]
+
+    def _has(self, image: str) -> bool:
+        return getattr(self, image) is not None
+
+    def sample(self, names: Sequence[str], uv: Tensor, uv_da: Tensor) -> Tensor:
+        """[N, H, W, C] channels of the G-buffer, side by side, trilinearly (see `texture` for the arguments).
+
+        Textures of one size are looked up together, so that places and levels are found once; large
+        ones only if they would be copied anyhow.
+        """
+        together: dict[tuple[int, ...], list[str]] = {}
+        for name in names:
+            image: Tensor = getattr(self, LAYERS[name][0])
+            small = image.requires_grad or image.shape[1] * image.shape[2] <= _SMALL
+            key = tuple(image.shape[1:3]) if small else (*image.shape[1:3], len(together))
+            together.setdefault(key, []).append(name)
+        found: dict[str, Tensor] = {}
+        for group in together.values():
+            looked_up = self._sample(tuple(group), uv, uv_da)
+            if len(together) == 1:
+                return looked_up
+            sizes = [LAYERS[name][1].stop - LAYERS[name][1].start for name in group]
+            found |= dict(zip(group, looked_up.split(sizes, dim=3)))
+        return torch.cat([found[name] for name in names], dim=3)
+
+    def _sample(self, names: tuple[str, ...], uv: Tensor, uv_da: Tensor) -> Tensor:
+        if names in self._kept:
+            image, mip = self._kept[names]
+            return texture(image, uv, uv_da, mip=mip)
+        images = [getattr(self, image)[..., channels] for image, channels in _runs(names)]
+        image = torch.cat(images, dim=3) if len(images) > 1 else images[0].contiguous()
         if image.requires_grad:
             return texture(image, uv, uv_da)
-        if name not in self._mips:
-            self._mips[name] = texture_construct_mip(image)
-        return texture(image, uv, uv_da, mip=self._mips[name])
+        self._kept[names] = image, texture_construct_mip(image)
+        return self._sample(names, uv, uv_da)
+
+
+def _runs(names: Sequence[str]) -> list[tuple[str, slice]]:
+    """Textures, and which channels of them, for layers side by side; neighbours as one."""
+    out: list[tuple[str, slice]] = []
+    for image, channels in (LAYERS[name] for name in names):
+        if out and out[-1][0] == image and out[-1][1].stop == channels.start:
+            channels = slice(out.pop()[1].start, channels.stop)
+        out.append((image, channels))
+    return out
 
 
 @dataclass(frozen=True, eq=False)

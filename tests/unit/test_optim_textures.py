@@ -120,21 +120,35 @@ def test_baking_changes_no_picture() -> None:
     assert np.abs(before - after)[before[..., 3] > 0].mean() < 3e-3
 
 
-def test_texture_terms_gradients_and_sizes() -> None:
+def test_texture_terms_are_what_they_say_and_have_slopes() -> None:
     covered = torch.zeros(1, 12, 12, 1, dtype=torch.bool)
-    covered[0, 2:9, 3:11] = True
-    terms = TextureTerms(covered)
-    terms.inside, terms.across, terms.along = (
-        terms.inside.double(),
-        terms.across.double(),
-        terms.along.double(),
-    )
-    image = torch.rand(1, 12, 12, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    for term in (terms.variation, terms.mean_square):
-        assert torch.autograd.gradcheck(term, (image.requires_grad_(),), atol=1e-6)
-    assert float(terms.variation(torch.ones_like(image))) == 0
+    covered[0, 2:9, 3:12] = True  # up to the border, behind which the first column is not next
+    terms, inside = TextureTerms(covered), covered.double()
+    image = torch.rand(1, 12, 12, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    exact = image.detach().double().requires_grad_()
+    steps = (exact[:, :, 1:] - exact[:, :, :-1]).abs() * inside[:, :, 1:] * inside[:, :, :-1]
+    climbs = (exact[:, 1:] - exact[:, :-1]).abs() * inside[:, 1:] * inside[:, :-1]
+    texels = 7 * 9
+    expected = {
+        "variation": (steps.sum() + climbs.sum()) * 12 / 512 / (2 * texels),
+        "mean": (exact * inside).sum() / (2 * texels),
+        "mean_square": (exact.square() * inside).sum() / texels,
+    }
+    for name, value in expected.items():
+        found = getattr(terms.sums(image), name)
+        assert found.item() == pytest.approx(value.item(), rel=1e-5)
+        slopes = [torch.autograd.grad(v, t, retain_graph=True)[0] for v, t in ((found, image), (value, exact))]
+        torch.testing.assert_close(slopes[0].double(), slopes[1], rtol=1e-5, atol=1e-8)
+        moved = image.detach().clone()
+        moved[0, 4, 11, 1] += 1e-3
+        change = getattr(terms.sums(moved), name).item() - found.item()
+        assert float(slopes[0][0, 4, 11, 1]) == pytest.approx(1e3 * change, rel=2e-2)
+
+
+def test_texture_terms_do_not_depend_on_the_size() -> None:
+    assert float(TextureTerms(torch.ones(1, 8, 8, 1) > 0).sums(torch.ones(1, 8, 8, 2)).variation) == 0
     ramp = [torch.linspace(0, 1, n).expand(1, n, n)[..., None] for n in (64, 128)]
-    small, large = (float(TextureTerms(torch.ones_like(r) > 0).variation(r)) for r in ramp)
+    small, large = (float(TextureTerms(torch.ones_like(r) > 0).sums(r).variation) for r in ramp)
     assert small == pytest.approx(large, rel=0.05)
 
 

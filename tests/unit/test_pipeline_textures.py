@@ -81,10 +81,10 @@ def test_levels_of_a_texture_that_stays_are_made_once() -> None:
     scene = sheet(smooth(64, 64))
     tensors = SceneTensors.from_scene(scene)
     albedo(tensors, scene)
-    kept = dict(tensors.parts[0]._mips)
+    kept = dict(tensors.parts[0]._kept)
     albedo(tensors, scene)
-    assert list(kept) == ["base_color_texture"]
-    assert tensors.parts[0]._mips["base_color_texture"] is kept["base_color_texture"]
+    assert list(kept) == [("albedo",)]
+    assert tensors.parts[0]._kept[("albedo",)] is kept[("albedo",)]
 
 
 def test_levels_of_a_texture_being_fitted_follow_it() -> None:

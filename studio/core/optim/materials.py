@@ -235,16 +235,19 @@ class TextureMaterial:
         """Total variations over the charts, and how far normals are from neutral."""
         return {
             "texture_smoothness": self._unevenness,
-            "material_smoothness": lambda: self._terms.variation(
-                torch.cat([self.roughness, self.metallic], dim=3)
-            ),
-            "flat_normals": lambda: self._terms.mean_square(self.tilt),
+            "material_smoothness": self._gloss_unevenness,
+            "flat_normals": lambda: self._terms.sums(self.tilt).mean_square,
         }
 
     def _unevenness(self) -> Tensor:
         """Variation of the base colour for its brightness, so that darker is not smoother."""
-        mean = self._terms.mean(self.shade).clamp_min(MIN_SHADE)
-        return self.evenness * _USUAL_SHADE / mean * self._terms.variation(self.shade)
+        sums = self._terms.sums(self.shade)
+        return self.evenness * _USUAL_SHADE / sums.mean.clamp_min(MIN_SHADE) * sums.variation
+
+    def _gloss_unevenness(self) -> Tensor:
+        """Variation of roughness and metallic, of both together."""
+        rough, metal = (self._terms.sums(image).variation for image in (self.roughness, self.metallic))
+        return 0.5 * (rough + metal)
 
     @torch.no_grad()
     def clamp(self) -> None:

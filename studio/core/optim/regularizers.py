@@ -7,10 +7,13 @@ before and after remeshing.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.ops.variation import variation
 from studio.core.optim.largesteps import edges_of
 
 _UNIT_TEXELS = 512
@@ -83,28 +86,37 @@ class TextureTerms:
 
     def __init__(self, covered: Tensor):
         self.size = covered.shape[1]
-        self.inside = covered.float()
+        self.inside = covered[0, :, :, 0].float()
         self.texels = self.inside.sum().clamp_min(1.0)
-        self.across = self.inside[:, :, 1:] * self.inside[:, :, :-1]
-        self.along = self.inside[:, 1:] * self.inside[:, :-1]
+        # Behind the last of a row comes the first; the atlas does not close.
+        self.across = self.inside * self.inside.roll(-1, dims=1)
+        self.along = self.inside * self.inside.roll(-1, dims=0)
+        self.across[:, -1] = 0
+        self.along[-1] = 0
 
-    def variation(self, image: Tensor) -> Tensor:
-        """Mean absolute difference of [1, S, S, C] over a 512th of the atlas's side.
+    def sums(self, image: Tensor) -> TextureSums:
+        """What terms of [1, S, S, C] are made of. Gradients: to image."""
+        differences, total, squares = variation(image, self.inside, self.across, self.along)
+        values = self.texels * image.shape[3]
+        return TextureSums(
+            differences * (self.size / _UNIT_TEXELS / values), total / values, squares / self.texels
+        )
 
-        The same picture gives the same number at any size. Gradients: to image.
-        """
-        steps = (image[:, :, 1:] - image[:, :, :-1]).abs() * self.across
-        climbs = (image[:, 1:] - image[:, :-1]).abs() * self.along
-        scale = self.size / _UNIT_TEXELS / (self.texels * image.shape[3])
-        return scale * (steps.sum() + climbs.sum())
 
-    def mean(self, image: Tensor) -> Tensor:
-        """Mean of [1, S, S, C] over texels and channels. Gradients: to image."""
-        return (image * self.inside).sum() / (self.texels * image.shape[3])
+@dataclass(frozen=True, eq=False)
+class TextureSums:
+    """Numbers of a texture over the texels of its atlas.
 
-    def mean_square(self, image: Tensor) -> Tensor:
-        """Mean squared length of the texels of [1, S, S, C]. Gradients: to image."""
-        return (image.square() * self.inside).sum() / self.texels
+    Attributes:
+        variation: [] mean absolute difference over a 512th of the atlas's side; the same picture
+            gives the same number at any size.
+        mean: [] over texels and channels.
+        mean_square: [] mean squared length of the texels.
+    """
+
+    variation: Tensor
+    mean: Tensor
+    mean_square: Tensor
 
 
 def _face_pairs(faces: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from torch import Tensor
 from studio.core.io.files import write_bytes
 from studio.core.io.radiance import encode
 from studio.core.ops.prefilter import SOFT_CLAMP
+from studio.core.ops.variation import variation
 from studio.core.scene.environment import (
     OCTAHEDRAL_SIZE,
     equirect_directions,
@@ -77,7 +78,7 @@ def save_sky(path: Path | str, sky: Tensor, world_to_output: np.ndarray | None =
 def white(sky: Tensor) -> Tensor:
     """Mean squared departure of radiance from grey, of the mean radiance. Gradients: to sky."""
     radiance = sky.exp()
-    share = _shares(len(sky), sky)[:, None, None]
+    share = _shares(len(sky), sky.device)[:, None, None]
     mean = (radiance * share).sum() / 3
     tint = radiance - radiance.mean(dim=2, keepdim=True)
     return (tint.square() * share).sum() / mean.square().clamp_min(1e-12)
@@ -85,16 +86,23 @@ def white(sky: Tensor) -> Tensor:
 
 def roughness(sky: Tensor) -> Tensor:
     """Mean absolute difference of neighbours' logarithms, weighted by area. Gradients: to sky."""
-    share = _shares(len(sky), sky)[:, None, None]
-    around = ((sky - sky.roll(1, dims=1)).abs() * share).sum() / 3
-    up = ((sky[1:] - sky[:-1]).abs() * 0.5 * (share[1:] + share[:-1])).sum() / 3
-    return around + up
+    return variation(sky, *_neighbours(*sky.shape[:2], sky.device))[0] / 3
 
 
-def _shares(height: int, like: Tensor) -> Tensor:
+@cache
+def _shares(height: int, device: torch.device) -> Tensor:
     """[H] share of a texel of each row in the sphere; W = 2 H of each add up to 1."""
-    edges = torch.sin(torch.linspace(-0.5, 0.5, height + 1, dtype=like.dtype, device=like.device) * math.pi)
-    return (edges[1:] - edges[:-1]) / (4 * height)
+    edges = np.sin(np.linspace(-0.5, 0.5, height + 1) * math.pi)
+    return torch.tensor(np.diff(edges) / (4 * height), dtype=torch.float32, device=device)
+
+
+@cache
+def _neighbours(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """[H, W] each: weights of values (none), of differences along a row, which closes, and between rows."""
+    share = _shares(height, device)[:, None].expand(height, width).contiguous()
+    up = 0.5 * (share + share.roll(-1, dims=0))
+    up[-1] = 0
+    return torch.zeros_like(share), share, up
 
 
 def _looked_up(sky: Tensor, grid: Tensor) -> Tensor:
