@@ -55,10 +55,6 @@ def twin(photos: Any, done: int = 1, **settings: Any) -> Fit:
     fit._start = fit._keeper._variables = None
     moved = without_memory(fit)
     moved.device = META
-    for optimizer in moved._optimizers.values():
-        for state in optimizer.state.values():
-            if isinstance(state["step"], torch.Tensor):
-                state["step"] = torch.tensor(float(done))  # torch keeps this one on the host
     return moved
 
 

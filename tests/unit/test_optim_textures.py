@@ -137,7 +137,9 @@ def test_texture_terms_are_what_they_say_and_have_slopes() -> None:
     for name, value in expected.items():
         found = getattr(terms.sums(image), name)
         assert found.item() == pytest.approx(value.item(), rel=1e-5)
-        slopes = [torch.autograd.grad(v, t, retain_graph=True)[0] for v, t in ((found, image), (value, exact))]
+        slopes = [
+            torch.autograd.grad(v, t, retain_graph=True)[0] for v, t in ((found, image), (value, exact))
+        ]
         torch.testing.assert_close(slopes[0].double(), slopes[1], rtol=1e-5, atol=1e-8)
         moved = image.detach().clone()
         moved[0, 4, 11, 1] += 1e-3

@@ -131,3 +131,34 @@ def image_loss(
             total += w * wp.vec4(value, off * off, square, 1.0)
     wp.atomic_add(sums, view, total)
     wp.atomic_add(g_gain, view, total_gain)
+
+
+@wp.kernel
+def numbers_of(
+    pixels: float,
+    color_weight: float,
+    mask_weight: float,
+    sums: wp.array(dtype=wp.vec4),
+    numbers: wp.array(dtype=float),
+):
+    """What `image_loss` summed up as means, by one thread: there are a few views.
+
+    Args:
+        numbers: [3 + 2 N] the whole loss, its colour, its mask; mean squared errors of colour of
+            each view; those of alpha.
+    """
+    views = sums.shape[0]
+    color = float(0.0)
+    mask = float(0.0)
+    for view in range(views):
+        s = sums[view]
+        color += s[0]
+        mask += s[1]
+        weight = wp.max(s[3], 1.0e-12)
+        numbers[3 + view] = s[2] / (3.0 * weight)
+        numbers[3 + views + view] = s[1] / weight
+    color = color / (3.0 * pixels)
+    mask = mask / pixels
+    numbers[0] = color_weight * color + mask_weight * mask
+    numbers[1] = color
+    numbers[2] = mask

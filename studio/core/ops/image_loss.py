@@ -91,9 +91,11 @@ class _Loss(torch.autograd.Function):
             device,
         )
         ctx.save_for_backward(grad, g_gain)
-        ctx.mark_non_differentiable(sums)
-        color, mask = sums[:, 0].sum() / (3 * pixels), sums[:, 1].sum() / pixels
-        return s.color_weight * color + s.mask_weight * mask, sums
+        numbers = torch.empty(3 + 2 * n, device=device)
+        weights = [s.color_weight, s.mask_weight]
+        launcher.launch(kernels.numbers_of, 1, [float(pixels), *weights, sums, numbers], device)
+        ctx.mark_non_differentiable(numbers)
+        return numbers[0].clone(), numbers
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
@@ -163,16 +165,8 @@ def image_loss(
         color_weight,
         mask_weight if mask is not None else 0.0,
     )
-    total, sums = _Loss.apply(rgba, _gain(op, exposure, rgba), settings)
-    pixels = n * height * width
-    weights = sums[:, 3].clamp(min=1e-12)
-    return ImageLoss(
-        total,
-        sums[:, 0].sum() / (3 * pixels),
-        sums[:, 1].sum() / pixels,
-        sums[:, 2] / (3 * weights),
-        sums[:, 1] / weights,
-    )
+    total, numbers = _Loss.apply(rgba, _gain(op, exposure, rgba), settings)
+    return ImageLoss(total, numbers[1], numbers[2], numbers[3 : 3 + n], numbers[3 + n :])
 
 
 def _gain(op: str, exposure: Tensor | None, rgba: Tensor) -> Tensor:

@@ -197,7 +197,7 @@ class Fit:
             if group == "vertices" and variables.lasting:
                 self._optimizers[group] = AdamUniform(tensors)
             elif tensors:
-                self._optimizers[group] = torch.optim.Adam(tensors)
+                self._optimizers[group] = torch.optim.Adam(tensors, fused=True)
             if optimizers is not None and group in self._optimizers:
                 optimizer = self._optimizers[group]
                 optimizer.load_state_dict(optimizer.state_dict() | {"state": optimizers[group]})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.color import linear_to_srgb, mse_to_psnr
 from studio.core.ops.image_loss import image_loss
 from studio.core.ops.ssim import ssim
@@ -61,7 +62,7 @@ class Measured:
 def measure(
     rgba: Tensor,
     box_vertices: Tensor,
-    targets: Targets,
+    target: Targets,
     views: Tensor,
     background: Tensor,
     variables: Variables,
@@ -73,17 +74,18 @@ def measure(
     Args:
         rgba: [N, H, W, 4] renders of the views over the background.
         box_vertices: [V, 3] in the unit box.
-        views: [N] int64, which of the targets.
+        target: the photos of the views.
+        views: [N] int64, which of the training photos they are.
         background: [3] or [N, H, W, 3] linear, behind renders and photos with masks.
     """
-    target = targets.select(views)
     color_weight, mask_weight = settings.weight("color"), settings.weight("mask")
+    stops = variables.views.stops().index_select(0, views)
     pixels = image_loss(
         rgba,
         target.color,
         target.mask,
         target.weight,
-        variables.views.stops()[views],
+        stops,
         background,
         settings["color_loss"],
         color_weight,
@@ -92,24 +94,26 @@ def measure(
     extra = _surface_terms(box_vertices, variables, terms, settings)
     carving = variables.carving(target, box_vertices) if settings.weight("carving") > 0 else None
     if carving is not None:
-        extra["carving"] = settings.weight("carving") * carving
+        extra["carving"] = carving
     if settings.weight("ssim") > 0:
-        extra["ssim"] = _ssim_term(rgba, target, views, background, variables) * settings.weight("ssim")
-    total = pixels.total
-    for value in extra.values():
-        total = total + value
+        extra["ssim"] = _ssim_term(rgba, target, stops, background)
+    # All terms at once: each would be a launch of its own to weigh, and another to add.
+    weights = (1.0, color_weight, mask_weight, *(settings.weight(name) for name in extra))
+    values = torch.stack([pixels.total, pixels.color, pixels.mask, *extra.values()])
+    weighted = values * constant(weights, values.dtype, values.device)
+    total = weighted[0] + weighted[3:].sum() if extra else weighted[0]
     # Behind the object both show the same background, so all of the error is the object's.
     squared = (pixels.view_error / target.object_share()).detach()
-    numbers = [total, color_weight * pixels.color, mask_weight * pixels.mask, *extra.values()]
+    numbers = torch.cat([total[None], weighted[1:], squared]).detach()
     there = target.mask is not None and mask_weight != 0
     names = ("total", "color", "mask" if there else "", *extra)
-    return Measured(total, names, torch.cat([torch.stack(numbers).detach(), squared]))
+    return Measured(total, names, numbers)
 
 
 def _surface_terms(
     box_vertices: Tensor, variables: Variables, terms: SurfaceTerms, settings: FitSettings
 ) -> dict[str, Tensor]:
-    """The weighted regularizers that are on."""
+    """The regularizers that are on, not yet weighted."""
     makers = {
         "laplacian": lambda: terms.laplacian(box_vertices),
         "normal_consistency": lambda: terms.normal_consistency(box_vertices),
@@ -119,22 +123,20 @@ def _surface_terms(
     }
     shaded = settings["shading"] != "unlit"
     return {
-        name: settings.weight(name) * make()
+        name: make()
         for name, make in makers.items()
         if settings.weight(name) > 0 and (shaded or name not in _OF_SHADING)
     }
 
 
-def _ssim_term(
-    rgba: Tensor, target: Targets, views: Tensor, background: Tensor, variables: Variables
-) -> Tensor:
+def _ssim_term(rgba: Tensor, target: Targets, stops: Tensor, background: Tensor) -> Tensor:
     """1 - SSIM of the display values over the object, both over mid grey.
 
     A constant behind both keeps the windows that cross the silhouette from comparing noise.
     """
     alpha = rgba[..., 3:]
     grey = 0.2140  # linear of 0.5 in sRGB
-    gain = torch.exp2(variables.views.stops()[views])[:, None, None]
+    gain = torch.exp2(stops)[:, None, None]
     render = (rgba[..., :3] - background * (1 - alpha)) * gain + grey * (1 - alpha)
     photo = target.color
     if target.mask is not None:

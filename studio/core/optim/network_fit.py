@@ -102,7 +102,9 @@ class NetworkFit(RadianceFit):
     def _make(self, low: tuple[float, float, float], high: list[float]) -> None:
         step = max(b - a for a, b in zip(low, high)) / _STEPS_ALONG
         self.field = NetworkField(low, tuple(high), step, seed=int(self.settings["seed"])).to(self.device)
-        self._adam = torch.optim.Adam(self.field.parameters(), lr=0.0, betas=(0.9, 0.99), eps=1e-15)
+        self._adam = torch.optim.Adam(
+            self.field.parameters(), lr=0.0, betas=(0.9, 0.99), eps=1e-15, fused=True
+        )
 
     @property
     def _box(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

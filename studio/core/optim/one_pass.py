@@ -106,11 +106,12 @@ def _compare(
     fit: Fit, targets: Targets, index: Tensor, background: Tensor, box: Tensor | None = None
 ) -> tuple[Measured, Tensor]:
     """Render and compare [N] views of the targets; `box` are the vertices, if they are at hand."""
-    cameras, v = targets.cameras.select(index), fit.variables
+    target, v = targets.select(index), fit.variables
+    cameras = target.cameras
     if v.views.moving:
-        cameras = moved_cameras(cameras, v.views.moves()[index], v.views.center)
+        cameras = moved_cameras(cameras, v.views.moves().index_select(0, index), v.views.center)
     rgba, box = fit._renderer.render(cameras, background, box=box)
-    return measure(rgba, box, targets, index, background, v, fit._terms, fit.settings), box
+    return measure(rgba, box, target, index, background, v, fit._terms, fit.settings), box
 
 
 def _key(fit: Fit, targets: Targets, background: Tensor, views: int) -> Hashable:

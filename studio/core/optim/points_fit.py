@@ -122,7 +122,7 @@ class PointsFit(RadianceFit):
     def _forget(self) -> None:
         """New values have new moments and no history."""
         groups = [{"params": [self.values[name]], "lr": 0.0, "name": name} for name in NAMES]
-        self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15)
+        self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
         count = len(self.values["centers"])
         self._pull = torch.zeros(2, count, device=self.device)
 

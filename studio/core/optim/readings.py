@@ -71,7 +71,7 @@ class Readings:
         """
         slope = measured.numbers.new_zeros(())
         if gradients:
-            slope = torch.stack([gradient.sum() for gradient in gradients]).sum()
+            slope = torch.stack(torch._foreach_norm(gradients)).sum()
         reach = slope.new_zeros(()) if vertices is None else vertices.detach().abs().max()
         numbers = torch.cat([measured.numbers, torch.stack([slope, reach]).to(measured.numbers)])
         self._waiting.append(_Reading(step, measured, photos, Arrival([numbers])))

@@ -98,15 +98,16 @@ def vertex_gradient(fit: Fit, term: str = "total", views: int = 4) -> np.ndarray
     variables, targets = fit.variables, fit._current_targets()
     count = min(views, len(targets))
     index = torch.linspace(0, len(targets) - 1, count, device=fit.device).round().long()
-    cameras = targets.cameras.select(index)
+    target = targets.select(index)
+    cameras = target.cameras
     own = variables.views
     if own.moving:
-        cameras = moved_cameras(cameras, own.moves()[index], own.center)
+        cameras = moved_cameras(cameras, own.moves().index_select(0, index), own.center)
     background = variables.background.detach()
     for leaf in variables.tensors("vertices"):
         leaf.requires_grad_()  # a group that is held has a gradient, too
     rgba, box = fit._renderer.render(cameras, background)
-    measured = measure(rgba, box, targets, index, background, variables, fit._terms, settings)
+    measured = measure(rgba, box, target, index, background, variables, fit._terms, settings)
     if not measured.total.requires_grad:
         return np.zeros_like(array(variables.material.torn(box)))
     (gradient,) = torch.autograd.grad(measured.total, box, allow_unused=True)
