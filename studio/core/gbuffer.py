@@ -37,6 +37,7 @@ class LightTensors:
         kinds: `kind` on the host, which need not wait for the GPU to know it.
         environment: [E, E, 3] octahedral radiance (see scene.environment), or None where `sh` is
             all there is.
+        levels: [T, 3] what `prefilter` would make of the environment, in its place; or None.
     """
 
     kind: Tensor
@@ -51,6 +52,7 @@ class LightTensors:
     casts: tuple[bool, ...] = ()
     kinds: tuple[int, ...] = ()
     environment: Tensor | None = None
+    levels: Tensor | None = None
 
     def __post_init__(self) -> None:
         count, like = len(self.vector), self.vector

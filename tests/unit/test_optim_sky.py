@@ -8,11 +8,17 @@ import torch
 
 from studio.core.io.images import load_environment
 from studio.core.io.radiance import encode
+from studio.core.ops.prefilter import prefilter
 from studio.core.optim import sky
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.regularizers import light_white
 from studio.core.optim.settings import FitSettings
-from studio.core.scene.environment import project_sh, to_octahedral
+from studio.core.scene.environment import (
+    OCTAHEDRAL_SIZE,
+    octahedral_directions,
+    project_sh,
+    to_octahedral,
+)
 from studio.core.scene.light import ambient_sh
 from tests.unit.optim_scenes import coloured_ball, photograph
 
@@ -33,8 +39,22 @@ def test_harmonics_become_the_map() -> None:
 def test_scene_and_fit_see_the_same_map() -> None:
     own = (0.5 * uneven()).float()
     shown = to_octahedral(sky.picture(own))
-    seen = sky.octahedral(own).numpy()
+    seen = sky.levels(own)[: OCTAHEDRAL_SIZE**2].view(OCTAHEDRAL_SIZE, OCTAHEDRAL_SIZE, 3).numpy()
     assert np.abs(shown - seen).mean() < 0.05 * seen.mean()
+
+
+def test_levels_are_those_of_the_octahedral_map() -> None:
+    own = (0.5 * uneven()).float().requires_grad_()
+    directions = torch.tensor(octahedral_directions(OCTAHEDRAL_SIZE), dtype=torch.float32)
+    expected = prefilter(sky.radiance(own, directions))
+    found = sky.levels(own)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    weight = torch.randn(found.shape, generator=torch.Generator().manual_seed(1))
+    (gradient,) = torch.autograd.grad((found * weight).sum(), own)
+    way = torch.randn(own.shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        ends = [float((sky.levels(own + h * way).double() * weight).sum()) for h in (1e-3, -1e-3)]
+    assert float((gradient * way).sum()) == pytest.approx((ends[0] - ends[1]) / 2e-3, rel=1e-3)
 
 
 def test_a_turned_picture_is_turned() -> None:

@@ -44,6 +44,8 @@ _WIDTH, _HEIGHT = LEVELS[0][1] + 2, sum(size + 2 for _, size in LEVELS)
 
 def levels_of(lights: LightTensors) -> Tensor:
     """[T, 3] the prefiltered map of the lights, kept as long as nobody changes the map."""
+    if lights.levels is not None:
+        return lights.levels
     source = lights.sh if lights.environment is None else lights.environment
     # What a recorded step reads must not go when somebody asks for another map.
     kept = not source.requires_grad and not (source.is_cuda and torch.cuda.is_current_stream_capturing())

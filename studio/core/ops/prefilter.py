@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.sparse import csr_matrix, vstack
 from torch import Tensor
 
 from studio.core.kernels import launcher, sparse
@@ -35,6 +36,9 @@ KEPT = 0.99
 
 _ENTRY = 5.0
 """Nanoseconds of an entry of the matrix on one core."""
+
+_LONG, _LANES = 64, 128
+"""Entries from which on many threads share a row on CUDA, and how many."""
 
 _SAMPLES = 4
 """Samples along the side of a texel: the sharpest lobe is as wide as one."""
@@ -85,7 +89,7 @@ def octant(size: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class _Rows:
+class Rows:
     """A sparse matrix by rows.
 
     Attributes:
@@ -100,7 +104,7 @@ class _Rows:
     @classmethod
     def build(
         cls, rows: np.ndarray, columns: np.ndarray, weights: np.ndarray, count: int, device: torch.device
-    ) -> _Rows:
+    ) -> Rows:
         order = np.argsort(rows, kind="stable")
         starts = np.searchsorted(rows[order], np.arange(count + 1))
         return cls(
@@ -109,9 +113,19 @@ class _Rows:
             torch.tensor(weights[order], dtype=torch.float32, device=device),
         )
 
+    @classmethod
+    def of(cls, matrix: Any, device: torch.device) -> Rows:
+        """A matrix of scipy's."""
+        rows = matrix.tocsr()
+        arrays = (rows.indptr, rows.indices, rows.data)
+        kinds = (torch.int32, torch.int32, torch.float32)
+        return cls(*(torch.tensor(a, dtype=kind, device=device) for a, kind in zip(arrays, kinds)))
+
     def times(self, dense: Tensor) -> Tensor:
-        """[R, 24] of [C, 24]."""
+        """[R, 24] of [C, 24], or [R, 3] of [C, 3]."""
         count = len(self.starts) - 1
+        if dense.shape[1] == 3:
+            return self._times_colors(dense, count)
         out = dense.new_empty(count, 24)
         launcher.launch(
             sparse.multiply,
@@ -122,10 +136,25 @@ class _Rows:
         )
         return out
 
+    def _times_colors(self, dense: Tensor, count: int) -> Tensor:
+        # On CUDA a few long rows would keep a few threads busy.
+        lanes = 1 if dense.device.type == "cpu" or len(self.weights) < _LONG * count else _LANES
+        out = dense.new_empty(count, 3) if lanes == 1 else dense.new_zeros(count, 3)
+        launcher.launch(
+            sparse.multiply_colors,
+            (count, lanes),
+            [launcher.BEGIN, lanes, self.starts, self.columns, self.weights, dense.contiguous(), out],
+            dense.device,
+            limit=launcher.worth(_ENTRY * len(self.weights)),
+        )
+        return out
 
-class _Multiply(torch.autograd.Function):
+
+class Multiply(torch.autograd.Function):
+    """A matrix (and its transpose) times dense columns."""
+
     @staticmethod
-    def forward(ctx: Any, dense: Tensor, forth: _Rows, back: _Rows) -> Tensor:
+    def forward(ctx: Any, dense: Tensor, forth: Rows, back: Rows) -> Tensor:
         ctx.back = back
         return forth.times(dense)
 
@@ -144,8 +173,8 @@ class _Filter:
         outward: [P] which of the R * 8 results each texel of the level takes.
     """
 
-    forth: _Rows
-    back: _Rows
+    forth: Rows
+    back: Rows
     inward: Tensor
     outward: Tensor
 
@@ -180,8 +209,8 @@ def _filter(size: int, source: int, alpha: float, device: torch.device) -> _Filt
     keep = weights > 0
     rows, columns, weights = rows[keep], columns[keep], weights[keep]
     count = len(octant(size))
-    forth = _Rows.build(rows, columns, weights, count, device)
-    back = _Rows.build(columns, rows, weights, source * source, device)
+    forth = Rows.build(rows, columns, weights, count, device)
+    back = Rows.build(columns, rows, weights, source * source, device)
     outward = np.empty(size * size, np.int64)
     for s, to in enumerate(mirrored(size)):
         outward[to[octant(size)]] = np.arange(count) * 8 + s
@@ -192,7 +221,7 @@ def _filter(size: int, source: int, alpha: float, device: torch.device) -> _Filt
 def _apply(how: _Filter, texels: Tensor) -> Tensor:
     """[P, 3] texels of a level from [S, 3] of its source."""
     eight = texels[how.inward].view(len(texels), 24)
-    product: Tensor = _Multiply.apply(eight, how.forth, how.back)
+    product: Tensor = Multiply.apply(eight, how.forth, how.back)
     return product.view(-1, 3)[how.outward]
 
 
@@ -211,6 +240,43 @@ def _halved(texels: Tensor, size: int) -> Tensor:
     half = size // 2
     four = texels.view(half, 2, half, 2, 3).permute(0, 2, 1, 3, 4).reshape(half, half, 4, 3)
     return (four * _shares(size, texels.device)).sum(2).view(-1, 3)
+
+
+def _halving(size: int) -> Any:
+    """What `_halved` does, as a sparse matrix."""
+    four = np.arange(size * size).reshape(size // 2, 2, size // 2, 2).transpose(0, 2, 1, 3).reshape(-1)
+    shares = _shares(size, torch.device("cpu")).numpy().ravel()
+    rows = np.arange(size * size) // 4
+    return csr_matrix((shares, (rows, four)), shape=(size * size // 4, size * size))
+
+
+def _whole(how: _Filter, size: int) -> Any:
+    """What `_apply` does, as a sparse matrix."""
+    starts, columns, weights = (t.numpy() for t in (how.forth.starts, how.forth.columns, how.forth.weights))
+    texels = size * size
+    taken = how.outward.numpy()
+    octant_rows = csr_matrix((weights, columns, starts), shape=(len(starts) - 1, texels))
+    rows = octant_rows[taken // 8]
+    mirror = np.repeat(taken % 8, np.diff(rows.indptr))
+    places = how.inward.numpy().reshape(texels, 8)[rows.indices, mirror]
+    return csr_matrix((rows.data, places, rows.indptr), shape=(texels, texels))
+
+
+def filtered(source: Any) -> Any:
+    """`prefilter` of maps that are given by a sparse matrix of scipy's.
+
+    Args:
+        source: [256 * 256, K], what each of K numbers adds to the texels.
+    Returns:
+        [sum of the levels' texels, K].
+    """
+    sources, size = {OCTAHEDRAL_SIZE: source.tocsr()}, OCTAHEDRAL_SIZE
+    while size > min(s for _, s in LEVELS):
+        sources[size // 2] = _halving(size) @ sources[size]
+        size //= 2
+    cpu = torch.device("cpu")
+    levels = [_whole(_filter(side, side, rough**2, cpu), side) @ sources[side] for rough, side in LEVELS[1:]]
+    return vstack([sources[OCTAHEDRAL_SIZE], *levels], format="csr")
 
 
 def make_filters(device: torch.device) -> None:

@@ -1,8 +1,8 @@
 """The environment as a small map whose texels move, in the logarithm of their radiance.
 
 Harmonics have no edges: a window or a lamp needs a map. It is equirectangular and small, since the
-photos of one object say little more; looked up bilinearly it becomes the octahedral map that the
-environment effect prefilters, so a fit sees the light that the window shows.
+photos of one object say little more; looked up bilinearly and prefiltered it becomes what the
+environment effect makes of the picture, so a fit sees the light that the window shows.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from studio.core.io.files import write_bytes
 from studio.core.io.radiance import encode
-from studio.core.ops.prefilter import SOFT_CLAMP
+from studio.core.ops.prefilter import SOFT_CLAMP, Multiply, Rows, filtered
 from studio.core.ops.variation import variation
 from studio.core.scene.environment import (
     OCTAHEDRAL_SIZE,
@@ -44,9 +45,17 @@ def from_harmonics(sh: Tensor) -> Tensor:
     return torch.log(torch.maximum(radiance, floor))
 
 
-def octahedral(sky: Tensor) -> Tensor:
-    """[E, E, 3] octahedral radiance of a map. Gradients: to sky."""
-    return _looked_up(sky, _octahedral_grid(sky.device))
+def levels(sky: Tensor) -> Tensor:
+    """[T, 3] the map as the environment effect looks it up: octahedral, and prefiltered.
+
+    As if `prefilter` had been given the bilinear octahedral map, but at once: a map of few texels
+    is spread over all levels by one sparse matrix.
+
+    Gradients: to sky.
+    """
+    forth, back = _spread(sky.device)
+    out: Tensor = Multiply.apply(sky.exp().view(-1, 3), forth, back)
+    return out
 
 
 @torch.no_grad()
@@ -122,6 +131,21 @@ def _grid(directions: Tensor) -> Tensor:
 
 
 @cache
-def _octahedral_grid(device: torch.device) -> Tensor:
-    directions = octahedral_directions(OCTAHEDRAL_SIZE)
-    return _grid(torch.tensor(directions, dtype=torch.float32, device=device))
+def _spread(device: torch.device) -> tuple[Rows, Rows]:
+    """The matrix of `levels`, and its transpose."""
+    height, width = SIZE
+    directions = octahedral_directions(OCTAHEDRAL_SIZE).reshape(-1, 3)
+    grid = _grid(torch.tensor(directions)).numpy()
+    # As grid_sample finds its texels, in the map with one more column on either side.
+    x = 0.5 * ((grid[:, 0] + 1) * (width + 2) - 1)
+    y = np.clip(0.5 * ((grid[:, 1] + 1) * height - 1), 0, height - 1)
+    left, low = np.floor(x).astype(int), np.minimum(np.floor(y).astype(int), height - 2)
+    rows, columns, weights = [], [], []
+    for i in range(2):
+        for j in range(2):
+            rows.append(np.arange(len(grid)))
+            columns.append((low + i) * width + (left + j - 1) % width)
+            weights.append(np.abs(1 - i - (y - low)) * np.abs(1 - j - (x - left)))
+    entries = (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns)))
+    matrix = filtered(csr_matrix(entries, shape=(len(grid), height * width)))
+    return Rows.of(matrix, device), Rows.of(matrix.T, device)

@@ -175,7 +175,8 @@ class Variables:
             radiance=self.light_radiance,
             sh=self.sh,
             fixed_to_camera=self.fixed_to == "camera",
-            environment=self.start.environment if self.sky is None else sky.octahedral(self.sky),
+            environment=self.start.environment if self.sky is None else None,
+            levels=None if self.sky is None else sky.levels(self.sky),
         )
 
     @torch.no_grad()
