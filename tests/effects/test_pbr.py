@@ -13,8 +13,9 @@ from scipy import ndimage
 from torch import Tensor
 
 from studio.core.gbuffer import CameraBatch, LightTensors
-from studio.core.geometry import bent_normals
 from studio.core.io.meshes import load_scene
+from studio.core.ops.bend import tangents
+from studio.core.ops.packing import Coat, unpack
 from studio.core.pipeline import render, render_image
 from studio.core.scene import Camera, Light, Lighting, Material, Scene
 from studio.core.scene.shapes import icosphere
@@ -134,11 +135,17 @@ def test_gradient_of_tangents() -> None:
     texels = torch.tensor([0.7, 0.4, 0.8]).expand(frame["normal"].shape)
     weights = torch.randn(frame["normal"].shape, generator=torch.Generator().manual_seed(0))
 
+    def bent(vertices: Tensor, says: Tensor) -> Tensor:
+        along, turn = tangents(vertices, tensors.uvs, tensors.faces, tensors.face_part)
+        coat = Coat(says.contiguous(), (-1, -1, -1), tensors.face_part, -1, along, turn)
+        (out,) = unpack(frame["normal"].contiguous(), frame["rast"], (3,), 0, (0, 1, 2), [coat])
+        return out
+
     def loss(value: Tensor) -> Tensor:
-        return (bent_normals(frame, replace(tensors, vertices=value), texels).double() * weights).sum()
+        return (bent(value, texels).double() * weights).sum()
 
     assert agree(loss, tensors.vertices, seed=2) <= 0.02
-    flat = bent_normals(frame, tensors, torch.tensor([0.5, 0.5, 1.0]).expand(texels.shape))
+    flat = bent(tensors.vertices, torch.tensor([0.5, 0.5, 1.0]).expand(texels.shape))
     torch.testing.assert_close(flat, frame["normal"])
 
 

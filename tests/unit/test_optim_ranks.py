@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 import trimesh
 from scipy.spatial import cKDTree
 
+from studio.core.device import pick_device
 from studio.core.errors import InputError, WorkError
 from studio.core.kernels import launcher
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.losses import Measured
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.recovery import OutOfMemory
 from studio.core.optim.resume import prepare_together
@@ -35,6 +38,75 @@ def test_every_photo_is_rendered_by_exactly_one_process():
     for views in (2, 3, 4, 7):
         shares = [Ranks(rank, 2).own(list(range(views))) for rank in range(2)]
         assert sorted(shares[0] + shares[1]) == list(range(views))
+
+
+class Machine:
+    """Stands in for torch's view of some GPUs, and for the other processes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, cards: int, local: int, processes: int) -> None:
+        self.current, self.backend, self.cards = 0, "", cards
+        names = {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "LOCAL_RANK": local}
+        for name, value in names.items():
+            monkeypatch.setenv(name, str(value))
+        monkeypatch.setattr("studio.core.device.cuda_available", lambda: cards > 0)
+        monkeypatch.setenv("STUDIO_THREADS", "1")
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: cards)
+        monkeypatch.setattr(torch.cuda, "current_device", lambda: self.current)
+        monkeypatch.setattr(torch.cuda, "set_device", self._take)
+        monkeypatch.setattr(dist, "init_process_group", self._meet)
+        monkeypatch.setattr(dist, "get_rank", lambda: local)
+
+    def _take(self, number: int) -> None:
+        self.current = number
+
+    def _meet(self, backend: str, timeout: object) -> None:
+        self.backend = backend
+
+
+def test_each_process_takes_its_own_card(monkeypatch):
+    machine = Machine(monkeypatch, cards=4, local=2, processes=3)
+    assert Ranks.join("auto") == Ranks(2, 3)
+    assert machine.backend == "cpu:gloo,cuda:nccl"
+    assert pick_device("cuda") == torch.device("cuda", 2)
+
+
+@pytest.mark.parametrize(("cards", "device"), [(0, "auto"), (4, "cpu")])
+def test_processes_without_cards_meet_on_the_host(monkeypatch, cards, device):
+    machine = Machine(monkeypatch, cards, local=1, processes=2)
+    assert Ranks.join(device).count == 2
+    assert machine.backend == "gloo"
+    assert machine.current == 0
+
+
+@pytest.mark.parametrize("local", [0, 1])
+def test_fewer_cards_than_processes_is_one_line(monkeypatch, local):
+    machine = Machine(monkeypatch, cards=1, local=local, processes=2)
+    with pytest.raises(InputError) as told:
+        Ranks.join("auto")
+    assert str(told.value) == (
+        "fit: 2 processes on this machine need a GPU each, there is 1; start 1, or use --device cpu"
+    )
+    assert machine.backend == "", "no process waits for others that have given up"
+
+
+def test_gradients_and_numbers_stay_where_they_are(monkeypatch):
+    """On tensors without numbers, which nobody can bring to the host."""
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(dist, "all_reduce", seen.append)
+    ranks, leaf = Ranks(1, 2), torch.empty(4, 3, device="meta", requires_grad=True)
+    leaf.grad = torch.empty_like(leaf)
+    ranks.sum_gradients([leaf, torch.empty(2, device="meta", requires_grad=True)])
+    numbers = torch.empty(2 + 1, device="meta")
+    found = ranks.combine(Measured(numbers[0], ("total", "color"), numbers), [1], 3)
+    assert found.numbers.shape == (2 + 3,)
+    assert [(t.device.type, len(t)) for t in seen] == [("meta", 14), ("meta", 5)]
+
+
+def test_numbers_lie_at_their_photos(monkeypatch):
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: None)
+    numbers = torch.tensor([3.0, 6.0, 0.1, 0.2])
+    found = Ranks(1, 2).combine(Measured(numbers[0], ("total", "color"), numbers), [1, 3], 5)
+    assert found.numbers.tolist() == pytest.approx([1.2, 2.4, 0, 0.1, 0, 0.2, 0])
 
 
 def test_what_fails_is_named():

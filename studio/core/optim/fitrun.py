@@ -103,7 +103,7 @@ def run_fit(
     """
     tell = progress or (lambda fraction, note: None)
     out = Path(out_dir)
-    ranks = Ranks.join()
+    ranks = Ranks.join(device)
     try:
         given = problem or FitProblem(photos, mesh, lighting)
         fit = Fit(given, settings, device, tell, ranks=ranks)

@@ -2,7 +2,9 @@
 
 Every process holds the whole scene and draws the same random numbers, so a step is the same on all
 of them; only renders and their gradients differ. `torchrun --nproc-per-node N -- main.py fit ...`
-starts them; without the two dashes it takes `--start` for a flag of its own.
+starts them; without the two dashes it takes `--start` for a flag of its own. Each takes the GPU of its
+number on its machine, if there are GPUs; gradients then go from card to card, and no process waits for
+its own.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from studio.core.device import THREADS_VARIABLE, band_count
-from studio.core.errors import StudioError, WorkError
+from studio.core.device import THREADS_VARIABLE, band_count, pick_device
+from studio.core.errors import InputError, StudioError, WorkError
 from studio.core.kernels import launcher
 from studio.core.optim.losses import Measured
 from studio.core.optim.recovery import Diverged, OutOfMemory, explained
@@ -43,10 +45,13 @@ class Ranks:
     """Those of the machine, where each process has been given a share; None where shares are as told."""
 
     @classmethod
-    def join(cls) -> Ranks:
+    def join(cls, device: str = "cpu") -> Ranks:
         """As torchrun's environment says; alone without it. Cores are divided among processes.
 
+        Args:
+            device: auto, cpu or cuda; with GPUs the process's own is the current one from here on.
         Raises:
+            InputError: there are fewer GPUs than processes.
             WorkError: the other processes cannot be reached.
         """
         count = int(os.environ.get("WORLD_SIZE", "1"))
@@ -57,8 +62,12 @@ class Ranks:
             cores = band_count()
             beside = int(os.environ.get("LOCAL_WORLD_SIZE", str(count)))
             os.environ[THREADS_VARIABLE] = str(max(1, cores // beside))
+        cuda = pick_device(device).type == "cuda"
+        if cuda:
+            torch.cuda.set_device(_own_card())
         try:
-            dist.init_process_group("gloo", timeout=_PATIENCE)
+            # What stays on the host goes from host to host, so that nobody waits for a card.
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=_PATIENCE)
         except (RuntimeError, ValueError) as error:
             raise WorkError(f"fit: cannot reach the other processes ({error})") from None
         return cls(dist.get_rank(), count, cores)
@@ -128,10 +137,10 @@ class Ranks:
         if self.count == 1:
             return measured
         share, terms = len(own) / views, len(measured.names)
-        ours = measured.numbers.double().cpu()
-        numbers = torch.zeros(terms + views, dtype=torch.float64)
+        ours = measured.numbers.double()
+        numbers = ours.new_zeros(terms + views)
         numbers[:terms] = ours[:terms] * share
-        numbers[[terms + place for place in own]] = ours[terms:]
+        numbers[terms + self.rank :: self.count] = ours[terms:]
         dist.all_reduce(numbers)
         return replace(measured, numbers=numbers)
 
@@ -144,7 +153,19 @@ class Ranks:
         for leaf in leaves:
             if leaf.grad is None:
                 leaf.grad = torch.zeros_like(leaf)
-        flat = torch.cat([leaf.grad.reshape(-1).cpu() for leaf in leaves if leaf.grad is not None])
+        flat = torch.cat([leaf.grad.reshape(-1) for leaf in leaves if leaf.grad is not None])
         dist.all_reduce(flat)
         for leaf, part in zip(leaves, flat.split([leaf.numel() for leaf in leaves])):
-            leaf.grad = part.view_as(leaf).to(leaf.device)
+            leaf.grad = part.view_as(leaf)
+
+
+def _own_card() -> int:
+    """Number of this process's GPU; InputError where there are fewer than processes on the machine."""
+    own, beside = (int(os.environ.get(name, "0")) for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"))
+    cards = torch.cuda.device_count()
+    if max(own + 1, beside) > cards:
+        raise InputError(
+            f"fit: {max(own + 1, beside)} processes on this machine need a GPU each, there "
+            f"{'is' if cards == 1 else 'are'} {cards}; start {cards}, or use --device cpu"
+        )
+    return own
