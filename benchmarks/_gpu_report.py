@@ -15,6 +15,8 @@ class Section:
         columns, rows: a table, if there are columns.
         wrong: what is not as it must be.
         missed: targets that were not reached; they do not make the run fail.
+        values: numbers for programs.
+        part, seconds: name of the part of gpu_check that made it, and how long that took.
     """
 
     title: str
@@ -24,6 +26,8 @@ class Section:
     wrong: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     values: dict[str, Any] = field(default_factory=dict)
+    part: str = ""
+    seconds: float = 0.0
 
     def target(self, name: str, found: float, least: float | None = None, most: float | None = None) -> None:
         """Note a number, and whether it reaches its target."""

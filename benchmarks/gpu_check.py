@@ -1,11 +1,14 @@
 """Everything that only a machine with a CUDA GPU can show, in one run and one report.
 
-    make gpu-check            or  python -m benchmarks.gpu_check [--out DIR] [--no-tests]
+    make gpu-check            or  python -m benchmarks.gpu_check [--out DIR] [--part NAME ...]
     python -m benchmarks.gpu_check --device cpu --reduced     the same code in a small form, on any machine
 
 Runs the tests on CUDA; compares CPU and CUDA; shares buffers and textures with OpenGL bit by bit and
 times frames with and without that; times the primitives with CUDA graphs and without, and whole steps
-of fits; notes GPU memory and what a step's time goes into. Writes report.md and report.json.
+of fits; notes GPU memory and what a step's time goes into. Writes report.md and report.json anew after
+each part, so that a run that is cut short leaves what it has; parts of earlier runs into the same folder
+stay in the report until they are run again. Where time is short: the parts one by one, kernels first
+(`--part kernels` compiles them all, so that no other part's time has that in it).
 
 Exit status: 0 if all that was run is right, or if there is no GPU (which one line then says); 1 if not.
 """
@@ -16,7 +19,8 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -29,6 +33,8 @@ from studio.core.errors import describe
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "out" / "gpu-check"
 TESTS = ("tests/gpu",)
+MOST_SECONDS = 540
+"""Of the tests: a machine that is lent by the ten minutes still gets their report."""
 
 
 def environment() -> Section:
@@ -49,43 +55,78 @@ def tests(folders: tuple[str, ...]) -> Section:
     """The tests that need CUDA."""
     section = Section("Tests on the GPU")
     command = [sys.executable, "-m", "pytest", "-q", "-m", "slow or not slow", *folders]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    last = [line for line in done.stdout.splitlines() if line.strip()][-8:]
+    both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **both) as running:  # type: ignore[call-overload]
+        try:
+            found, _ = running.communicate(timeout=MOST_SECONDS)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            found, _ = running.communicate()
+            section.wrong.append(f"not through after {MOST_SECONDS} s")
+    last = [line for line in found.splitlines() if line.strip()][-8:]
     section.lines = ["`" + " ".join(command[1:]) + "`", "```\n" + "\n".join(last) + "\n```"]
-    if done.returncode != 0:
-        section.wrong.append(f"pytest ended with status {done.returncode}")
-        section.lines.append("```\n" + done.stdout[-4000:] + done.stderr[-2000:] + "\n```")
+    if running.returncode != 0:
+        section.wrong.append(f"pytest ended with status {running.returncode}")
+        section.lines.append("```\n" + found[-6000:] + "\n```")
     return section
 
 
-def guarded(title: str, make: Callable[[], Section]) -> Section:
+def kernels(device: torch.device, reduced: bool) -> Section:
+    """Compile and load every module; the cache on disk keeps them for the other parts."""
+    from studio.core.kernels import launcher, warp_modules
+
+    section = Section("Kernels")
+    modules = warp_modules()[:2] if reduced else warp_modules()
+    began = time.perf_counter()
+    launcher.preload(modules, lambda done, total, name: None, device)
+    section.values = {"modules": len(modules), "seconds": time.perf_counter() - began}
+    section.lines = [f"{len(modules)} modules in {section.values['seconds']:.0f} s."]
+    return section
+
+
+Part = Callable[[torch.device, bool], Section]
+
+
+def parts() -> dict[str, Part]:
+    """What can be run by itself, in the order of a whole run."""
+    from benchmarks import _gpu_interop, _gpu_speed
+
+    return {
+        "machine": lambda device, reduced: environment(),
+        "kernels": kernels,
+        "agreement": _gpu_speed.agreement,
+        "exactness": _gpu_interop.exactness,
+        "frames": _gpu_interop.frames,
+        "steps": _gpu_speed.fits,
+        "profile": _gpu_speed.profile,
+        "primitives": _gpu_speed.primitives,
+        "tests": lambda device, reduced: tests(TESTS),
+    }
+
+
+def guarded(name: str, make: Callable[[], Section]) -> Section:
     """A part that fails takes no other down."""
-    print(title, flush=True)
+    print(name, flush=True)
+    began = time.perf_counter()
     try:
         section = make()
     except Exception as error:
-        section = Section(title, wrong=[describe(error)])
+        section = Section(name, wrong=[describe(error)])
+    section.part, section.seconds = name, time.perf_counter() - began
     for line in (*section.wrong, *section.missed):
         print("  " + line, flush=True)
+    print(f"  {section.seconds:.0f} s", flush=True)
     return section
 
 
-def run(device: torch.device, reduced: bool, with_tests: bool) -> list[Section]:
-    """All parts, in order."""
-    from benchmarks import _gpu_interop, _gpu_speed
-
-    sections = [guarded("Machine", environment)]
-    if with_tests:
-        sections.append(guarded("Tests on the GPU", lambda: tests(TESTS)))
-    parts: tuple[tuple[str, Callable[[torch.device, bool], Section]], ...] = (
-        ("CPU and GPU agree", _gpu_speed.agreement),
-        ("Shared with OpenGL, bit by bit", _gpu_interop.exactness),
-        ("Frames with interop and without", _gpu_interop.frames),
-        ("Primitives", _gpu_speed.primitives),
-        ("Steps of fits", _gpu_speed.fits),
-        ("What a step's time goes into", _gpu_speed.profile),
-    )
-    return sections + [guarded(title, lambda part=part: part(device, reduced)) for title, part in parts]
+def earlier(out: Path, order: Iterable[str]) -> dict[str, Section]:
+    """Sections of the report that is there, by their part; none of a report that cannot be read."""
+    try:
+        data = json.loads((out / "report.json").read_text("utf-8"))
+        found = [Section(**section) for section in data]
+    except (OSError, ValueError, TypeError):
+        return {}
+    return {section.part: section for section in found if section.part in order}
 
 
 def write(sections: list[Section], out: Path, device: torch.device) -> None:
@@ -99,9 +140,11 @@ def write(sections: list[Section], out: Path, device: torch.device) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit status, as above."""
+    known = parts()
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--reduced", action="store_true", help="small sizes: for finding mistakes, not times")
+    parser.add_argument("--part", action="append", choices=tuple(known), help="only this; may be repeated")
     parser.add_argument("--no-tests", action="store_true", help="leave the tests out")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args(arguments)
@@ -110,10 +153,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     configure_threads()
     device = pick_device(given.device)
-    sections = run(device, given.reduced, not given.no_tests)
-    write(sections, given.out, device)
-    wrong = [line for section in sections for line in section.wrong]
-    missed = [line for section in sections for line in section.missed]
+    sections = earlier(given.out, known) if given.part else {}
+    chosen = given.part or [name for name in known if name != "tests" or not given.no_tests]
+    for name in chosen:
+        sections[name] = guarded(name, lambda name=name: known[name](device, given.reduced))
+        write([sections[part] for part in known if part in sections], given.out, device)
+    wrong = [line for name in chosen for line in sections[name].wrong]
+    missed = [line for name in chosen for line in sections[name].missed]
     print(f"{len(wrong)} wrong, {len(missed)} targets missed: {given.out / 'report.md'}")
     return 1 if wrong else 0
 

@@ -108,6 +108,29 @@ class Transfers(TorchDispatchMode):
         return out
 
 
+class Operations(TorchDispatchMode):
+    """Counts what would be launched by torch itself: all but views and memory that nobody writes to.
+
+    Attributes:
+        count: of them. An operation may be several launches, an index with its gradient a dozen.
+    """
+
+    SILENT = ("empty", "new_empty", "detach", "alias", "view", "_unsafe_view", "set_", "_reshape_alias")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = func._schema.name.split("::")[1]
+        looks = any(r.alias_info is not None and not r.alias_info.is_write for r in func._schema.returns)
+        made = [t for t in (out if isinstance(out, (tuple, list)) else (out,)) if isinstance(t, Tensor)]
+        written = any(t.device == META and t.numel() for t in made) or name.startswith(("_foreach", "_fused"))
+        self.count += written and not looks and not name.startswith(self.SILENT)
+        return out
+
+
 class Allocations(TorchDispatchMode):
     """Adds up what operations make, as if nothing were given back.
 

@@ -23,9 +23,6 @@ _PACKED = {
 """Interpolated channels in the order in which they lie in the packed G-buffer; occlusion is
 interpolated only with SoftRas, which looks textures up before it mixes."""
 
-_SURFACE = ("albedo", "perceptual_roughness", "metallic", "occlusion", "emissive", "normal")
-"""Channels that textures take part in."""
-
 EDGE_DEPTHS = frozenset({"soft_depth", "edge_depth", "swept_depth"})
 
 
@@ -49,7 +46,7 @@ def geometry_buffer(
     interpolated = {name for name in _PACKED if name in wanted} - {"occlusion"}
     if "depth" in wanted:
         interpolated.add("position")
-    textured = tensors.textured and bool(wanted & set(_SURFACE))
+    textured = any(part.layers(wanted) for part in tensors.parts)
     if textured:
         interpolated.add("uv")
     if textured and soft:  # whose layers have both side by side
@@ -149,9 +146,6 @@ def _coats(tensors: SceneTensors, made: list[str], uv: Tensor, uv_da: Tensor) ->
             along, turn = tangents(tensors.vertices, tensors.uvs, tensors.faces, tensors.face_part, which)
         factor = _places(flat, made)
         coats.append(Coat(texels, factor, tensors.face_part, which, along, turn))
-    if not coats:  # textures of other channels only
-        texels = uv.new_empty(*uv.shape[:3], 0)
-        coats.append(Coat(texels, _places([], made), tensors.face_part))
     return coats
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -59,7 +59,7 @@ class Part:
         """Textures sampled so far that no gradient will change, side by side, and their mip levels."""
         return {}
 
-    def layers(self, channels: Sequence[str]) -> list[str]:
+    def layers(self, channels: Collection[str]) -> list[str]:
         """Which of the G-buffer's channels textures say something about, in the order of LAYERS."""
         return [name for name, (image, _) in LAYERS.items() if name in channels and self._has(image)]
 

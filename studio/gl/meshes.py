@@ -14,7 +14,7 @@ from studio.core.scene import Material, Mesh
 from studio.gl.interop import Interop, SharedBuffer
 from studio.gl.program import Program, ProgramCache
 from studio.gl.resources import Resources
-from studio.gl.upload import attributes, encloses, upload_of
+from studio.gl.upload import attribute, encloses, inputs, upload_of
 
 _TEXTURES = ("base_color", "orm", "occlusion", "normal", "emissive")
 _ON_GPU = {
@@ -128,15 +128,14 @@ class GpuMesh:
         images = {} if mesh.uvs is None else _images(mesh.material)
         if images.keys() != self._images.keys() or any(images[n] is not self._images[n] for n in images):
             return False
-        fresh = attributes(mesh)
-        if fresh.keys() != self._buffers.keys():
+        if set(inputs(mesh)) != self._buffers.keys():
             return False
         same = mesh.faces is self.mesh.faces or np.array_equal(mesh.faces, self.mesh.faces)
         if not same and self._stand_in is not None:
             return False
-        for name, (_, data) in fresh.items():
+        for name, buffer in self._buffers.items():
             if on_gpu is None or interop is None or not self._share(name, on_gpu, interop):
-                self._buffers[name].write(data)
+                buffer.write(attribute(mesh, name))
         if not same:
             self._index.write(np.ascontiguousarray(mesh.faces, np.int32))
             self.encloses = encloses(mesh)

@@ -59,17 +59,32 @@ def upload_of(mesh: Mesh) -> Upload:
     return Upload(attributes(mesh), encloses(mesh))
 
 
+KINDS = {
+    **{"in_position": "3f", "in_normal": "3f", "in_uv": "2f", "in_color": "3f"},
+    **{"in_roughness": "1f", "in_metallic": "1f"},
+}
+"""Shader input -> moderngl format."""
+
+_FIELDS = {"in_uv": "uvs", "in_color": "colors", "in_roughness": "roughness", "in_metallic": "metallic"}
+
+
+def inputs(mesh: Mesh) -> list[str]:
+    """The shader inputs that the mesh has something for."""
+    return [name for name in KINDS if name not in _FIELDS or getattr(mesh, _FIELDS[name]) is not None]
+
+
+def attribute(mesh: Mesh, name: str) -> np.ndarray:
+    """Float32 data of one of its `inputs`."""
+    if name == "in_normal":
+        data = mesh.vertex_normals()
+    else:
+        data = mesh.vertices if name == "in_position" else getattr(mesh, _FIELDS[name])
+    return np.ascontiguousarray(data, np.float32)
+
+
 def attributes(mesh: Mesh) -> dict[str, tuple[str, np.ndarray]]:
     """Shader input -> (moderngl format, float32 data) of what the mesh has."""
-    out = {"in_position": ("3f", mesh.vertices), "in_normal": ("3f", mesh.vertex_normals())}
-    optional = (
-        ("in_uv", "2f", mesh.uvs),
-        ("in_color", "3f", mesh.colors),
-        ("in_roughness", "1f", mesh.roughness),
-        ("in_metallic", "1f", mesh.metallic),
-    )
-    out.update({name: (kind, data) for name, kind, data in optional if data is not None})
-    return {name: (kind, np.ascontiguousarray(data, np.float32)) for name, (kind, data) in out.items()}
+    return {name: (KINDS[name], attribute(mesh, name)) for name in inputs(mesh)}
 
 
 def encloses(mesh: Mesh) -> bool:

@@ -141,3 +141,18 @@ def test_tangents_follow_u() -> None:
         torch.testing.assert_close(along.norm(dim=1), torch.tensor([0.0, 0, 1, 1]))
         assert (along[2:, 0] * sense > 0).all()
     assert set(LAYERS) >= set(CHANNELS)
+
+
+def test_textures_of_nothing_that_is_asked_for() -> None:
+    """Normals alone: the albedo is looked up nowhere; then the other way round."""
+    scene = two_parts()
+    mesh = scene.meshes[1]
+    mesh.material = replace(mesh.material, base_color_texture=None)
+    tensors = SceneTensors.from_scene(Scene(meshes=[mesh]))
+    cameras = CameraBatch.from_cameras(scene.cameras)
+    lights = LightTensors.from_lighting(Lighting())
+    for names in (("depth",), ("normal",)):
+        vertices = tensors.vertices.clone().requires_grad_()
+        frame = render(replace(tensors, vertices=vertices), cameras, lights, channels=names)
+        frame[names[0]].square().sum().backward()
+        assert vertices.grad.abs().max() > 0

@@ -17,7 +17,7 @@ from studio.core.optim.room import PIXEL, SSIM_PIXEL, TEXTURED_PIXEL, needed, vi
 from studio.core.optim.settings import FitSettings
 from studio.core.scene.shapes import icosphere
 from tests.unit.optim_scenes import coloured_ball, photograph
-from tests.without_memory import META, Allocations, Transfers, pretending, without_memory
+from tests.without_memory import META, Allocations, Operations, Transfers, pretending, without_memory
 
 
 class Solver:
@@ -103,6 +103,23 @@ def test_a_step_on_textures_waits_for_nothing(photos, monkeypatch):
     launches, waited = second_step(fit, monkeypatch)
     assert waited == []
     assert launches["image_loss"] == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "done", "most"), [(PLAIN, 1, 145), (TEXTURED, 14, 385)], ids=["vertices", "textures"]
+)
+def test_a_step_has_few_launches(photos, monkeypatch, settings, done, most):
+    """Each takes some microseconds of the host, or one or two of a recorded step."""
+    fit = twin(photos, done, **settings)
+    monkeypatch.setattr(Readings, "receive", lambda self, wait=False: [])
+    with pretending(monkeypatch) as launches:
+        fit._try_step()
+        fit.steps_done += 1
+        launches.counts.clear()
+        with Operations() as operations:
+            fit._try_step()
+    assert 50 < operations.count <= most
+    assert sum(launches.counts.values()) <= 70
 
 
 def test_looking_at_a_number_is_noticed(photos, monkeypatch):

@@ -29,6 +29,43 @@ def test_a_section_in_markdown():
     assert "**Wrong:** a picture differs" in text
 
 
+def test_parts_are_run_one_by_one_and_kept(monkeypatch, tmp_path, capsys):
+    """Each writes the report anew, into which the next run of another part goes."""
+
+    def stopped(device, reduced) -> Section:
+        raise KeyboardInterrupt
+
+    made = {
+        "speed": lambda device, reduced: Section("Speed", ["Fast."]),
+        "size": lambda device, reduced: Section("Size", wrong=["too large"]),
+        "rest": stopped,
+    }
+    monkeypatch.setattr(gpu_check, "parts", lambda: made)
+    usual = ["--device", "cpu", "--out", str(tmp_path)]
+    assert gpu_check.main([*usual, "--part", "size"]) == 1
+    assert gpu_check.main([*usual, "--part", "speed"]) == 0
+    titles = [section["title"] for section in json.loads((tmp_path / "report.json").read_text())]
+    assert titles == ["Speed", "Size"], "in their order, and what was there stays"
+    with pytest.raises(KeyboardInterrupt):
+        gpu_check.main(usual)
+    report = (tmp_path / "report.md").read_text()
+    assert report.index("Fast.") < report.index("too large"), "what is done is written"
+    (tmp_path / "report.json").write_text("[{")
+    assert gpu_check.main([*usual, "--part", "speed"]) == 0, "a damaged report is made anew"
+
+
+def test_tests_that_hang_are_reported(monkeypatch):
+    monkeypatch.setattr(gpu_check, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(gpu_check.subprocess, "Popen", _sleeping(gpu_check.subprocess.Popen))
+    section = gpu_check.tests(("tests/gpu",))
+    assert section.wrong[0] == "not through after 0.2 s"
+    assert "begun" in section.markdown()
+
+
+def _sleeping(popen):
+    return lambda command, **how: popen(["sh", "-c", "echo begun; exec sleep 20"], **how)
+
+
 def test_a_part_that_fails_takes_no_other_down(capsys):
     def fails() -> Section:
         raise ValueError("no such kernel")
@@ -43,7 +80,7 @@ def test_every_part_runs_on_the_cpu(tmp_path):
     sections = json.loads((tmp_path / "report.json").read_text())
     assert [section["wrong"] for section in sections] == [[]] * len(sections)
     titles = " ".join(section["title"] for section in sections)
-    for part in ("Machine", "agree", "OpenGL", "Frames", "Primitives", "Steps", "time goes"):
+    for part in ("Machine", "Kernels", "agree", "OpenGL", "Frames", "Primitives", "Steps", "time goes"):
         assert part in titles
     assert all(section["rows"] for section in sections if section["columns"])
     assert "no CUDA device" in (tmp_path / "report.md").read_text()

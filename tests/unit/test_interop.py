@@ -15,6 +15,7 @@ from studio.core.optim.messages import OnGpu
 from studio.core.scene import Scene
 from studio.core.scene.shapes import icosphere
 from studio.gl import interop as module
+from studio.gl import meshes
 from studio.gl.context import ContextFacts
 from studio.gl.interop import Interop, InteropError, Runtime
 from studio.gl.resources import Resources
@@ -404,6 +405,7 @@ import torch
 def cuda():
     return {name for name in sys.modules if name == "cuda" or name.startswith(("cuda.", "pynvml"))}
 torch_has = cuda()  # torch looks into cuda-python by itself
+from studio.gl import meshes
 from studio.gl.context import headless_context
 from studio.gl.viewport import Viewport
 with headless_context() as ctx:
@@ -421,3 +423,19 @@ assert cuda() <= torch_has, cuda() - torch_has
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+
+
+def test_what_is_shared_is_not_made_on_the_host(context, fake, monkeypatch):
+    """Normals of a mesh that has none, for one, would be computed to be thrown away."""
+    from studio.gl.viewport import Viewport
+
+    made = Viewport(context)
+    made.set_scene(Scene(meshes=[painted()]))
+    asked: list[str] = []
+    plain = meshes.attribute
+    monkeypatch.setattr(meshes, "attribute", lambda mesh, name: asked.append(name) or plain(mesh, name))
+    made.update_mesh(0, moved(painted(), 0.9), watched(painted()))
+    assert asked == []
+    made.update_mesh(0, moved(painted(), 0.9))
+    assert asked == ["in_position", "in_normal", "in_color"]
+    made.release()

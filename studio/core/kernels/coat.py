@@ -58,18 +58,19 @@ def coat_backward(
     first: int,
     source: wp.array(dtype=int),
     factor: wp.array(dtype=int),
+    factors: int,
     packed: wp.array2d(dtype=float),
     texels: wp.array2d(dtype=float),
     grad: wp.array2d(dtype=float),
     g_packed: wp.array2d(dtype=float),
     g_texels: wp.array2d(dtype=float),
 ):
-    """Writes `g_texels` everywhere, and `g_packed` where `coat_forward` writes."""
+    """Writes the first `factors` channels of `g_texels`, and `g_packed` where `coat_forward` writes."""
     start = (begin + wp.tid()) * run
     for i in range(start, wp.min(start + run, rast.shape[0])):
         triangle = int(rast[i][3]) - 1
         own = belongs(triangle, part, face_part)
-        for k in range(g_texels.shape[1]):
+        for k in range(factors):
             g_texels[i, k] = 0.0
         if own or first != 0:
             for k in range(g_packed.shape[1]):

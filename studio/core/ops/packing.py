@@ -81,8 +81,7 @@ def _multiply_backward(
         tables = [_numbers(source, rast.device), _numbers(coat.factor, rast.device)]
         head = [launcher.BEGIN, run, rast.view(-1, 4), coat.face_part, coat.part, int(i == 0), *tables]
         images = [t.view(-1, t.shape[3]) for t in (packed, coat.texels, grad, g_packed, g_texels[i])]
-        images[-1] = images[-1][:, : coat.factors]
-        launcher.launch(kernels.coat_backward, count, [*head, *images], rast.device)
+        launcher.launch(kernels.coat_backward, count, [*head, coat.factors, *images], rast.device)
     return g_packed
 
 
@@ -172,6 +171,8 @@ class _Unpack(torch.autograd.Function):
             part = base[..., start : start + 3]
             for coat, to_texels, to_along in zip(coats, g_texels, g_along):
                 if to_along is not None:
+                    assert coat.along is not None
+                    assert coat.turn is not None
                     tilt, to_tilt = (t[..., coat.factors :] for t in (coat.texels, to_texels))
                     bend_backward(rast, unit, tilt, coat.along, coat.turn, part, to_tilt, to_along)
             normals.normalize_pixels_backward(rast, unit, length, part)
