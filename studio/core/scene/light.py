@@ -158,8 +158,3 @@ class Lighting:
             size=np.array([light.size for light in lights], np.float32),
             casts=np.array([light.shadow for light in lights], bool),
         )
-
-
-def sh_band(index: int) -> int:
-    """Band l of coefficient `index` (l*l <= index < (l+1)^2)."""
-    return math.isqrt(index)
