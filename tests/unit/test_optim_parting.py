@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.material_stage import attune, trade
+from studio.core.optim.material_stage import attune, pace, trade
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.settings import FitSettings
 from tests.unit.optim_scenes import coloured_ball, photograph
@@ -59,9 +59,16 @@ def test_roughness_is_one_value_for_longer_than_colours(fit: Fit) -> None:
     material = textures(fit)
     assert spread(material.shade) > 0.01
     assert spread(material.roughness) < 1e-6
-    assert float(material.roughness.detach().mean()) != pytest.approx(0.5, abs=1e-6)
     later = textures(at(14))
     assert spread(later.roughness) > 1e-3
+
+
+def test_roughness_begins_anew_and_waits_for_light(fit: Fit) -> None:
+    v = fit.variables
+    assert float(textures(fit).roughness.detach().mean()) == pytest.approx(0.3, abs=1e-6)
+    assert [pace(fit.settings, "roughness", v, 10 + step) > 0 for step in (0, 5, 7, 8)] == [0, 0, 0, 1]
+    known = FitSettings(SMALL | {"light_enabled": False})
+    assert pace(known, "roughness", v, 10) > 0
 
 
 def test_colours_are_smoothest_at_first(fit: Fit) -> None:

@@ -112,6 +112,14 @@ _SETTLING, _SETTLED = 0.1, 0.02
 """Rates of the light during the warm-up and after it; it must not follow the texels then."""
 
 
+_ROUGHNESS, _GLOSS_HELD = 0.3, 1.5
+"""Where roughness begins with textures, and how many warm-ups it stays there.
+
+Under one paint dark spots shine too much for their base colour, which light twice too bright on a
+rough surface explains; from there the way back is a flat valley.
+"""
+
+
 def warm_up_steps(settings: FitSettings) -> int:
     """Length of the warm-up: none where the light is known or there is none, at most a third.
 
@@ -136,12 +144,14 @@ def _uniform_leaves(variables: Variables, settings: FitSettings) -> list[Tensor]
 
 @torch.no_grad()
 def _level(variables: Variables, settings: FitSettings) -> None:
-    """Every texel takes the mean of its texture."""
+    """Every texel takes the mean of its texture, and roughness begins anew."""
     material = variables.material
     assert isinstance(material, TextureMaterial)
     inside = material.atlas.covered[..., 0]
     for leaf in _uniform_leaves(variables, settings):
         leaf.copy_(leaf[inside].mean(dim=0).expand_as(leaf))
+    if settings.enabled("roughness"):
+        material.roughness.fill_(_ROUGHNESS)
 
 
 def share_gradients(variables: Variables, settings: FitSettings, step: int) -> None:
@@ -226,7 +236,8 @@ def pace(settings: FitSettings, group: str, variables: Variables, step: int) -> 
         factor *= float(settings["texture_vertices"])
     if group == "light" and steps > 0:
         factor *= (_SETTLING if warming else _SETTLED) / max(settings.rate("light"), 1e-9)
-    return 0.0 if warming and group == "normal_map" else factor
+    held = group == "roughness" and step < material.began + _GLOSS_HELD * steps
+    return 0.0 if held or (warming and group == "normal_map") else factor
 
 
 class Pictures:

@@ -195,7 +195,7 @@ _LOSSES = (
         "carving_weight", 1.0, low=0.0, high=100.0, help="Empties what lies before background, with a field"
     ),
     Param("light_white_weight", 0.005, low=0.0, high=100.0, help="Pulls the environment towards grey"),
-    Param("light_smoothness_weight", 0.01, low=0.0, high=100.0, help="Evens out the environment map"),
+    Param("light_smoothness_weight", 0.003, low=0.0, high=100.0, help="Keeps the environment map smooth"),
 )
 # Rates: vertices in units of the object's box; albedo in its square root; light relative to a
 # white environment of radiance 1; normal_map in sines of angles;

@@ -20,7 +20,6 @@ from torch import Tensor
 from studio.core.io.files import write_bytes
 from studio.core.io.radiance import encode
 from studio.core.ops.prefilter import SOFT_CLAMP, Multiply, Rows, filtered
-from studio.core.ops.variation import variation
 from studio.core.scene.environment import (
     OCTAHEDRAL_SIZE,
     equirect_directions,
@@ -85,17 +84,28 @@ def save_sky(path: Path | str, sky: Tensor, world_to_output: np.ndarray | None =
 
 
 def white(sky: Tensor) -> Tensor:
-    """Mean squared departure of radiance from grey, of the mean radiance. Gradients: to sky."""
-    radiance = sky.exp()
+    """Squared departure of the mean radiance from grey, of its brightness. Gradients: to sky.
+
+    Of the mean alone: light and base colour can trade one tint, which this settles. A pull on
+    every texel would take the colour from windows and give it to the paint that they light.
+    """
+    mean = (sky.exp() * _shares(len(sky), sky.device)[:, None, None]).sum(dim=(0, 1))
+    grey = mean.mean()
+    return (mean - grey).square().sum() / grey.square().clamp_min(1e-12)
+
+
+def curvature(sky: Tensor) -> Tensor:
+    """Mean squared second difference of the logarithms, weighted by area. Gradients: to sky.
+
+    Slopes are free: a sky that is bright above and dark below costs nothing, where first
+    differences flatten it and their absolute values make it blocks. Columns close over the poles.
+    """
     share = _shares(len(sky), sky.device)[:, None, None]
-    mean = (radiance * share).sum() / 3
-    tint = radiance - radiance.mean(dim=2, keepdim=True)
-    return (tint.square() * share).sum() / mean.square().clamp_min(1e-12)
-
-
-def roughness(sky: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours' logarithms, weighted by area. Gradients: to sky."""
-    return variation(sky, *_neighbours(*sky.shape[:2], sky.device))[0] / 3
+    half = sky.shape[1] // 2
+    tall = torch.cat([sky[:1].roll(half, dims=1), sky, sky[-1:].roll(half, dims=1)])
+    around = 2 * sky - sky.roll(1, dims=1) - sky.roll(-1, dims=1)
+    up = 2 * sky - tall[2:] - tall[:-2]
+    return ((around.square() + up.square()) * share).sum() / 3
 
 
 @cache
@@ -103,15 +113,6 @@ def _shares(height: int, device: torch.device) -> Tensor:
     """[H] share of a texel of each row in the sphere; W = 2 H of each add up to 1."""
     edges = np.sin(np.linspace(-0.5, 0.5, height + 1) * math.pi)
     return torch.tensor(np.diff(edges) / (4 * height), dtype=torch.float32, device=device)
-
-
-@cache
-def _neighbours(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """[H, W] each: weights of values (none), of differences along a row, which closes, and between rows."""
-    share = _shares(height, device)[:, None].expand(height, width).contiguous()
-    up = 0.5 * (share + share.roll(-1, dims=0))
-    up[-1] = 0
-    return torch.zeros_like(share), share, up
 
 
 def _looked_up(sky: Tensor, grid: Tensor) -> Tensor:

@@ -226,7 +226,7 @@ class Variables:
         if self.sky is None:
             return {"light_white": lambda: light_white(self.sh)}
         own = self.sky
-        return {"light_white": lambda: sky.white(own), "light_smoothness": lambda: sky.roughness(own)}
+        return {"light_white": lambda: sky.white(own), "light_smoothness": lambda: sky.curvature(own)}
 
     def scene_lighting(self) -> Lighting:
         """The light as the document keeps it: colour at most 1, the rest in the intensity."""
