@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from PIL import Image
 
 from studio.core.io.images import load_image
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.scene import Volume
+from studio.ui.commands import Set
 from tests.needs import need
 from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait, wait_ready
 
@@ -218,6 +221,27 @@ def test_films_as_chosen(tmp_path: Path) -> None:
         wait(ctx, lambda: path.with_suffix(".gif").exists() and not state.jobs.running, "the film", 40.0)
         with Image.open(path.with_suffix(".gif")) as film:
             assert (film.size, film.n_frames, film.info["duration"]) == ((80, 64), 5, 100)  # type: ignore[attr-defined]
+
+    drive(app, script)
+
+
+def test_a_volume_alone_is_filmed(tmp_path: Path) -> None:
+    app = make_app()
+    state = app.state
+
+    def script(ctx: Any) -> None:
+        wait_ready(ctx, app)
+        density = np.full((8, 8, 8), -20.0, np.float32)
+        density[2:6, 2:6, 2:6] = 20.0
+        volume = Volume(density, np.zeros((8, 8, 8, 1, 3), np.float32), np.full(3, -0.5), 0.15)
+        scene = replace(state.scene, meshes=[], volume=volume)
+        app.control._apply(Set(("scene",), scene, "Volume"))
+        choose(ctx, app, "film", seconds=0.5, fps=10, width=64, height=64)
+        state.act("save_turntable", tmp_path / "turn.gif")
+        wait(ctx, lambda: (tmp_path / "turn.gif").exists() and not state.jobs.running, "the film", 40.0)
+        with Image.open(tmp_path / "turn.gif") as film:
+            assert (film.size, film.n_frames) == ((64, 64), 5)  # type: ignore[attr-defined]
+            assert np.asarray(film.convert("RGB")).max() > 40
 
     drive(app, script)
 
