@@ -35,10 +35,12 @@ def box() -> Mesh:
     return cube(0.8)
 
 
-def photograph(mesh: Mesh, count: int = 12, size: int = 48, masks: bool = True) -> PhotoSet:
-    """Unlit photos of a mesh."""
+def photograph(
+    mesh: Mesh, count: int = 12, size: int = 48, masks: bool = True, cameras: list[Camera] | None = None
+) -> PhotoSet:
+    """Unlit photos of a mesh, from all around or by the cameras given."""
     photos = []
-    for camera in ring(count, size):
+    for camera in cameras or ring(count, size):
         rgba = render_image(Scene(meshes=[mesh]), camera, effects={})
         alpha = rgba[..., 3]
         color = rgba[..., :3] / np.maximum(alpha, 1e-3)[..., None]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import trimesh
 
 from studio.core.errors import Cancelled, InputError
 from studio.core.optim.hull import visual_hull
+from studio.core.scene import look_at
 from tests.unit.optim_scenes import box, coloured_ball, photograph
 
 
@@ -92,3 +95,20 @@ def test_progress_ends_at_one(ball_photos):
     visual_hull(ball_photos.photos, radius=0.6, resolution=16, progress=lambda f, note: seen.append(f))
     assert seen[-1] == 1.0
     assert all(0 <= f <= 1 for f in seen)
+
+
+def test_what_only_ignored_pixels_show_is_no_part_of_it(ball_photos):
+    # Undistorted photos say nothing along their rims. Cameras on one circle show the same part of its
+    # axis there, far from the object; it once stood as a spike that made the box as large as the room.
+    angles = np.arange(24) * np.pi / 12
+    circle = [look_at(np.array([2.6 * np.cos(a), 1.5, 2.6 * np.sin(a)]), np.zeros(3)) for a in angles]
+    cameras = [replace(p.camera, view_to_world=pose) for p, pose in zip(ball_photos.photos, circle)]
+    photos = photograph(coloured_ball(0.6), size=96, cameras=cameras).photos
+    rim = np.ones((96, 96), bool)
+    rim[5:-5, 5:-5] = False
+    for photo in photos:
+        photo.ignore = rim
+    hull = visual_hull(photos, radius=1.0, resolution=32, smooth=0)
+    distance = np.linalg.norm(hull.vertices, axis=1)
+    assert distance.min() > 0.57
+    assert distance.max() < 0.85

@@ -44,19 +44,20 @@ class _Silhouette:
         mask = photo.mask
         if mask is None:
             raise InputError(f"{photo.name}: has no mask, expected one for the visual hull")
-        inside = mask > 0.5
-        if photo.ignore is not None:
-            inside = inside | photo.ignore  # says nothing, so it must not carve
+        height, width = mask.shape
+        unknown = np.zeros(mask.shape, bool) if photo.ignore is None else photo.ignore
+        inside = (mask > 0.5) & ~unknown
         stride = max(1, -(-max(inside.shape) // _MASK_LONG_SIDE))
-        camera = photo.camera.resized(inside.shape[1], inside.shape[0])
+        kept = (slice(stride // 2, None, stride),) * 2
+        camera = photo.camera.resized(width, height)
         self.name = photo.name
-        self.empty = not inside.any()
+        self.empty = not (inside.any() or unknown.all())
         self.clip = torch.tensor(camera.world_to_clip, dtype=torch.float32)
         # World units per pixel at distance 1; the mean of both axes, as pixels may be oblong.
         self.pixel = 0.5 * (1.0 / camera.fx + 1.0 / camera.fy)
-        distance = _signed_distance(inside[stride // 2 :: stride, stride // 2 :: stride]) * stride
+        distance = _signed_distance(inside[kept], unknown[kept]) * stride
         self.field = torch.from_numpy(distance)[None, None]
-        height, width = inside.shape
+        self.unknown = torch.from_numpy(unknown[kept].astype(np.float32))[None, None]
         # A subsampled grid has its pixel centres where the kept pixels were; grid_sample with
         # align_corners=True needs them in [-1, 1] of the first and last kept centre.
         rows, columns = distance.shape
@@ -72,23 +73,29 @@ class _Silhouette:
         )
 
     def sample(self, points: Tensor) -> Tensor:
-        """[P] distance inside the silhouette's cone in world units; inf where it sees nothing."""
+        """[P] distance inside the silhouette's cone in world units; inf where the photo says nothing."""
         clip = points @ self.clip[:, :3].T + self.clip[:, 3]
         w = clip[:, 3]
         ndc = clip[:, :2] / w.clamp_min(1e-6)[:, None]
         grid = (ndc * self.scale + self.shift)[None, None]
         pixels = F.grid_sample(self.field, grid, align_corners=True, padding_mode="border")[0, 0, 0]
-        seen = (w > 0) & (ndc.abs() <= 1).all(dim=1)
+        unknown = F.grid_sample(self.unknown, grid, "nearest", "border", align_corners=True)[0, 0, 0] > 0.5
+        seen = (w > 0) & (ndc.abs() <= 1).all(dim=1) & ~unknown
         return torch.where(seen, pixels * w * self.pixel, torch.inf)
 
 
-def _signed_distance(inside: np.ndarray) -> np.ndarray:
-    """[H, W] float32 pixels to the silhouette, positive inside, measured to pixel borders."""
-    if not inside.any() or inside.all():
-        return np.full(inside.shape, 1e3 if inside.any() else -1e3, np.float32)
-    within = ndimage.distance_transform_edt(inside)
+def _signed_distance(inside: np.ndarray, unknown: np.ndarray) -> np.ndarray:
+    """[H, W] float32 pixels to the silhouette, positive inside, measured to pixel borders.
+
+    Within, the distance is to what is known to be background; outside, to what is known to be the
+    object. So the object may go on under unknown pixels, but none stands beside them alone.
+    """
+    maybe = inside | unknown
+    if not inside.any() or maybe.all():
+        return np.full(inside.shape, 1e3 if maybe.all() else -1e3, np.float32)
+    within = ndimage.distance_transform_edt(maybe)
     without = ndimage.distance_transform_edt(~inside)
-    return (np.where(inside, within - 0.5, 0.5 - without)).astype(np.float32)
+    return (np.where(maybe, within - 0.5, 0.5 - without)).astype(np.float32)
 
 
 def visual_hull(
@@ -107,7 +114,8 @@ def visual_hull(
     hull touches its sides; then a grid of `resolution` along the box's longest side.
 
     Args:
-        photos: with masks; `ignore` pixels and space outside a photo carve nothing.
+        photos: with masks; `ignore` pixels and space outside a photo carve nothing, but space that
+            more than half of the photos do not show is no part of the hull.
         center, radius: where to look first, world units.
         resolution: voxels along the longest side of the object's box.
         misses: photos that may see background where the object stays, for imprecise
