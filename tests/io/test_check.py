@@ -82,6 +82,17 @@ def swap(entry: Any) -> None:
     a["transform_matrix"], b["transform_matrix"] = b["transform_matrix"], a["transform_matrix"]
 
 
+def aside(entry: Any, k: int, degrees: float) -> None:
+    """Turn a camera about its up axis."""
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn(entry, k, np.array([[c, 0, s, 0], [0, 1, 0, 0], [-s, 0, c, 0], [0, 0, 0, 1]]))
+
+
+def all_shaken(entry: Any) -> None:
+    for k in range(len(entry["frames"])):
+        aside(entry, k, (-2.5, 2.5)[k % 2])
+
+
 def clear(folder: Path, name: str) -> None:
     path = folder / f"images/{name}.png"
     image = np.asarray(Image.open(path)).copy()
@@ -107,6 +118,11 @@ CASES: dict[str, tuple[Callable[[Path], object], str]] = {
         "cameras stand on their head: p4; check the axes",
     ),
     "swapped": (lambda f: edit(f, swap), "views disagree: alone they take"),
+    "turned aside": (
+        lambda f: edit(f, lambda e: aside(e, 3, 10) or aside(e, 8, -10)),
+        "and the hull is carved without them: p3, p8; check",
+    ),
+    "shaken": (lambda f: edit(f, all_shaken), "views disagree a little each: their masks leave"),
     "few": (lambda f: edit(f, lambda e: e.update(frames=e["frames"][::3])), "only 5 photos; take 12 or more"),
     "twice": (
         lambda f: (f / "images/p7.png").write_bytes((f / "images/p5.png").read_bytes()),

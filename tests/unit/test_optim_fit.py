@@ -264,7 +264,7 @@ def test_photos_of_two_formats_are_refused(photos):
     wide = ring(1, 48)[0].resized(96, 48)
     odd = Photo("odd", np.zeros((48, 96, 3), np.float32), wide, np.ones((48, 96), np.float32))
     mixed = PhotoSet([*photos.photos, odd], Similarity(), object_radius=0.6)
-    with pytest.raises(InputError, match="odd: is 96x48 but"):
+    with pytest.raises(InputError, match="sizes are 48x48, 96x48"):
         prepared(mixed)
 
 

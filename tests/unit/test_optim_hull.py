@@ -112,3 +112,14 @@ def test_what_only_ignored_pixels_show_is_no_part_of_it(ball_photos):
     distance = np.linalg.norm(hull.vertices, axis=1)
     assert distance.min() > 0.57
     assert distance.max() < 0.85
+
+
+def test_a_few_wrong_cameras_do_not_carve(ball_photos):
+    photos = list(ball_photos.photos)
+    turn = np.eye(4)
+    turn[:3, :3] = [[np.cos(0.2), 0, np.sin(0.2)], [0, 1, 0], [-np.sin(0.2), 0, np.cos(0.2)]]
+    for k in (3, 20):  # each looks 11 degrees past the ball
+        camera = photos[k].camera
+        photos[k] = replace(photos[k], camera=replace(camera, view_to_world=camera.view_to_world @ turn))
+    hull = visual_hull(photos, radius=0.6, resolution=24, smooth=0)
+    assert np.linalg.norm(hull.vertices, axis=1).min() > 0.56

@@ -17,6 +17,8 @@ from skimage import measure
 from torch import Tensor
 
 from studio.core.errors import Cancelled, InputError
+from studio.core.io.consensus import strangers
+from studio.core.io.resample import fitted_size, resized_mask
 from studio.core.optim.largesteps import smooth_vertices
 from studio.core.scene import Mesh, Photo
 
@@ -28,6 +30,9 @@ _BOUNDS_GRID = 64
 
 _MASK_LONG_SIDE = 400
 """Masks are shrunk to this before carving: a voxel of a 96 grid still covers 3 pixels."""
+
+_STRANGER_LONG_SIDE = 160
+"""Masks are shrunk to this to find those that fit none of the others."""
 
 _KEEP_COMPONENT = 0.02
 """Pieces smaller than this share of the largest are carving noise."""
@@ -162,12 +167,13 @@ def hull_field(
             f"visual hull: {len(missing)} of {len(photos)} photos have no mask ({names}); "
             "give masks or start from a sphere or a mesh"
         )
+    around = np.asarray(center, np.float64)
     silhouettes = []
-    for photo in photos:
+    for photo in _without_strangers(photos, around, float(radius)):
         _check(cancel)
         silhouettes.append(_Silhouette(photo))
     carver = _Carver(silhouettes, misses, progress, cancel)
-    low, high = carver.find_box(np.asarray(center, np.float64), float(radius))
+    low, high = carver.find_box(around, float(radius))
     field, spacing = carver.carve(low, high, resolution, 0.4, 0.95)
     if not (field > 0).any():
         raise InputError(carver.why_nothing(0.5 * (low + high), 0.5 * float((high - low).max())))
@@ -195,8 +201,25 @@ def hull_distance(
         InputError: a mask is missing.
         Cancelled: `cancel` said so.
     """
+    half = 0.5 * spacing * (np.array(counts) - 1)
+    photos = _without_strangers(photos, np.asarray(low) + half, float(half.max()))
     carver = _Carver([_Silhouette(photo) for photo in photos], misses, progress, cancel)
     return carver.on_grid(low, spacing, counts, 0.0, 1.0)
+
+
+def _without_strangers(photos: list[Photo], center: np.ndarray, radius: float) -> list[Photo]:
+    """The photos without the few that show the object where the others have none: one would carve it away."""
+    masks, silent, cameras = [], [], []
+    for photo in photos:
+        if photo.mask is None:
+            return photos  # it is named when its silhouette is taken
+        height, width = fitted_size(photo.mask.shape[0], photo.mask.shape[1], _STRANGER_LONG_SIDE)
+        masks.append(resized_mask(photo.mask > 0.5, height, width) > 0.5)
+        unknown = np.zeros(photo.mask.shape, bool) if photo.ignore is None else photo.ignore
+        silent.append(resized_mask(unknown, height, width) > 0)
+        cameras.append(photo.camera.resized(width, height))
+    strange = strangers(masks, cameras, center, 1.1 * radius, silent)
+    return [photo for photo, odd in zip(photos, strange, strict=True) if not odd]
 
 
 class _Carver:
