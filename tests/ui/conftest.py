@@ -12,6 +12,9 @@ from collections.abc import Iterator
 
 import pytest
 
+_ATTEMPTS = 5
+"""Two servers that begin at the same time may want the same number; one of them then ends."""
+
 
 def _die_with_parent() -> None:
     """A killed test run must not leave its server behind (Linux: PR_SET_PDEATHSIG is 1)."""
@@ -25,20 +28,26 @@ def display() -> Iterator[None]:
     if os.environ.get("DISPLAY") or shutil.which("Xvfb") is None:
         yield
         return
+    for _ in range(_ATTEMPTS):
+        server, number = _start()
+        if number:
+            break
+        server.wait(10)
+    else:
+        raise RuntimeError(f"Xvfb found no free display in {_ATTEMPTS} attempts")
+    os.environ["DISPLAY"] = f":{number}"
+    yield
+    os.environ.pop("DISPLAY", None)
+    server.terminate()
+    server.wait(10)
+
+
+def _start() -> tuple[subprocess.Popen[bytes], str]:
+    """(server, its display's number); the number is empty where another server took the same one."""
     reader, writer = os.pipe()
-    command = [
-        "Xvfb",
-        "-displayfd",
-        str(writer),
-        "-screen",
-        "0",
-        "1600x1000x24",
-        "-noreset",
-        "-nolisten",
-        "tcp",
-    ]
+    command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1000x24", "-noreset"]
     server = subprocess.Popen(
-        command,
+        [*command, "-nolisten", "tcp"],
         pass_fds=(writer,),
         preexec_fn=_die_with_parent,
         stdout=subprocess.DEVNULL,
@@ -46,10 +55,4 @@ def display() -> Iterator[None]:
     )
     os.close(writer)
     with os.fdopen(reader) as answer:
-        number = answer.readline().strip()
-    if number:
-        os.environ["DISPLAY"] = f":{number}"
-    yield
-    os.environ.pop("DISPLAY", None)
-    server.terminate()
-    server.wait(10)
+        return server, answer.readline().strip()
