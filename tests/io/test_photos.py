@@ -415,6 +415,31 @@ def test_a_spot_of_background_colour_is_filled_by_the_other_views(tmp_path: Path
     assert same_masks(before.photos, after.photos) > 0.98
 
 
+@pytest.mark.parametrize(("brightness", "stays"), [(60, False), (190, True)], ids=["faint", "bright"])
+def test_a_lit_backdrop_beside_the_object_is_taken_out(tmp_path: Path, brightness: int, stays: bool) -> None:
+    """Faint it is none of the object; bright, others may have missed it in its shade."""
+    nerf_capture(tmp_path, count=8, size=200)
+    before = load_photos(tmp_path)
+    spot = np.s_[60:85, 118:175]  # row 0 at the top; over the sphere's rim
+    for file in (tmp_path / "train").glob("*.png"):
+        rgba = np.array(Image.open(file))
+        picture = np.where(rgba[..., 3:] > 0, rgba[..., :3], 8)
+        if file.stem == "r_3":
+            outside = rgba[spot][..., 3] == 0
+            picture[spot][outside] = brightness
+            assert outside.sum() > 600
+        Image.fromarray(picture.astype(np.uint8)).save(file)
+    after = load_photos(tmp_path, mask_threshold=0.18)
+    grown = [
+        float((q.mask > 0.5).sum() / (p.mask > 0.5).sum())
+        for p, q in zip(before.photos, after.photos, strict=True)
+        if p.mask is not None and q.mask is not None
+    ]
+    assert len(grown) == 8
+    assert (grown[3] > 1.05) == stays
+    np.testing.assert_allclose(np.delete(grown, 3), 1, atol=0.03)
+
+
 @pytest.mark.parametrize(("off_plane", "turned"), [(0.0, True), (0.4, False)], ids=["ring", "by hand"])
 def test_a_ring_of_cameras_says_what_is_up(off_plane, turned):
     """Around a turntable seen from above, cameras lean; their ring's axis is still the table's."""

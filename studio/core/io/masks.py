@@ -122,11 +122,22 @@ def extract(picture: np.ndarray, background: Background, region: np.ndarray | No
     mask = distance_to(picture, background.color) > background.threshold
     if region is not None:
         mask &= region
-    mask = _grown(_grown(mask, -1.5 * unit), 1.5 * unit)
+    mask = opened(mask)
     mask = _grown(_grown(mask, _DILATE * unit), -_ERODE * unit)
     mask |= _components(~mask, lambda area: area < _HOLE_AREA * unit**2)
-    mask = _components(mask, lambda area: area >= 0.1 * area.max(initial=0))
+    mask = without_crumbs(mask)
     return mask if region is None else mask & region
+
+
+def opened(mask: np.ndarray) -> np.ndarray:
+    """[H, W] bool: a mask without its threads."""
+    radius = 1.5 * max(mask.shape) / WORK_SIZE
+    return _grown(_grown(mask, -radius), radius)
+
+
+def without_crumbs(mask: np.ndarray) -> np.ndarray:
+    """[H, W] bool: the largest connected part of a mask, with everything at least a tenth its size."""
+    return _components(mask, lambda area: area >= 0.1 * area.max(initial=0))
 
 
 def _grown(mask: np.ndarray, radius: float) -> np.ndarray:

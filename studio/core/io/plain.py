@@ -9,9 +9,9 @@ import numpy as np
 from scipy.spatial import ConvexHull
 from skimage.draw import polygon
 
-from studio.core.io.consensus import fill_false_holes
+from studio.core.io.consensus import drop_false_parts, fill_false_holes
 from studio.core.io.frames import FrameSet
-from studio.core.io.masks import extract, find_background
+from studio.core.io.masks import distance_to, extract, find_background
 from studio.core.io.matting import unmix
 from studio.core.io.normalize import object_sphere
 from studio.core.io.resample import resized_mask
@@ -59,7 +59,10 @@ def mask_plain_background(
 
     found = run(find, list(zip(photos, pictures, strict=True)))
     cameras = [_at(photo.camera, mask) for photo, mask in zip(photos, found, strict=True)]
-    if fill_false_holes(found, cameras, *object_sphere(photos)):
+    around = object_sphere(photos)
+    distances = run(lambda picture: distance_to(picture, background.color), pictures)
+    changed = fill_false_holes(found, cameras, *around)
+    if changed + drop_false_parts(found, distances, background.threshold, cameras, *around):
         for photo, mask in zip(photos, found, strict=True):
             photo.mask = resized_mask(mask, *photo.image.shape[:2])
 
