@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 
 import hypothesis
 import pytest
@@ -27,7 +28,7 @@ launcher.use_threads(max(2, band_count()), least_work=0)
 MOST_SKIPS = {
     "cuda": 40,
     "gl": 90,
-    "display": 40,
+    "display": 0 if shutil.which("Xvfb") else 40,
     "data": 40,
     "unprivileged": 2,
     "mitsuba": 20,

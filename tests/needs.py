@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def _has(what: str) -> bool:
 
         return torch.cuda.is_available()
     if what == "display":
+        if not os.environ.get("DISPLAY") and shutil.which("Xvfb"):
+            raise RuntimeError("Xvfb is installed, but the fixture `display` of tests/ui has not run here")
         return bool(os.environ.get("DISPLAY"))
     if what == "gl":
         return _has_gl()

@@ -14,7 +14,6 @@ import pytest
 from studio.core.optim.fit import Fit, FitProblem
 from tests.needs import need
 from tests.soak.memory import in_use_mb
-from tests.ui.conftest import display  # noqa: F401  # the fixture
 from tests.ui.driving import drive, make_app, small_settings, sphere_photos, wait_ready
 
 ACTS: tuple[tuple[Any, ...], ...] = (

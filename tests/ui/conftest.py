@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 
 _ATTEMPTS = 5
 """Two servers that begin at the same time may want the same number; one of them then ends."""
+_PATIENCE_S = 60.0
+"""How long a server may take to begin: two seconds were seen on two busy cores."""
 
 
 def _die_with_parent() -> None:
@@ -32,18 +35,19 @@ def display() -> Iterator[None]:
         server, number = _start()
         if number:
             break
-        server.wait(10)
+        server.kill()
+        server.wait()
     else:
         raise RuntimeError(f"Xvfb found no free display in {_ATTEMPTS} attempts")
     os.environ["DISPLAY"] = f":{number}"
     yield
     os.environ.pop("DISPLAY", None)
     server.terminate()
-    server.wait(10)
+    server.wait(_PATIENCE_S)
 
 
 def _start() -> tuple[subprocess.Popen[bytes], str]:
-    """(server, its display's number); the number is empty where another server took the same one."""
+    """(server, its display's number); the number is empty where the server ended or said nothing."""
     reader, writer = os.pipe()
     command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1600x1000x24", "-noreset"]
     server = subprocess.Popen(
@@ -55,4 +59,5 @@ def _start() -> tuple[subprocess.Popen[bytes], str]:
     )
     os.close(writer)
     with os.fdopen(reader) as answer:
-        return server, answer.readline().strip()
+        spoke = select.select([answer], [], [], _PATIENCE_S)[0]
+        return server, answer.readline().strip() if spoke else ""

@@ -20,7 +20,7 @@ from tests.ui.driving import drive, make_app, wait, wait_ready
 
 
 @pytest.fixture(scope="module", autouse=True)
-def display() -> None:
+def needs_display() -> None:
     need("display")
 
 

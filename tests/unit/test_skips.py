@@ -26,3 +26,13 @@ def test_too_many_skips_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_need_is_an_error() -> None:
     with pytest.raises(ValueError, match="sunshine"):
         need("sunshine")
+
+
+def test_a_display_that_was_not_started_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setattr("shutil.which", lambda name: f"/usr/bin/{name}")
+    with pytest.raises(RuntimeError, match="Xvfb"):
+        need("display")
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(pytest.skip.Exception, match="needs display"):
+        need("display")
