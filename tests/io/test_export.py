@@ -64,10 +64,13 @@ def test_glb_round_trip_of_everything(tmp_path: Path) -> None:
     back = load_scene(tmp_path / "a.glb", notes).meshes[0]
     assert notes == []
     assert back.name == "the part"
-    for name in ("vertices", "faces", "uvs", "colors"):
-        np.testing.assert_array_equal(getattr(back, name), getattr(mesh, name), err_msg=name)
+    for name in ("vertices", "uvs", "colors"):  # at corners: vertices between mirrored charts are torn
+        there, here = getattr(back, name)[back.faces], getattr(mesh, name)[mesh.faces]
+        np.testing.assert_array_equal(there, here, err_msg=name)
+    assert back.normals is not None
     assert mesh.normals is not None
-    np.testing.assert_allclose(back.normals, mesh.normals, atol=2e-7)  # made unit again
+    here = mesh.normals[mesh.faces]
+    np.testing.assert_allclose(back.normals[back.faces], here, atol=2e-7)  # made unit again
     for name, value in vars(mesh.material).items():
         if name in TEXTURES:
             np.testing.assert_array_equal(getattr(back.material, name), value, err_msg=name)
@@ -110,7 +113,7 @@ def test_glb_structure_is_what_the_specification_asks(tmp_path: Path) -> None:
     assert entry["buffers"] == [{"byteLength": entry["buffers"][0]["byteLength"]}]
     assert 0 <= len(binary) - entry["buffers"][0]["byteLength"] < 4
     sizes = {5121: 1, 5123: 2, 5125: 4, 5126: 4}
-    widths = {"SCALAR": 1, "VEC2": 2, "VEC3": 3}
+    widths = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
     for accessor in entry["accessors"]:
         view = entry["bufferViews"][accessor["bufferView"]]
         assert view["byteOffset"] % 4 == 0

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from studio.core.io.images import encode_png
+from studio.core.io.tangents import vertex_tangents
 from studio.core.scene.material import Material
 from studio.core.scene.mesh import Mesh
 
@@ -26,7 +28,8 @@ def encode_glb(
 
     Vertex colours are COLOR_0 (linear, as glTF wants them). glTF has no roughness and metallic
     per vertex: their means go into the factors, which any program shows, and the values into
-    `_ROUGHNESS` and `_METALLIC`, which the studio reads back.
+    `_ROUGHNESS` and `_METALLIC`, which the studio reads back. Meshes with a normal texture have
+    TANGENT, so that no program has to guess; vertices between mirrored charts are then torn.
     """
     writer = _Writer()
     for number, mesh in enumerate(meshes):
@@ -57,11 +60,14 @@ class _Writer:
 
     def add(self, mesh: Mesh) -> None:
         """One node with one mesh of one primitive."""
+        mesh, tangents = _with_tangents(replace(mesh, normals=_unit(mesh.vertex_normals())))
         vertices = np.asarray(mesh.vertices, np.float32)
         attributes = {
             "POSITION": self._accessor(vertices, bounds=True),
-            "NORMAL": self._accessor(_unit(mesh.vertex_normals())),
+            "NORMAL": self._accessor(mesh.vertex_normals()),
         }
+        if tangents is not None:
+            attributes["TANGENT"] = self._accessor(tangents)
         if mesh.uvs is not None:
             flipped = np.stack([mesh.uvs[:, 0], 1.0 - mesh.uvs[:, 1]], axis=1)  # glTF's v runs down
             attributes["TEXCOORD_0"] = self._accessor(flipped)
@@ -150,6 +156,19 @@ class _Writer:
             self.json["textures"].append({"source": len(self.json["images"]) - 1, "sampler": 0})
             self._pictures[key] = len(self.json["textures"]) - 1
         return self._pictures[key]
+
+
+def _with_tangents(mesh: Mesh) -> tuple[Mesh, np.ndarray | None]:
+    """The mesh, torn where tangents need it, and its [V, 4] tangents if a texture is along them."""
+    if mesh.material.normal_texture is None or mesh.uvs is None:
+        return mesh, None
+    source, faces, tangents = vertex_tangents(mesh.vertices, mesh.faces, mesh.uvs, mesh.vertex_normals())
+    if len(source) > len(mesh.vertices):
+        names = ("vertices", "normals", "uvs", "colors", "roughness", "metallic")
+        values = {name: getattr(mesh, name) for name in names}
+        torn = {name: None if value is None else value[source] for name, value in values.items()}
+        mesh = replace(mesh, faces=faces, **torn)
+    return mesh, tangents
 
 
 def _unit_range(value: float) -> float:
