@@ -9,7 +9,7 @@ traces paths: bounces, shadows and another diffuse lobe are in the photos that n
 the renderer that fits use, past occlusion baked for an even sky, which the fit then assumes as well.
 They are kept in `--keep` for the next time.
 
-A fit takes two minutes of processor time, its photos up to three the first time. Each pair of an
+A fit takes under three minutes of processor time, its photos up to three the first time. Each pair of an
 object and a photographer stands alone: `--objects` and `--photos` choose some, `--resume` leaves out
 those that this commit has measured in the same way, and `--docs` puts the newest figures of every
 pair into one table.
