@@ -62,10 +62,13 @@ def test_a_resumed_fit_is_the_same_fit(photos, tmp_path, stop_at):
     same(run(fit), run(again))
 
 
-def test_textures_resume(photos, tmp_path):
-    settings = {"shading": "pbr", "texture_steps": 12, "texture_size": 64}
+@pytest.mark.parametrize(
+    ("faces", "stop_at"), [(20_000, 24), (150, 19), (150, 24)], ids=["textures", "warm-up", "simplified"]
+)
+def test_textures_resume(photos, tmp_path, faces, stop_at):
+    settings = {"shading": "pbr", "texture_steps": 12, "texture_size": 64, "texture_faces": faces}
     fit = prepared(photos, **settings)
-    while fit.steps_done < 24:
+    while fit.steps_done < stop_at:
         fit.step()
     save_checkpoint(tmp_path / "a.safetensors", state_of(fit))
     again = resumed(photos, tmp_path / "a.safetensors", **settings)

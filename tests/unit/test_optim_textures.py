@@ -14,7 +14,7 @@ from studio.core.io.meshes import load_scene
 from studio.core.ops.ambient import ambient_visibility
 from studio.core.optim.atlas import fill, unwrap
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.material_stage import Pictures, finished, warm_up_steps
+from studio.core.optim.material_stage import Pictures, warm_up_steps
 from studio.core.optim.materials import TextureMaterial, VertexMaterial
 from studio.core.optim.regularizers import TextureTerms
 from studio.core.optim.schedule import Schedule, progress
@@ -160,12 +160,6 @@ def test_steps_for_textures_come_last() -> None:
     assert schedule.resolution(2) == 64
     assert schedule.edge_length(2) == pytest.approx(0.05)
     assert [progress(step, 60, 100) for step in (20, 60, 99, 150)] == [0, 0, 1, 1]
-
-
-def test_a_finished_mesh_has_few_triangles() -> None:
-    ball = icosphere(4)
-    assert finished(ball, 10_000) is ball
-    assert 800 < len(finished(ball, 1200).faces) < 1800
 
 
 @pytest.mark.parametrize("shading", ["unlit", "pbr"])

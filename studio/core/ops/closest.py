@@ -58,6 +58,29 @@ class TriangleTree:
         self._wait(device)
         return face, weights, distance
 
+    def across(self, points: Tensor, normals: Tensor, reach: float) -> tuple[Tensor, Tensor]:
+        """What of the mesh lies on the line through each point along its normal, and faces as it does.
+
+        The nearer of the first hits either way; the closest point where neither faces so.
+
+        Args:
+            points, normals: [P, 3], unit normals.
+            reach: further away nothing is looked for.
+        Returns:
+            triangle [P] int32 (-1 if there is none), barycentrics [P, 3].
+        Gradients:
+            None.
+        """
+        op = "across"
+        points = check.tensor(op, "points", points.detach(), ("P", 3), like=self.vertices)
+        normals = check.tensor(op, "normals", normals.detach(), (len(points), 3), like=points)
+        face = torch.empty(len(points), dtype=torch.int32, device=points.device)
+        weights = torch.empty_like(points)
+        inputs = [launcher.BEGIN, int(self._mesh.id), points, normals, _LIFT * self.size, float(reach)]
+        launcher.launch(kernels.across, len(points), [*inputs, face, weights], points.device)
+        self._wait(points.device)
+        return face, weights
+
     def seen_by(self, points: Tensor, normals: Tensor, eyes: Tensor) -> Tensor:
         """[P] int32, how many of the eyes see the front of each point of the mesh past the mesh.
 

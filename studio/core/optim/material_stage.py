@@ -12,10 +12,8 @@ from torch import Tensor
 from studio.core.ops.normals import vertex_normals
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.occlusion import arriving
-from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.schedule import FIELD, Schedule, progress
 from studio.core.optim.settings import FitSettings
-from studio.core.optim.start import evened
 from studio.core.optim.variables import Variables
 from studio.core.scene import Lighting, Mesh
 
@@ -32,18 +30,11 @@ def schedule_of(settings: FitSettings) -> Schedule:
     )
 
 
-def finished(mesh: Mesh, most_faces: int) -> Mesh:
-    """The mesh with at most about `most_faces` triangles of one edge length."""
-    if len(mesh.faces) <= most_faces:
-        return mesh
-    longer = math.sqrt(len(mesh.faces) / most_faces)
-    return evened(mesh, mean_edge_length(mesh.vertices, mesh.faces) * longer)
-
-
-def textured(variables: Variables, settings: FitSettings, step: int) -> Variables:
+def textured(variables: Variables, settings: FitSettings, step: int, fine: Mesh | None = None) -> Variables:
     """The variables with textures over a new atlas, after `step` steps.
 
-    They show what the vertices showed, or one material where a warm-up follows.
+    They show what the vertices showed, or those of the mesh `fine` that was simplified, or one material
+    where a warm-up follows.
     """
     seen = None
     if (
@@ -52,7 +43,7 @@ def textured(variables: Variables, settings: FitSettings, step: int) -> Variable
         and not _directed(variables, settings)
     ):
         seen = variables.visibility()
-    out = variables.textured(int(settings["texture_size"]), seen)
+    out = variables.textured(int(settings["texture_size"]), seen, fine)
     assert isinstance(out.material, TextureMaterial)
     out.material.began = step
     if has_sky(settings):
@@ -111,6 +102,9 @@ _WHITE, _WHITEST = 0.98, 0.01
 _SETTLING, _SETTLED = 0.1, 0.02
 """Rates of the light during the warm-up and after it; it must not follow the texels then."""
 
+
+_OPENED = 2.0
+"""Times the vertices' rate on a volume's surface, whose details lie beside where they belong."""
 
 _ROUGHNESS, _GLOSS_HELD = 0.3, 1.5
 """Where roughness begins with textures, and how many warm-ups it stays there.
@@ -206,7 +200,7 @@ def trade(variables: Variables, settings: FitSettings, step: int) -> None:
 
 
 def attune(variables: Variables, settings: FitSettings, step: int) -> None:
-    """What changes with the steps of the textures' part: occlusion, and how even colours must be."""
+    """What changes with the steps of the textures' part: occlusion, how even colours must be, paint."""
     material = variables.material
     if not isinstance(material, TextureMaterial):
         return
@@ -214,6 +208,8 @@ def attune(variables: Variables, settings: FitSettings, step: int) -> None:
     length = _PARTING * schedule_of(settings).texture_steps
     left = 1.0 - min(1.0, (step - material.began) / max(1.0, length))
     parting = warm_up_steps(settings) > 0
+    if step >= material.began + warm_up_steps(settings):
+        material.repaint()
     material.evenness = float(settings["parting_smoothness"]) ** left if parting else 1.0
 
 
@@ -226,14 +222,15 @@ def pace(settings: FitSettings, group: str, variables: Variables, step: int) -> 
     """What a group's rate is multiplied with at a step: decay within the part of the run."""
     if group == "pose" and step < settings["pose_from"]:
         return 0.0
+    opened = group == "vertices" and settings["start"] == "volume"
     decay, material = float(settings["decay"]), variables.material
     if not isinstance(material, TextureMaterial):
         stage = 0 if variables.lasting else FIELD
-        return decay ** schedule_of(settings).progress(stage, step)
+        return (_OPENED if opened else 1.0) * decay ** schedule_of(settings).progress(stage, step)
     warming, steps = warming_up(settings, variables, step), warm_up_steps(settings)
     factor = decay ** progress(step, material.began + steps, int(settings["steps"]))
     if group == "vertices":
-        factor *= float(settings["texture_vertices"])
+        factor *= float(settings["texture_vertices"]) * (_OPENED if opened else 1.0)
     if group == "light" and steps > 0:
         factor *= (_SETTLING if warming else _SETTLED) / max(settings.rate("light"), 1e-9)
     held = group == "roughness" and step < material.began + _GLOSS_HELD * steps

@@ -71,6 +71,10 @@ class VertexMaterial:
         named = {"albedo": [self.shade], "roughness": [self.roughness], "metallic": [self.metallic]}
         return named.get(group, [])
 
+    def values(self) -> Tensor:
+        """[V, 5] linear base colour, roughness and metallic. Gradients: to all leaves."""
+        return torch.cat([self.shade.square(), self.roughness, self.metallic], dim=1)
+
     def clone(self) -> VertexMaterial:
         """Independent leaves with the same values."""
         return VertexMaterial(*(fresh(t) for t in (self.shade, self.roughness, self.metallic)))
@@ -128,6 +132,8 @@ class TextureMaterial:
         roughness, metallic: [1, S, S, 1].
         tilt: [1, S, S, 2] x and y of the unit normal in tangent space.
         occlusion: [1, S, S, 1] share of the environment that arrives; not optimised.
+        rest: [1, S, S, 2] the tilt of a finer surface, which regularizers hold it to; None is 0.
+        paint: [1, S, S, 3] the finer surface's `shade`, for the time after a warm-up; None is none.
         began: step of the run after which the textures were made.
         ambient: occlusion under an even sky, for files; None where it is not another.
         evenness: times that the smoothness of base colours counts now.
@@ -144,6 +150,8 @@ class TextureMaterial:
     ambient: Tensor | None = None
     evenness: float = 1.0
     traded: tuple[Tensor | float, Tensor | float, int] = (0.0, 0.0, 0)
+    rest: Tensor | None = None
+    paint: Tensor | None = None
     _standing: tuple[int, bool] = (-1, False)
     """Version of `tilt` that was looked at last, and whether anything in it differed from 0."""
 
@@ -159,8 +167,7 @@ class TextureMaterial:
         if visibility is None:
             visibility = torch.ones_like(material.roughness)
         # Linear colours, as these are what the triangles interpolated.
-        values = [material.shade.square(), material.roughness, material.metallic, visibility]
-        image = atlas.bake(torch.cat(values, dim=1))
+        image = atlas.bake(torch.cat([material.values(), visibility], dim=1))
         color, roughness, metallic, occlusion = image.split([3, 1, 1, 1], dim=3)
         return cls(
             atlas,
@@ -180,6 +187,26 @@ class TextureMaterial:
             "normal_map": [self.tilt],
         }
         return named.get(group, [])
+
+    def detailed(self, tilt: Tensor, values: Tensor) -> TextureMaterial:
+        """The same with what a finer surface shows: [1, S, S, 2], and [1, S, S, 5] as `values` above."""
+        color, roughness, metallic = values.split([3, 1, 1], dim=3)
+        leaves = {"shade": color.sqrt(), "roughness": roughness, "metallic": metallic, "tilt": tilt}
+        changes: dict[str, Any] = {name: fresh(leaf.contiguous()) for name, leaf in leaves.items()}
+        return replace(
+            self, **changes, rest=tilt, paint=changes["shade"].detach().clone(), _standing=(-1, False)
+        )
+
+    @torch.no_grad()
+    def repaint(self) -> None:
+        """The finer surface's base colours again, of the mean that they have come to since."""
+        if self.paint is None:
+            return
+        inside = self.atlas.covered
+        now, then = ((t.square() * inside).sum(dim=(1, 2)) for t in (self.shade, self.paint))
+        self.shade.copy_(self.paint * (now / then.clamp_min(1e-12)).sqrt()[:, None, None])
+        self.paint = None
+        self.clamp()
 
     def clone(self) -> TextureMaterial:
         """Independent leaves with the same values; the atlas is shared."""
@@ -232,12 +259,15 @@ class TextureMaterial:
         return TextureTerms(self.atlas.covered)
 
     def terms(self, surface: SurfaceTerms) -> Terms:
-        """Total variations over the charts, and how far normals are from neutral."""
+        """Total variations over the charts, and how far normals are from neutral or the finer surface's."""
         return {
             "texture_smoothness": self._unevenness,
             "material_smoothness": self._gloss_unevenness,
-            "flat_normals": lambda: self._terms.sums(self.tilt).mean_square,
+            "flat_normals": lambda: self._terms.sums(self._departure()).mean_square,
         }
+
+    def _departure(self) -> Tensor:
+        return self.tilt if self.rest is None else self.tilt - self.rest
 
     def _unevenness(self) -> Tensor:
         """Variation of the base colour for its brightness, so that darker is not smoother."""

@@ -31,6 +31,9 @@ _CLEARLY = 0.5
 _STEPS, _STAGES, _PIXELS = 160, 2, 192
 """Length of the short fits, their stages, and long side of their photos."""
 
+_POINTS = 96
+"""Grid of the volume that is tried, along its box: what finer ones add is not what decides."""
+
 _LIGHT_PIXELS = 160
 """Long side of the photos that tell what the light is fixed to."""
 
@@ -86,7 +89,7 @@ def choose_start(
         return Choice(hull, "hull", ["start: hull; a volume does not show light that is fixed to the camera"])
     shown = replace(training, photos=[photo for i, photo in enumerate(photos) if i % _EVERY != _FIRST])
     try:
-        opened, _ = start_from_volume(shown, settings, device, _part(report, 0.1, 0.4), cancel)
+        opened, _ = start_from_volume(shown, _coarser(settings), device, _part(report, 0.1, 0.4), cancel)
     except (InputError, WorkError) as error:
         return Choice(hull, "hull", [f"start: hull, as the volume has no surface: {error}"])
     report(0.4, "Trying the hull")
@@ -110,6 +113,13 @@ def _given(problem: FitProblem, photos: PhotoSet, mesh: Mesh) -> FitProblem:
 def _started(settings: FitSettings, start: str) -> FitSettings:
     out = settings.copy()
     out.set("start", start)
+    return out
+
+
+def _coarser(settings: FitSettings) -> FitSettings:
+    """Settings of the volume that is only tried."""
+    out = settings.copy()
+    out.set("start_points", min(_POINTS, int(settings["start_points"])))
     return out
 
 

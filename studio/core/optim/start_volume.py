@@ -42,7 +42,7 @@ class Candidate:
     """A start shape and how much the photos agree with it.
 
     Attributes:
-        mesh: closed, of the wished edge length.
+        mesh: closed.
         what: it is, for a note.
         score: dB, see `agreement`.
     """
@@ -57,7 +57,7 @@ class Jury:
 
     Args:
         training: photos with masks.
-        settings: for hull_misses, edge_fine, resolution.
+        settings: for hull_misses and resolution.
         device: where they are drawn.
     """
 
@@ -69,9 +69,8 @@ class Jury:
         self.targets = Targets.build(photos[::stride], pixels, device)
 
     def judge(self, mesh: Mesh, what: str) -> Candidate:
-        """The mesh with triangles of the last stage's size, and its score."""
-        even = evened(mesh, float(self.settings["edge_fine"]) * box_of(mesh.vertices)[1])
-        return Candidate(even, what, agreement(even, self.targets))
+        """The mesh and its score."""
+        return Candidate(mesh, what, agreement(mesh, self.targets))
 
     def best_level(self, volume: Volume, report: Progress, cancel: Cancel | None) -> Candidate:
         """The surface of a volume at the usual level, unless the photos agree clearly more with another.
@@ -106,7 +105,7 @@ def start_from_volume(
     report: Progress,
     cancel: Cancel | None = None,
 ) -> tuple[Mesh, str]:
-    """Fit a volume for a short while and mesh it.
+    """Fit a volume for a short while and mesh it; the triangles are about as long as its voxels.
 
     Args:
         training: photos with masks, none of them held out.
@@ -143,7 +142,8 @@ def start_from_sdf(
     short = _short(settings, "sdf", 1)
     fitted = fit_sdf(training, short, lambda share, note: report(_FITTING * share, note), cancel, str(device))
     report(_FITTING, "Comparing the surface with the photos")
-    found = Jury(training, settings, device).judge(replace(fitted, colors=None), "surface of distances")
+    even = evened(replace(fitted, colors=None), float(settings["edge_fine"]) * box_of(fitted.vertices)[1])
+    found = Jury(training, settings, device).judge(even, "surface of distances")
     return found.mesh, f"start: {found.what}, mean colours fit to {found.score:.1f} dB"
 
 

@@ -16,12 +16,25 @@ from studio.core.ops.ambient import ambient_visibility
 from studio.core.ops.normals import Incidence, vertex_normals
 from studio.core.optim import sky
 from studio.core.optim.atlas import unwrap
+from studio.core.optim.detail import Surface, bake_detail
 from studio.core.optim.largesteps import LargeSteps
-from studio.core.optim.materials import SurfaceMaterial, Terms, TextureMaterial, VertexMaterial, array, fresh
+from studio.core.optim.materials import (
+    MAX_TILT,
+    SurfaceMaterial,
+    Terms,
+    TextureMaterial,
+    VertexMaterial,
+    array,
+    fresh,
+)
 from studio.core.optim.regularizers import SurfaceTerms, light_white
+from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.targets import Targets
 from studio.core.optim.views import ViewVariables
 from studio.core.scene import Light, Lighting, Mesh
+
+_REACH = 3.0
+"""Edges of a fine surface within which its simplified one looks for it."""
 
 
 @dataclass(eq=False)
@@ -112,19 +125,27 @@ class Variables:
             material=VertexMaterial.of_mesh(mesh, device),
         )
 
-    def textured(self, size: int, visibility: Tensor | None = None) -> Variables:
+    def textured(self, size: int, visibility: Tensor | None = None, fine: Mesh | None = None) -> Variables:
         """The same with the vertices' attributes baked into textures over a new atlas.
 
         Args:
             size: texels along each side.
             visibility: [V, 1] share of the environment that each vertex sees.
+            fine: mesh of more triangles, whose normals and attributes the textures shall show.
         """
         if not isinstance(self.material, VertexMaterial):
             raise InputError("variables: the material is in textures already")
         with torch.no_grad():
-            world = array(self.to_world(self.box_vertices()))
+            placed = self.to_world(self.box_vertices())
+            world = array(placed)
         atlas = unwrap(world, array(self.faces), size, self.sh.device)
-        return replace(self.clone(), material=TextureMaterial.baked(self.material, atlas, visibility))
+        material = TextureMaterial.baked(self.material, atlas, visibility)
+        if fine is not None:
+            reach = _REACH * mean_edge_length(fine.vertices, fine.faces)
+            own = Surface(placed, self.faces, self.material.values())
+            tilt, values, _ = bake_detail(_surface(fine, self.sh.device), own, atlas, reach, MAX_TILT)
+            material = material.detailed(tilt, values)
+        return replace(self.clone(), material=material)
 
     def clone(self) -> Variables:
         """Independent leaves with the same values; topology and solver are shared."""
@@ -253,6 +274,12 @@ class Variables:
             fixed_to,
             environment,
         )
+
+
+def _surface(mesh: Mesh, device: torch.device) -> Surface:
+    vertices = torch.from_numpy(mesh.vertices.astype(np.float32)).to(device)
+    faces = torch.from_numpy(mesh.faces.astype(np.int32)).to(device)
+    return Surface(vertices, faces, VertexMaterial.of_mesh(mesh, device).values().detach())
 
 
 def _triple(values: np.ndarray) -> tuple[float, float, float]:
