@@ -59,7 +59,12 @@ def test_they_are_those_of_our_triangles_smoothed() -> None:
     assert mesh.uvs is not None
     _, faces, found = vertex_tangents(mesh.vertices, mesh.faces, mesh.uvs, normals)
     part = torch.zeros(len(mesh.faces), dtype=torch.int64)
-    inputs = (torch.tensor(mesh.vertices), torch.tensor(mesh.uvs), torch.tensor(mesh.faces).contiguous(), part)
+    inputs = (
+        torch.tensor(mesh.vertices),
+        torch.tensor(mesh.uvs),
+        torch.tensor(mesh.faces).contiguous(),
+        part,
+    )
     along, turn = (t.numpy() for t in tangents(*inputs))
     corner = found[faces]
     real = (turn != 0) & (np.abs(mesh.vertices[mesh.faces][..., 1]).max(axis=1) < 0.9)  # not at the poles

@@ -106,6 +106,15 @@ _SETTLING, _SETTLED = 0.1, 0.02
 _OPENED = 2.0
 """Times the vertices' rate on a volume's surface, whose details lie beside where they belong."""
 
+_PAINTED = 0.3
+"""Times the rates of its textures, which begin as its vertices were."""
+
+
+def _opened(settings: FitSettings) -> bool:
+    """Whether the shape began as a volume, which has its details from the beginning."""
+    return bool(settings["start"] == "volume")
+
+
 _ROUGHNESS, _GLOSS_HELD = 0.3, 1.5
 """Where roughness begins with textures, and how many warm-ups it stays there.
 
@@ -117,11 +126,14 @@ rough surface explains; from there the way back is a flat valley.
 def warm_up_steps(settings: FitSettings) -> int:
     """Length of the warm-up: none where the light is known or there is none, at most a third.
 
+    None on a volume's surface either: its shape follows the photos so well that paint and light of
+    the shape's part say more than one paint for all.
+
     Light and base colour explain a photo together, and a base colour that is free from the
     beginning takes shading for paint. So at first the whole surface is one material, under which
     the light finds the shading that needs no paint; then the texels may move.
     """
-    if settings["shading"] == "unlit" or not settings.enabled("light"):
+    if settings["shading"] == "unlit" or not settings.enabled("light") or _opened(settings):
         return 0
     return int(min(settings["warm_up"], schedule_of(settings).texture_steps // 3))
 
@@ -200,7 +212,7 @@ def trade(variables: Variables, settings: FitSettings, step: int) -> None:
 
 
 def attune(variables: Variables, settings: FitSettings, step: int) -> None:
-    """What changes with the steps of the textures' part: occlusion, how even colours must be, paint."""
+    """What changes with the steps of the textures' part: occlusion, and how even colours must be."""
     material = variables.material
     if not isinstance(material, TextureMaterial):
         return
@@ -208,8 +220,6 @@ def attune(variables: Variables, settings: FitSettings, step: int) -> None:
     length = _PARTING * schedule_of(settings).texture_steps
     left = 1.0 - min(1.0, (step - material.began) / max(1.0, length))
     parting = warm_up_steps(settings) > 0
-    if step >= material.began + warm_up_steps(settings):
-        material.repaint()
     material.evenness = float(settings["parting_smoothness"]) ** left if parting else 1.0
 
 
@@ -222,15 +232,17 @@ def pace(settings: FitSettings, group: str, variables: Variables, step: int) -> 
     """What a group's rate is multiplied with at a step: decay within the part of the run."""
     if group == "pose" and step < settings["pose_from"]:
         return 0.0
-    opened = group == "vertices" and settings["start"] == "volume"
     decay, material = float(settings["decay"]), variables.material
     if not isinstance(material, TextureMaterial):
         stage = 0 if variables.lasting else FIELD
-        return (_OPENED if opened else 1.0) * decay ** schedule_of(settings).progress(stage, step)
+        factor = _OPENED if group == "vertices" and _opened(settings) else 1.0
+        return factor * decay ** schedule_of(settings).progress(stage, step)
     warming, steps = warming_up(settings, variables, step), warm_up_steps(settings)
     factor = decay ** progress(step, material.began + steps, int(settings["steps"]))
     if group == "vertices":
-        factor *= float(settings["texture_vertices"]) * (_OPENED if opened else 1.0)
+        factor *= float(settings["texture_vertices"]) * (_OPENED if _opened(settings) else 1.0)
+    if group in _UNIFORM and _opened(settings):
+        factor *= _PAINTED
     if group == "light" and steps > 0:
         factor *= (_SETTLING if warming else _SETTLED) / max(settings.rate("light"), 1e-9)
     held = group == "roughness" and step < material.began + _GLOSS_HELD * steps

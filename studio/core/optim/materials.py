@@ -133,7 +133,6 @@ class TextureMaterial:
         tilt: [1, S, S, 2] x and y of the unit normal in tangent space.
         occlusion: [1, S, S, 1] share of the environment that arrives; not optimised.
         rest: [1, S, S, 2] the tilt of a finer surface, which regularizers hold it to; None is 0.
-        paint: [1, S, S, 3] the finer surface's `shade`, for the time after a warm-up; None is none.
         began: step of the run after which the textures were made.
         ambient: occlusion under an even sky, for files; None where it is not another.
         evenness: times that the smoothness of base colours counts now.
@@ -151,7 +150,6 @@ class TextureMaterial:
     evenness: float = 1.0
     traded: tuple[Tensor | float, Tensor | float, int] = (0.0, 0.0, 0)
     rest: Tensor | None = None
-    paint: Tensor | None = None
     _standing: tuple[int, bool] = (-1, False)
     """Version of `tilt` that was looked at last, and whether anything in it differed from 0."""
 
@@ -193,20 +191,7 @@ class TextureMaterial:
         color, roughness, metallic = values.split([3, 1, 1], dim=3)
         leaves = {"shade": color.sqrt(), "roughness": roughness, "metallic": metallic, "tilt": tilt}
         changes: dict[str, Any] = {name: fresh(leaf.contiguous()) for name, leaf in leaves.items()}
-        return replace(
-            self, **changes, rest=tilt, paint=changes["shade"].detach().clone(), _standing=(-1, False)
-        )
-
-    @torch.no_grad()
-    def repaint(self) -> None:
-        """The finer surface's base colours again, of the mean that they have come to since."""
-        if self.paint is None:
-            return
-        inside = self.atlas.covered
-        now, then = ((t.square() * inside).sum(dim=(1, 2)) for t in (self.shade, self.paint))
-        self.shade.copy_(self.paint * (now / then.clamp_min(1e-12)).sqrt()[:, None, None])
-        self.paint = None
-        self.clamp()
+        return replace(self, **changes, rest=tilt, _standing=(-1, False))
 
     def clone(self) -> TextureMaterial:
         """Independent leaves with the same values; the atlas is shared."""
