@@ -166,7 +166,9 @@ def _with_tangents(mesh: Mesh) -> tuple[Mesh, np.ndarray | None]:
     if len(source) > len(mesh.vertices):
         names = ("vertices", "normals", "uvs", "colors", "roughness", "metallic")
         values = {name: getattr(mesh, name) for name in names}
-        torn = {name: None if value is None else value[source] for name, value in values.items()}
+        torn: dict[str, Any] = {
+            name: None if value is None else value[source] for name, value in values.items()
+        }
         mesh = replace(mesh, faces=faces, **torn)
     return mesh, tangents
 
