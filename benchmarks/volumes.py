@@ -29,7 +29,7 @@ from studio.core.device import configure_threads, describe_device, pick_device
 from studio.core.io.photos import load_photos
 from studio.core.ops import Grid, Occupancy, march
 from studio.core.ops.grid import harmonics
-from studio.core.optim.radiance_run import psnr_on_white
+from studio.core.optim.evaluate import evaluate_look
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.volume_fit import VolumeFit
 from studio.core.optim.volume_model import LEAST_ALPHA, LEAST_TRANSMITTANCE, Batch, RayTargets, VolumeModel
@@ -188,7 +188,9 @@ def curve(folder: Path, steps: int, degree: int, device: str) -> str:
             continue
         marks = [mark for mark in marks if mark > now]
         spent, used = now, used + time.process_time() - cpu
-        found = psnr_on_white(fit, fit.holdout)
+        found = evaluate_look(fit.render, fit.holdout, int(fit.settings["resolution"])).mean(
+            "psnr_white"
+        ) or float("nan")
         lines.append(f"| {spent:.1f} | {used:.1f} | {fit.steps_done} | {found:.2f} |")
         print(lines[-1], flush=True)
         wall, cpu = time.perf_counter(), time.process_time()

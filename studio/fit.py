@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,9 +33,10 @@ from studio.options import (
 
 if TYPE_CHECKING:
     from studio.core.io.masking import MaskSource
+    from studio.core.optim.messages import Snapshot
     from studio.core.optim.settings import FitSettings
     from studio.core.params import Param
-    from studio.core.scene import PhotoSet
+    from studio.core.scene import PhotoSet, Scene
 
 FILM_SIZE = (320, 320)
 FILM_SECONDS = 5.0
@@ -147,7 +149,6 @@ def fit(
                 "--mesh": mesh_file,
                 "--save-project": project_out,
                 "--truth": truth,
-                "--film": film,
                 "--formats": None if formats == ("glb",) else formats,
             },
         )
@@ -155,7 +156,7 @@ def fit(
     if project is None:
         photos = read_capture(source, settings, masks, out)
     if radiance:
-        _fit_radiance(photos, settings, out, device, checkpoint, checkpoint_seconds)
+        _fit_radiance(photos, settings, out, device, checkpoint, checkpoint_seconds, film)
         return
     problem = None if project is None else problem_of(project, photos, settings, mesh)
     keep = None if project_out is None else saver(project_out, project, photos, settings, out)
@@ -187,13 +188,23 @@ def _check_radiance(kind: str, given: dict[str, Any]) -> None:
 
 
 def _fit_radiance(
-    photos: PhotoSet, settings: FitSettings, out: Path, device: str, resume: Path | None, pause: float
+    photos: PhotoSet,
+    settings: FitSettings,
+    out: Path,
+    device: str,
+    resume: Path | None,
+    pause: float,
+    film: Path | None,
 ) -> None:
     """Run the fit of a volume or of points with a progress bar and print what came out."""
-    from studio.core.optim.radiance_run import KINDS, run_radiance
+    from studio.core.optim.radiance_kinds import KINDS
+    from studio.core.optim.radiance_run import run_radiance
+    from studio.core.optim.start import FitProblem
 
+    watch, save = _filmed(film, settings)
     with Progress() as progress:
-        metrics = run_radiance(photos, settings, out, device, progress.report, resume, pause)
+        metrics = run_radiance(photos, settings, out, device, progress.report, resume, pause, watch)
+        save(FitProblem(photos).scene_of, progress.report)
     for note in metrics["notes"]:
         click.echo(f"note: {note}")
     for line in summary(metrics):
@@ -227,29 +238,15 @@ def run(
     **others: Any,
 ) -> None:
     """Run a fit with a progress bar and print what came out; `others` go to `run_fit`."""
-    from studio.core.optim.convergence import Recorder, save_convergence
     from studio.core.optim.fitrun import run_fit
     from studio.core.optim.start import FitProblem
-    from studio.core.optim.turntable import film_frames
 
-    recorder = Recorder()
-    if film is not None:
-        film_frames(film, FILM_SECONDS, FILM_SIZE)
-        others["watch"] = recorder.take
+    watch, save = _filmed(film, settings)
     with Progress() as progress:
-        metrics = run_fit(photos, settings, out, formats=formats, progress=progress.report, **others)
-        if film is not None and FIRST_PROCESS:
-            scene_of = (others.get("problem") or FitProblem(photos, others.get("mesh"))).scene_of
-            effects: dict[str, Any] | None = {} if settings["shading"] == "unlit" else None
-            save_convergence(
-                recorder.snapshots,
-                scene_of,
-                film,
-                FILM_SECONDS,
-                FILM_SIZE,
-                effects,
-                progress=progress.report,
-            )
+        metrics = run_fit(
+            photos, settings, out, formats=formats, progress=progress.report, watch=watch, **others
+        )
+        save((others.get("problem") or FitProblem(photos, others.get("mesh"))).scene_of, progress.report)
     if not FIRST_PROCESS:
         return
     for note in metrics["notes"]:
@@ -258,6 +255,32 @@ def run(
         click.echo(line)
     meshes = ", ".join(f"mesh.{kind}" for kind in formats)
     click.echo(f"results in {out}/: {meshes}, {LEAVES}")
+
+
+def _filmed(
+    film: Path | None, settings: FitSettings
+) -> tuple[Callable[[Any], None] | None, Callable[..., None]]:
+    """(what is to be called after every step, what writes the film: called with `scene_of` and progress).
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    from studio.core.optim.convergence import Recorder, save_convergence
+    from studio.core.optim.turntable import film_frames
+
+    if film is None:
+        return None, lambda scene_of, progress: None
+    film_frames(film, FILM_SECONDS, FILM_SIZE)
+    recorder = Recorder()
+    effects: dict[str, Any] | None = {} if settings["shading"] == "unlit" else None
+
+    def save(scene_of: Callable[[Snapshot], Scene], progress: Callable[[float, str], None]) -> None:
+        if FIRST_PROCESS:
+            save_convergence(
+                recorder.snapshots, scene_of, film, FILM_SECONDS, FILM_SIZE, effects, progress=progress
+            )
+
+    return recorder.take, save
 
 
 def summary(metrics: dict[str, Any]) -> list[str]:
@@ -272,6 +295,11 @@ def summary(metrics: dict[str, Any]) -> list[str]:
             lines.append(
                 f"{name}: PSNR {metrics[f'psnr_{which}']:.2f} dB, SSIM {metrics[f'ssim_{which}']:.3f}"
                 + (f", mask IoU {metrics[f'iou_{which}']:.3f}" if metrics.get(f"iou_{which}") else "")
+                + (
+                    f", on white {metrics[white]:.2f} dB"
+                    if metrics.get(white := f"psnr_white_{which}")
+                    else ""
+                )
             )
     if (known := metrics.get("known")) is not None:
         lines.append(

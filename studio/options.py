@@ -105,11 +105,11 @@ def is_volume(path: Path) -> bool:
 
 
 def refuse_for_volumes(given: dict[str, Any]) -> None:
-    """InputError for the first option that was given, by flag or stem: volumes have no surface."""
+    """InputError for the first option that was given, by flag or stem: volumes and points have no surface."""
     for name, value in given.items():
         if value:
             raise InputError(
-                f"--{name.removeprefix('--')}: volumes emit their own light, expected no such option"
+                f"--{name.removeprefix('--')}: what emits light has no surface, expected no such option"
             )
 
 

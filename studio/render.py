@@ -135,7 +135,7 @@ def _volume(
     from studio.core.device import pick_device
     from studio.core.io.images import save_exr, save_picture
     from studio.core.io.volumes import load_volume
-    from studio.core.optim.volume_view import VolumeView
+    from studio.core.optim.emitted import VolumeView
 
     volume = load_volume(path)
     camera = orbit_camera(volume, view[0] or "30,20", *size)

@@ -38,21 +38,23 @@ def turntable(
     device: str,
     generated: dict[str, Any],
 ) -> None:
-    """Turn SCENE (a mesh file, a volume, a project, or demo, cornell, teaset, bust, balls) once around."""
+    """Turn SCENE once around.
+
+    SCENE is a mesh file, a volume, Gaussians, a project, or demo, cornell, teaset, bust, balls.
+    """
     from studio.core.device import pick_device
-    from studio.core.optim.turntable import save_turntable
+    from studio.core.optim.turntable import DARK, save_turntable
 
     if is_volume(scene):
         from studio.core.io.volumes import load_volume
-        from studio.core.optim.volume_view import save_volume_turntable
+        from studio.core.scene import Scene
 
+        loaded, project = Scene(volume=load_volume(scene), name=scene.stem), None
+    else:
+        loaded, project = open_document(scene)
+    if not loaded.meshes:
         refuse_for_volumes({"--effects": effect_names, **generated})
-        volume, size = load_volume(scene), parse_size(size_text)
-        with Progress() as progress:
-            save_volume_turntable(volume, out, seconds, size, pick_device(device), progress.report, fps)
-        click.echo(f"{out}: {seconds:g} s")
-        return
-    loaded, project = open_document(scene)
+        loaded.background = loaded.background if project else DARK
     effects = chosen_effects(effect_names, generated, project.effects.enabled() if project else None)
     with Progress() as progress:
         save_turntable(

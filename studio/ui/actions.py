@@ -78,7 +78,7 @@ FILE = (
     ),
     Action("save_radiance", "Save volume or points…", Icon.volume, possible=when.has_radiance),
     Action("copy_command", "Copy export as command", Icon.terminal, args=("export",), possible=when.has_mesh),
-    Action("save_turntable", "Save turntable…", Icon.camera, possible=when.can_turn),
+    Action("save_turntable", "Save turntable…", Icon.camera, possible=when.has_scene),
     Action("save_film", "Save film of the run…", Icon.camera, possible=when.has_timeline),
     Action("save_report", "Report…", Icon.chart, possible=when.can_report),
     Action(

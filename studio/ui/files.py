@@ -314,8 +314,8 @@ class Files:
             InputError: there is nothing to compare with photos, or no photos.
         """
         state, snapshot = self._state, self._state.run.override or self._state.run.snapshot
-        photos, scene = state.photos, self.shown_scene()
-        if photos is None or not scene.meshes:
+        photos, scene = state.photos, self.seen_scene()
+        if photos is None or scene.empty:
             raise InputError("report: there is nothing to report; open photos and a mesh, or run a fit")
         scene = replace(scene, effects={**scene.effects, "pbr": state.document.effects["pbr"].as_dict()})
         settings, rows = state.document.settings.copy(), list(state.run.history)
@@ -343,6 +343,16 @@ class Files:
             return replace(document.scene, volume=snapshot.whole().volume, points=snapshot.points)
         meshes = [snapshot.mesh, *document.scene.meshes[1:]]
         return replace(document.scene, meshes=meshes, lighting=self._state.lighting())
+
+    def seen_scene(self) -> Scene:
+        """`shown_scene` without what is hidden."""
+        scene, seen = self.shown_scene(), self._state.shown_kinds()
+        return replace(
+            scene,
+            meshes=scene.meshes if seen["meshes"] else [],
+            volume=scene.volume if seen["volume"] else None,
+            points=scene.points if seen["points"] else None,
+        )
 
     def _exported(self, files: list[Path]) -> None:
         beside = "".join(f", {file.name}" for file in files[1:])

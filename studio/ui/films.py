@@ -41,23 +41,17 @@ class Films:
         return path, (values["width"] // even * even, values["height"] // even * even)
 
     def turntable(self, path: Path) -> None:
-        """The scene as it is shown, once around; a volume where no mesh is shown."""
+        """The scene as it is shown, once around; a volume or points where no mesh is shown."""
         path, size = self._shape(path)
         values, device = self._state.choices["film"].copy(), self._state.device
-        scene, effects = self._files.shown_scene(), self._effects()
-        meshes = scene.meshes and self._state.document.looks["meshes"]["shown"]
-        alone = None if meshes else scene.volume
+        scene, effects = self._files.seen_scene(), self._effects()
 
         def work(job: Job) -> Path:
             from studio.core.device import pick_device
             from studio.core.optim.turntable import save_turntable
-            from studio.core.optim.volume_view import save_volume_turntable
 
             where, seconds, fps = pick_device(device), values["seconds"], values["fps"]
-            if alone is not None:
-                save_volume_turntable(alone, path, seconds, size, where, job.progress, fps)
-            else:
-                save_turntable(scene, path, seconds, size, effects, where, job.progress, fps)
+            save_turntable(scene, path, seconds, size, effects, where, job.progress, fps)
             return path
 
         self._state.jobs.start("Filming turntable", work, self._saved)
@@ -68,9 +62,9 @@ class Films:
         Raises:
             InputError: there is no run.
         """
-        snapshots = list(self._state.run.timeline)
-        if any(snapshot.emits for snapshot in snapshots):
-            raise InputError("film: only runs of a mesh are filmed; save a turntable on the command line")
+        snapshots, last = list(self._state.run.timeline), self._state.run.snapshot
+        if snapshots and last is not None and last.step == snapshots[-1].step:
+            snapshots[-1] = last  # whole, where the timeline has it thinned
         if len(snapshots) < 2:
             raise InputError("film: there is no run to film yet; start one first")
         path, size = self._shape(path)
@@ -79,8 +73,10 @@ class Films:
         own_light = self._state.document.settings.enabled("light")
 
         def scene_of(snapshot: Snapshot) -> Scene:
+            if snapshot.mesh is None:
+                made = snapshot.whole()
+                return replace(base, meshes=[], volume=made.volume, points=made.points)
             lighting = snapshot.lighting if own_light else base.lighting
-            assert snapshot.mesh is not None
             return replace(base, meshes=[snapshot.mesh, *base.meshes[1:]], lighting=lighting)
 
         def work(job: Job) -> Path:

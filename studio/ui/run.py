@@ -262,9 +262,8 @@ class Run:
         run.snapshot = snapshot
         self._fresh = self._fresh or run.shown is None
         from studio.core.optim.convergence import keep
-        from studio.core.optim.radiance_live import thinned
 
-        keep(run.timeline, thinned(snapshot))
+        keep(run.timeline, snapshot)
 
     def _look_for_plateau(self) -> None:
         """In the last part of a run: a stage that is still to come begins with another loss. Not of a

@@ -368,6 +368,15 @@ class AppState:
             return snapshot.volume, snapshot.points
         return self.scene.volume, self.scene.points
 
+    def shown_kinds(self) -> dict[str, bool]:
+        """Whether meshes, volume and points are seen: as the document says; while a run makes one of them,
+        that alone."""
+        snapshot = self.run.override
+        if snapshot is None:
+            return {kind: bool(look["shown"]) for kind, look in self.document.looks.items()}
+        made = {"meshes": snapshot.mesh, "volume": snapshot.volume, "points": snapshot.points}
+        return {kind: it is not None for kind, it in made.items()}
+
     def lighting(self) -> Lighting:
         """The lighting on screen: the run's while it moves the light, else the document's."""
         snapshot = self.run.override

@@ -40,10 +40,6 @@ def has_volume(state: AppState) -> bool:
     return state.ready and state.scene.volume is not None
 
 
-def can_turn(state: AppState) -> bool:
-    return state.ready and (state.has_mesh or state.scene.volume is not None)
-
-
 def has_radiance(state: AppState) -> bool:
     return state.ready and (state.scene.volume is not None or state.scene.points is not None)
 
@@ -53,7 +49,7 @@ def has_photos(state: AppState) -> bool:
 
 
 def can_report(state: AppState) -> bool:
-    return has_mesh(state) and state.photos is not None
+    return has_scene(state) and state.photos is not None
 
 
 def can_compare(state: AppState) -> bool:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from studio.core.color import linear_to_srgb
 from studio.core.io.splats import load_points, save_points
 from studio.core.io.volumes import load_volume, save_volume
+from studio.core.optim import report_now
 from studio.core.project import load_project
 from studio.ui import radiance
 from tests.needs import need
@@ -180,7 +182,10 @@ def test_a_mesh_becomes_a_volume_and_a_project_keeps_it(
 
 
 @pytest.mark.parametrize(("fitted", "kind"), [("volume", "volume"), ("sdf", "volume"), ("points", "points")])
-def test_a_fit_is_watched_paused_stepped_and_kept(fitted: str, kind: str, tmp_path: Path) -> None:
+def test_a_fit_is_watched_paused_stepped_and_kept(
+    fitted: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_now, "_SECONDS", 0.1)
     app = make_app()
     state = app.state
 
@@ -209,9 +214,32 @@ def test_a_fit_is_watched_paused_stepped_and_kept(fitted: str, kind: str, tmp_pa
         still(ctx, app)
         red, _, blue = middle(ctx, app)
         assert red > blue + 30, "the ball is orange"
+        _filmed_and_reported(ctx, app, tmp_path)
         _kept_and_reset(ctx, app, kind, tmp_path)
 
     drive(app, script)
+
+
+def _filmed_and_reported(ctx: Any, app: Any, folder: Path) -> None:
+    """Films and report show what was fitted, not the document's mesh, which is grey."""
+    state = app.state
+    for name, value in {"width": 64, "height": 64, "seconds": 0.5, "fps": 10}.items():
+        state.choices["film"].set(name, value)
+    for action in ("save_turntable", "save_film"):
+        path = folder / f"{action}.gif"
+        state.act(action, path)
+        wait(ctx, lambda p=path: p.exists() and not state.jobs.running, f"{action} is written", 60.0)
+        with Image.open(path) as film:
+            film.seek(film.n_frames - 1)  # type: ignore[attr-defined]
+            red, _, blue = np.asarray(film.convert("RGB"), np.float32)[28:36, 28:36].mean(axis=(0, 1))
+        assert red > blue + 30, action
+    state.act("save_report", folder)
+    page = folder / "ball_report" / "report.html"
+    wait(ctx, lambda: page.exists() and not state.jobs.running, "the report", 120.0)
+    text = page.read_text(encoding="utf-8")
+    assert "on white" in text
+    for name in ("sheet.png", "loss.png", "turntable.gif"):
+        assert f'src="{name}"' in text
 
 
 def _small_radiance(ctx: Any, app: Any, kind: str) -> None:

@@ -9,10 +9,13 @@ import pytest
 from PIL import Image
 
 from studio.core.errors import InputError
+from studio.core.optim import convergence
 from studio.core.optim.convergence import Recorder, save_convergence, shown_at
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.radiance_kinds import KINDS
 from tests.unit.optim_scenes import coloured_ball, photograph
 from tests.unit.test_optim_fit import tiny
+from tests.unit.test_optim_radiance_resume import tiny as tiny_radiance
 
 
 def test_frames_follow_the_run_and_rest_on_the_result() -> None:
@@ -57,3 +60,36 @@ def test_a_fit_is_recorded_and_filmed(tmp_path: Path) -> None:
         save_convergence([], problem.scene_of, path)
     with pytest.raises(InputError, match=r"\.gif or \.mp4"):
         save_convergence(recorder.snapshots, problem.scene_of, tmp_path / "run.avi")
+
+
+@pytest.mark.parametrize("kind", ["sdf", "points"])
+def test_a_run_of_what_emits_light_is_filmed(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It begins grey and ends in the object's colours; all but the last grid may be thinned."""
+    monkeypatch.setattr(convergence, "THIN_POINTS", 1000)
+    problem = FitProblem(photograph(coloured_ball(), count=12, size=48))
+    fit = KINDS[kind].make(problem.photos, tiny_radiance(kind), "cpu")
+    fit.prepare()
+    recorder = Recorder()
+    recorder.take(fit)
+    while fit.steps_done < fit.steps:
+        fit.step()
+        recorder.take(fit)
+    assert (recorder.snapshots[0].step, recorder.snapshots[-1].step) == (0, 60)
+    if kind == "sdf":
+        shapes = [s.volume.density.shape for s in recorder.snapshots[-2:] if s.volume is not None]
+        assert shapes[1] == fit.model.grid.density.shape
+        assert max(shapes[0]) <= (max(shapes[1]) + 1) // 2
+    path = tmp_path / "run.gif"
+    save_convergence(recorder.snapshots, problem.scene_of, path, 0.3, (48, 40))
+    with Image.open(path) as film:
+        first, last = (_colourful(film, frame) for frame in (0, film.n_frames - 1))
+    assert first < 8 < 20 < last, (first, last)
+
+
+def _colourful(film: Image.Image, frame: int) -> float:
+    """How far the channels of the picture's middle lie apart, 0..255."""
+    film.seek(frame)
+    middle = np.asarray(film.convert("RGB"), np.float32)[12:28, 16:32]
+    return float((middle.max(axis=-1) - middle.min(axis=-1)).mean())

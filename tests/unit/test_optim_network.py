@@ -8,11 +8,11 @@ import torch
 
 from studio.core.ops import Grid, march
 from studio.core.optim import network_fit
+from studio.core.optim.emitted import VolumeView
+from studio.core.optim.evaluate import evaluate_look
 from studio.core.optim.network_field import HashEncoding, NetworkField
 from studio.core.optim.network_fit import NetworkFit
-from studio.core.optim.radiance_run import psnr_on_white
 from studio.core.optim.settings import FitSettings
-from studio.core.optim.volume_view import VolumeView
 from studio.core.scene import PhotoSet
 from tests.unit.optim_scenes import coloured_ball, photograph
 
@@ -77,10 +77,10 @@ def test_a_network_learns_a_ball_and_becomes_a_volume(photos, monkeypatch):
     fit = NetworkFit(photos, FitSettings({**values, "network_steps": 110, "network_rays": 64}), "cpu")
     fit.prepare()
     assert np.isnan(fit.psnr())
-    before = psnr_on_white(fit, fit.holdout)
+    before = evaluate_look(fit.render, fit.holdout, 48).mean("psnr_white")
     while fit.steps_done < fit.steps:
         fit.step()
-    after = psnr_on_white(fit, fit.holdout)
+    after = evaluate_look(fit.render, fit.holdout, 48).mean("psnr_white")
     assert after > before + 6, (before, after)  # 10.9 and 21.6 were seen
     volume = fit.volume()
     volume.check("network")

@@ -12,8 +12,10 @@ import torch
 
 from studio.core.errors import Cancelled, InputError
 from studio.core.io.splats import load_points
+from studio.core.optim.emitted import look_of
+from studio.core.optim.evaluate import evaluate_look
 from studio.core.optim.points_fit import PointsFit, _turned, _turns_to
-from studio.core.optim.radiance_run import evaluated, run_radiance
+from studio.core.optim.radiance_run import run_radiance
 from studio.core.optim.settings import FitSettings
 from studio.core.scene import PhotoSet
 from tests.unit.optim_scenes import coloured_ball, photograph
@@ -46,13 +48,15 @@ def fitted(photos: PhotoSet, settings: FitSettings) -> PointsFit:
 def test_points_become_what_the_photos_show(photos: PhotoSet) -> None:
     start = PointsFit(photos, small(), "cpu")
     start.prepare()
-    before = evaluated(start, start.holdout)
+    before = evaluate_look(start.render, start.holdout, 48)
     fit = fitted(photos, small())
-    after = evaluated(fit, fit.holdout)
+    after = evaluate_look(fit.render, fit.holdout, 48)
     assert after.mean("psnr") > before.mean("psnr") + 6
     assert after.mean("iou") > 0.95
     assert fit.psnr() > 24
     assert 750 < len(fit.points()) <= 1500
+    camera = fit.holdout[0].camera
+    np.testing.assert_allclose(look_of(fit.points())(camera), fit.render(camera), atol=1e-6)
 
 
 def test_a_fit_repeats_bit_for_bit(photos: PhotoSet) -> None:

@@ -13,9 +13,9 @@ import pytest
 from studio.core.errors import InputError
 from studio.core.optim import messages as m
 from studio.core.optim import network_fit
-from studio.core.optim.convergence import memory
+from studio.core.optim.convergence import memory, thinned
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.radiance_live import RadianceLive, thinned
+from studio.core.optim.radiance_live import RadianceLive
 from studio.core.optim.worker import Worker, make_fit
 from studio.core.scene import Lighting, PhotoSet, Volume
 from tests.unit.optim_scenes import coloured_ball, photograph

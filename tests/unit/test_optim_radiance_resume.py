@@ -19,7 +19,8 @@ from studio.core.optim import network_fit, radiance_run
 from studio.core.optim.checkpoint import checkpoint_path, checkpoints_in, load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.radiance_fit import RadianceFit
-from studio.core.optim.radiance_run import KINDS, run_radiance
+from studio.core.optim.radiance_kinds import KINDS
+from studio.core.optim.radiance_run import run_radiance
 from studio.core.optim.recovery import Diverged
 from studio.core.optim.resume import restore, saved_settings, saved_step
 from studio.core.optim.settings import FitSettings
@@ -42,7 +43,7 @@ def photos() -> PhotoSet:
 @pytest.fixture(autouse=True)
 def _coarse(monkeypatch):
     monkeypatch.setattr(network_fit, "_BAKED", 16)
-    monkeypatch.setattr(radiance_run, "_FRAMES", 2)
+    monkeypatch.setattr(radiance_run, "_SECONDS", 0.1)
 
 
 def tiny(kind: str, **changes: object) -> FitSettings:
@@ -60,7 +61,7 @@ def run(fit: RadianceFit, until: int | None = None) -> RadianceFit:
 
 
 def arrays(kind: str, fit: RadianceFit) -> dict[str, np.ndarray]:
-    result = KINDS[kind].result(fit)
+    result = fit.result()
     return {name: value for name, value in vars(result).items() if isinstance(value, np.ndarray)}
 
 

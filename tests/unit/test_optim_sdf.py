@@ -203,7 +203,7 @@ def test_silhouettes_have_the_true_radius(start):
 
 
 def test_a_run_leaves_a_mesh_and_a_volume(photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(radiance_run, "_FRAMES", 2)
+    monkeypatch.setattr(radiance_run, "_SECONDS", 0.1)
     metrics = run_radiance(photos, small(sdf_steps=60), tmp_path, "cpu")
     (mesh,) = load_scene(tmp_path / "mesh.glb").meshes
     assert len(mesh.faces) == metrics["triangles"] > 500

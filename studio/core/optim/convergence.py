@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,14 +16,14 @@ from studio.core.optim.turntable import RATE, film_frames, orbit, pictures, save
 from studio.core.plan import Effects
 from studio.core.scene import Scene
 
-if TYPE_CHECKING:
-    from studio.core.optim.fit import Fit
-
 KEPT = 60
 """Snapshots kept of a run: one per 20 pixels of a timeline, more could not be told apart."""
 
 KEPT_BYTES = 400_000_000
 """Memory that they take, at most: 20k triangles are 1 MB, textures of 512 x 512 are 9 MB."""
+
+THIN_POINTS = 250_000
+"""Grid points of a volume that a timeline keeps whole; of larger ones every second each way."""
 
 _HELD = 0.2
 """Share of a film that shows the result."""
@@ -32,12 +33,12 @@ _TURN = 120.0
 
 
 def keep(timeline: list[Snapshot], snapshot: Snapshot) -> None:
-    """Add a snapshot in place; the kept ones stay few, small, and spread evenly over the run."""
+    """Add a snapshot in place, thinned; the kept ones stay few, small, and spread evenly over the run."""
     if timeline and snapshot.step < timeline[-1].step:
         timeline.clear()  # the run was reset
     if timeline and snapshot.step == timeline[-1].step:
         return
-    timeline.append(snapshot)
+    timeline.append(thinned(snapshot))
     while len(timeline) > 2 and (len(timeline) > KEPT or memory(timeline) > KEPT_BYTES):
         gaps = [b.step - a.step for a, b in zip(timeline, timeline[2:])]
         del timeline[1 + int(np.argmin(gaps))]
@@ -56,6 +57,25 @@ def memory(snapshots: Sequence[Snapshot]) -> int:
     return sum(arrays.values())
 
 
+def thinned(snapshot: Snapshot) -> Snapshot:
+    """The snapshot as a timeline keeps it: of a large volume every second grid point each way."""
+    volume = snapshot.volume
+    if volume is None or volume.density.size <= THIN_POINTS:
+        return snapshot
+    density, colors = (np.ascontiguousarray(a[::2, ::2, ::2]) for a in (volume.density, volume.colors))
+    return replace(snapshot, volume=replace(volume, density=density, colors=colors, voxel=2 * volume.voxel))
+
+
+class Filmed(Protocol):
+    """A fit of any kind."""
+
+    steps_done: int
+    steps: int
+
+    def snapshot(self) -> Snapshot:
+        """An immutable copy of the state now."""
+
+
 class Recorder:
     """Takes the snapshots of a fit without a window; call `take` between its steps."""
 
@@ -63,9 +83,13 @@ class Recorder:
         self.snapshots: list[Snapshot] = []
         self._next = 0
 
-    def take(self, fit: Fit) -> None:
-        if fit.steps_done >= self._next or fit.steps_done >= fit.steps:
-            keep(self.snapshots, fit.snapshot())
+    def take(self, fit: Filmed) -> None:
+        finished = fit.steps_done >= fit.steps
+        if fit.steps_done >= self._next or finished:
+            snapshot = fit.snapshot()
+            keep(self.snapshots, snapshot)
+            if finished:
+                self.snapshots[-1] = snapshot  # whole: the film rests on it
             self._next = fit.steps_done + max(1, fit.steps // (2 * KEPT))
 
 

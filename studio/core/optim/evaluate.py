@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studio.core.color import display, srgb_to_linear
+from studio.core.color import display, psnr, srgb_to_linear
 from studio.core.optim import metrics
+from studio.core.optim.emitted import Look
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.targets import Targets
 from studio.core.optim.views import moved_cameras
@@ -42,7 +43,7 @@ class Evaluation:
     pictures: list[Picture] = field(default_factory=list)
 
     def mean(self, name: str) -> float | None:
-        """Mean of psnr, psnr_leveled, ssim, iou or error over the views; None where unknown."""
+        """Mean of psnr, psnr_leveled, psnr_white, ssim, iou or error over the views; None where unknown."""
         return metrics.mean_of(self.views, name)
 
 
@@ -98,11 +99,20 @@ def evaluate_renders(
             difference=np.empty(0),
             coverage=image[..., 3],
         )
-        views.append(_compare(picture, targets))
+        views.append(_compare(picture, targets, _on_white(image, targets)))
         if number < pictures:
             difference = np.abs(picture.render - picture.target).mean(axis=-1)
             kept.append(Picture(photo.name, picture.render, picture.target, difference, picture.coverage))
     return Evaluation(views, kept)
+
+
+def evaluate_look(look: Look, photos: list[Photo], resolution: int, pictures: int = 0) -> Evaluation:
+    """Compare each photo with what its camera sees of something that emits light; as evaluate_renders."""
+
+    def rendered(number: int, targets: Targets) -> np.ndarray:
+        return look(photos[number].camera.resized(targets.size[1], targets.size[0]))
+
+    return evaluate_renders(rendered, photos, resolution, "cpu", pictures)
 
 
 def _over_black(targets: Targets) -> np.ndarray:
@@ -113,7 +123,16 @@ def _over_black(targets: Targets) -> np.ndarray:
     return np.asarray(display(srgb_to_linear(color) * coverage))
 
 
-def _compare(picture: Picture, targets: Targets) -> metrics.ViewMetrics:
+def _on_white(image: np.ndarray, targets: Targets) -> float:
+    """dB of a render, [H, W, 4] linear over black and coverage, over white; NaN without a mask."""
+    if targets.mask is None:
+        return float("nan")
+    coverage = targets.mask[0].cpu().numpy()[..., None]
+    wanted = srgb_to_linear(targets.color[0].cpu().numpy()) * coverage + 1 - coverage
+    return psnr(image[..., :3] + 1 - image[..., 3:], wanted)
+
+
+def _compare(picture: Picture, targets: Targets, psnr_white: float) -> metrics.ViewMetrics:
     mask = None if targets.mask is None else targets.mask[0].cpu().numpy()
     inside = mask
     if targets.weight is not None:
@@ -128,4 +147,5 @@ def _compare(picture: Picture, targets: Targets) -> metrics.ViewMetrics:
         ssim=metrics.ssim(picture.render, picture.target, inside),
         iou=float("nan") if mask is None else metrics.iou(picture.coverage, mask),
         error=float(error.mean()) if error.size else float("nan"),
+        psnr_white=psnr_white,
     )

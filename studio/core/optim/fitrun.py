@@ -50,7 +50,7 @@ _PICTURES = 6
 _TRAIN_VIEWS = 16
 """Training photos measured at the end, spread over all of them."""
 
-_METRICS = ("psnr", "psnr_leveled", "ssim", "iou")
+_METRICS = ("psnr", "psnr_leveled", "psnr_white", "ssim", "iou")
 
 
 def run_fit(

@@ -27,6 +27,8 @@ class ViewMetrics:
         ssim: mean structural similarity inside the mask.
         iou: intersection over union of render coverage and mask; NaN without a mask.
         error: mean absolute sRGB difference inside the mask.
+        psnr_white: dB of the whole picture over white, which is how radiance fields are compared; NaN
+            without a mask.
     """
 
     name: str
@@ -35,6 +37,7 @@ class ViewMetrics:
     iou: float
     error: float
     psnr_leveled: float = float("nan")
+    psnr_white: float = float("nan")
 
 
 def psnr(render: np.ndarray, photo: np.ndarray, mask: np.ndarray | None = None) -> float:

@@ -246,9 +246,12 @@ class NetworkFit(RadianceFit):
         made = Volume(values, coefficients, np.array(low), voxel / finer, unit, "network")
         return replace(made, world_to_input=self.photos.input_to_world.inverse())
 
+    def result(self, half: bool = False) -> Volume:
+        return self.volume(half)
+
     @torch.no_grad()
     def render(self, camera: Camera) -> np.ndarray:
-        """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
+        """See Look."""
         rays = torch.cat([t.reshape(-1, 3) for t in camera_rays(camera)], dim=1).to(self.device)
         parts = [self._seen(part, None, None) for part in rays.split(_BATCH // 16)]
         image: np.ndarray = torch.cat(parts).view(camera.height, camera.width, 4).cpu().numpy()

@@ -21,6 +21,7 @@ details { margin-top: 1rem; } li { margin: .2rem 0; }
 _NUMBERS = (
     ("psnr", "PSNR inside the object", "{:.2f} dB"),
     ("psnr_leveled", "the same, exposure of each half from the other", "{:.2f} dB"),
+    ("psnr_white", "PSNR of the whole picture, on white", "{:.2f} dB"),
     ("ssim", "SSIM inside the object", "{:.3f}"),
     ("iou", "mask IoU", "{:.4f}"),
 )
@@ -30,6 +31,9 @@ _FACTS = (
     ("iterations_per_second", "rate", "{:.1f} steps/s"),
     ("peak_memory_mb", "peak memory", "{:.0f} MB"),
     ("triangles", "triangles", "{:,d}"),
+    ("points", "points", "{:,d}"),
+    ("grid", "grid points", "{0[0]} x {0[1]} x {0[2]}"),
+    ("degree", "degree of the colours' harmonics", "{:d}"),
     ("photos", "photos used", "{:d}"),
     ("photos_holdout", "photos held out", "{:d}"),
     ("resolution", "resolution", "{:d} px"),

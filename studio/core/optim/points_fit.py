@@ -9,18 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studio.core.color import mse_to_psnr, srgb_to_linear
-from studio.core.gbuffer import CameraBatch
+from studio.core.color import mse_to_psnr
 from studio.core.kernels import splat, splat_project
-from studio.core.ops import Splats, pinholes, project_gaussians
-from studio.core.ops import splat as lay_over
-from studio.core.ops.grid import harmonics
+from studio.core.ops import Splats
+from studio.core.optim.emitted import POINTS, PointsView, splatted, views_of
 from studio.core.optim.hull import Progress, visual_hull
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.recovery import Diverged
 from studio.core.optim.targets import Targets
 from studio.core.scene import Camera, Mesh, Points
-from studio.core.scene.points import GREY
 
 _FIRST_SHARE = 0.5
 """Of the points: how many there are at first; the rest comes where it is needed."""
@@ -46,8 +43,6 @@ _DECAY = {"centers": 0.01, "log_sizes": 0.2, "turns": 0.2, "opacity_logits": 0.2
 """Rates fall to this fraction by the last step."""
 
 _MASK_WEIGHT = 0.5
-
-NAMES = ("centers", "log_sizes", "turns", "opacity_logits", "colors")
 
 
 class PointsFit(RadianceFit):
@@ -86,7 +81,7 @@ class PointsFit(RadianceFit):
 
     def _load_photos(self) -> None:
         self.targets = Targets.build(self.training, int(self.settings["resolution"]), self.device, crop=True)
-        self._views = _views_of(self.targets.cameras)
+        self._views = views_of(self.targets.cameras)
 
     def _generator_device(self) -> torch.device:
         return torch.device("cpu")
@@ -121,7 +116,7 @@ class PointsFit(RadianceFit):
 
     def _forget(self) -> None:
         """New values have new moments and no history."""
-        groups = [{"params": [self.values[name]], "lr": 0.0, "name": name} for name in NAMES]
+        groups = [{"params": [self.values[name]], "lr": 0.0, "name": name} for name in POINTS]
         self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-15, fused=True)
         count = len(self.values["centers"])
         self._pull = torch.zeros(2, count, device=self.device)
@@ -129,7 +124,7 @@ class PointsFit(RadianceFit):
     def _own_state(self) -> dict[str, Any]:
         return {
             "values": self.values,
-            "moments": {name: dict(self._adam.state[self.values[name]]) for name in NAMES},
+            "moments": {name: dict(self._adam.state[self.values[name]]) for name in POINTS},
             "pull": self._pull,
             "extent": self._extent,
             "queue": self._queue,
@@ -156,7 +151,7 @@ class PointsFit(RadianceFit):
         targets = self.targets.select(views)
         assert targets.mask is not None
         background = torch.rand(3, generator=self._generator).to(self.device)
-        splats, color, alpha = self._seen(self._views[views], targets.size)
+        splats, color, alpha = splatted(self.values, self._views[views], targets.size)
         splats.numbers.retain_grad()
         wanted = targets.color * targets.mask[..., None] + background * (1 - targets.mask[..., None])
         difference = color + (1 - alpha)[..., None] * background - wanted
@@ -192,18 +187,6 @@ class PointsFit(RadianceFit):
             self._queue += torch.randperm(len(self.training), generator=self._generator).tolist()
         chosen, self._queue = self._queue[:count], self._queue[count:]
         return torch.tensor(chosen)
-
-    def _seen(self, views: Tensor, size: tuple[int, int]) -> tuple[Splats, Tensor, Tensor]:
-        """(splats, [V, H, W, 3] display colour times coverage, [V, H, W] coverage)."""
-        v = self.values
-        eyes = -torch.einsum("vji,vj->vi", views[:, :9].view(-1, 3, 3), views[:, 9:12])
-        along = torch.nn.functional.normalize(v["centers"].detach()[:, None] - eyes, dim=-1)
-        basis = harmonics(along, v["colors"].shape[1])
-        colors = (GREY + torch.einsum("pvk,pkc->pvc", basis, v["colors"])).clamp_min(0)
-        opacity = torch.sigmoid(v["opacity_logits"])
-        splats = project_gaussians(v["centers"], v["log_sizes"], v["turns"], opacity, colors, views, size)
-        color, alpha, _ = lay_over(splats, size)
-        return splats, color, alpha
 
     def _set_rates(self) -> None:
         done = self.steps_done / max(1, self.steps)
@@ -254,10 +237,12 @@ class PointsFit(RadianceFit):
 
     def _replace(self, changed: dict[str, Tensor], kept: Tensor, added: dict[str, Tensor]) -> None:
         """Other numbers of points; those that stay keep their moments."""
-        moments = {name: self._adam.state[self.values[name]] for name in NAMES}
-        self.values = {name: torch.cat([changed[name][kept], added[name]]).requires_grad_() for name in NAMES}
+        moments = {name: self._adam.state[self.values[name]] for name in POINTS}
+        self.values = {
+            name: torch.cat([changed[name][kept], added[name]]).requires_grad_() for name in POINTS
+        }
         self._forget()
-        for name in NAMES:
+        for name in POINTS:
             old = moments[name]
             if old:
                 new = {key: torch.cat([old[key][kept], torch.zeros_like(added[name])])
@@ -273,16 +258,12 @@ class PointsFit(RadianceFit):
         }
         return Points(**arrays, world_to_input=self.photos.input_to_world.inverse())
 
-    @torch.no_grad()
+    def result(self, half: bool = False) -> Points:
+        return self.points()
+
     def render(self, camera: Camera) -> np.ndarray:
-        """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
-        views = _views_of(CameraBatch.from_cameras([camera], self.device))
-        _, color, alpha = self._seen(views, (camera.height, camera.width))
-        return torch.cat([srgb_to_linear(color[0].clamp(0, 1)), alpha[0, ..., None]], dim=-1).cpu().numpy()
-
-
-def _views_of(cameras: CameraBatch) -> Tensor:
-    return pinholes(cameras.world_to_view, cameras.view_to_clip, (cameras.height, cameras.width))
+        """See Look."""
+        return PointsView(self.values).picture(camera)
 
 
 def _turns_to(normal: np.ndarray) -> np.ndarray:

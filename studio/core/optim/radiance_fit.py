@@ -15,9 +15,10 @@ from studio.core.errors import Cancelled, InputError
 from studio.core.kernels import launcher
 from studio.core.optim.checkpoint import fingerprint
 from studio.core.optim.hull import Cancel, Progress
+from studio.core.optim.messages import Snapshot
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import check_formats, split_holdout
-from studio.core.scene import Camera, PhotoSet
+from studio.core.scene import Camera, Lighting, PhotoSet, Points, Volume
 
 _REMEMBERED = 0.95
 """Share of a photo's errors that counts on in the next step: a step sees a few of its pixels."""
@@ -188,9 +189,37 @@ class RadianceFit(ABC):
     def psnr(self) -> float:
         """dB of the last step's pixels, sRGB; NaN before the first; Diverged if it is not finite."""
 
+    # Results
+
+    @abstractmethod
+    def result(self, half: bool = False) -> Volume | Points:
+        """What was reached, in the normalised world; a copy.
+
+        Args:
+            half: a volume's numbers in half floats, which are enough to look at.
+        """
+
     @abstractmethod
     def render(self, camera: Camera) -> np.ndarray:
         """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
+
+    def snapshot(self, live: bool = False) -> Snapshot:
+        """An immutable copy of the state now, without losses.
+
+        Args:
+            live: for watching a run; a volume's numbers are half floats.
+        """
+        found = self.result(half=live)
+        return Snapshot(
+            step=self.steps_done,
+            mesh=None,
+            lighting=Lighting(),
+            background=(0.0, 0.0, 0.0),
+            losses={},
+            view_errors=self.view_errors(),
+            volume=found if isinstance(found, Volume) else None,
+            points=found if isinstance(found, Points) else None,
+        )
 
     def _check_photos(self) -> None:
         """InputError if photos differ in format or lack masks."""

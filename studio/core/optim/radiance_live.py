@@ -6,25 +6,18 @@ import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from studio.core.errors import InputError
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.messages import Snapshot
-from studio.core.optim.network_fit import NetworkFit
 from studio.core.optim.radiance_fit import RadianceFit
-from studio.core.optim.radiance_run import KINDS
+from studio.core.optim.radiance_kinds import KINDS
 from studio.core.optim.readings import StepResult
 from studio.core.optim.schedule import Part
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start import FitProblem, start_lighting
-from studio.core.optim.volume_fit import VolumeFit
-from studio.core.scene import Points, Volume
-
-THIN_POINTS = 250_000
-"""Grid points of a volume that a timeline keeps whole; of larger ones every second each way."""
 
 
 @dataclass(frozen=True)
@@ -163,29 +156,11 @@ class RadianceLive:
         Args:
             live: for watching a run; a volume's numbers are half floats.
         """
-        fit = self._fit
-        if live and isinstance(fit, VolumeFit | NetworkFit):
-            found: Volume | Points = fit.volume(half=True)
-        else:
-            found = KINDS[fit.KIND].result(fit)
-        return Snapshot(
-            step=self.steps_done,
-            mesh=None,
+        return replace(
+            self._fit.snapshot(live),
             lighting=start_lighting(self.problem),
             background=self.problem.background,
             losses=dict(self._last.losses) if self._last else {},
             psnr=self._last.psnr if self._last else float("nan"),
-            view_errors=fit.view_errors(),
             topology=self._topology,
-            volume=found if isinstance(found, Volume) else None,
-            points=found if isinstance(found, Points) else None,
         )
-
-
-def thinned(snapshot: Snapshot) -> Snapshot:
-    """The snapshot as a timeline keeps it: of a large volume every second grid point each way."""
-    volume = snapshot.volume
-    if volume is None or volume.density.size <= THIN_POINTS:
-        return snapshot
-    density, colors = (np.ascontiguousarray(a[::2, ::2, ::2]) for a in (volume.density, volume.colors))
-    return replace(snapshot, volume=replace(volume, density=density, colors=colors, voxel=2 * volume.voxel))

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
-from studio.core.color import display, psnr, srgb_to_linear
 from studio.core.device import describe_device
 from studio.core.errors import StudioError, WorkError
 from studio.core.io.export import export_scene
 from studio.core.io.files import write_error
-from studio.core.io.images import save_png
-from studio.core.io.splats import save_points
-from studio.core.io.volumes import save_volume
 from studio.core.optim import report
 from studio.core.optim.checkpoint import (
     checkpoint_path,
@@ -29,82 +23,20 @@ from studio.core.optim.checkpoint import (
     prune_after,
     save_checkpoint,
 )
-from studio.core.optim.evaluate import Evaluation, evaluate_renders
+from studio.core.optim.evaluate import Evaluation, evaluate_look
 from studio.core.optim.fitrun import CHECKPOINTS, LOG, write_json
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.metrics import peak_memory_mb
-from studio.core.optim.network_fit import NetworkFit
 from studio.core.optim.page import save_page
-from studio.core.optim.points_fit import PointsFit
 from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.radiance_kinds import KINDS, facts
 from studio.core.optim.recovery import ATTEMPTS, Diverged
-from studio.core.optim.sdf_fit import SdfFit
 from studio.core.optim.settings import FitSettings
-from studio.core.optim.sheet import sheet
-from studio.core.optim.targets import Targets
-from studio.core.optim.turntable import orbit, save_film
-from studio.core.optim.volume_fit import VolumeFit
-from studio.core.optim.volume_view import VolumeView
-from studio.core.scene import Mesh, Photo, PhotoSet, Points, Scene, Volume
+from studio.core.optim.turntable import DARK, save_turntable
+from studio.core.scene import Mesh, PhotoSet, Points, Scene, Volume
 
 Report = Callable[[float, str], None]
 
-
-@dataclass(frozen=True)
-class Kind:
-    """What differs between them.
-
-    Attributes:
-        file: name of the result's file.
-        result: what was reached, in the normalised world.
-        facts: about it, for metrics.json.
-        surface: a mesh of it in the normalised world, if the kind has one.
-    """
-
-    make: Callable[..., RadianceFit]
-    file: str
-    result: Callable[[Any], Volume | Points]
-    save: Callable[[Any, Path], None]
-    facts: Callable[[Any], dict[str, Any]]
-    surface: Callable[[Any], Mesh] | None = None
-
-
-def _facts_of_volume(volume: Volume) -> dict[str, Any]:
-    return {"grid": list(volume.shape), "degree": volume.degree}
-
-
-KINDS = {
-    "volume": Kind(
-        VolumeFit,
-        "volume.safetensors",
-        VolumeFit.volume,
-        save_volume,
-        _facts_of_volume,
-    ),
-    "sdf": Kind(
-        SdfFit,
-        "volume.safetensors",
-        SdfFit.volume,
-        save_volume,
-        _facts_of_volume,
-        SdfFit.surface,
-    ),
-    "points": Kind(
-        PointsFit,
-        "points.ply",
-        PointsFit.points,
-        save_points,
-        lambda points: {"points": len(points), "degree": points.degree},
-    ),
-    "network": Kind(
-        NetworkFit,
-        "volume.safetensors",
-        NetworkFit.volume,
-        save_volume,
-        _facts_of_volume,
-    ),
-}
-"""By the setting `representation`."""
 
 _LOG_EVERY = 20
 """Steps of one line of the log."""
@@ -116,10 +48,10 @@ _PICTURES = 6
 _TRAIN_VIEWS = 16
 """Views shown side by side, and training photos measured; as for meshes."""
 
-_FRAMES = 48
-_SIZE = (320, 320)
-_DARK = 0.009
-"""Frames of a turn, their size, and what is behind."""
+_SECONDS = 2.0
+"""Of a turn."""
+
+Watch = Callable[[RadianceFit], None]
 
 
 def run_radiance(
@@ -130,6 +62,7 @@ def run_radiance(
     progress: Report | None = None,
     resume: Path | str | None = None,
     checkpoint_seconds: float = 30.0,
+    watch: Watch | None = None,
 ) -> dict[str, Any]:
     """Fit a volume, distances or points and leave everything in a folder: result, metrics, pictures, log.
 
@@ -147,6 +80,7 @@ def run_radiance(
         progress: called with (0..1, note); a note is "phase: details".
         resume: checkpoint to go on from; the log in out_dir is continued.
         checkpoint_seconds: between checkpoints, which is what a crash may cost.
+        watch: called before the first step and after every one.
     Returns:
         The contents of metrics.json.
     Raises:
@@ -158,7 +92,7 @@ def run_radiance(
     began = time.perf_counter()
     kind = KINDS[settings["representation"]]
     fit = kind.make(photos, settings, device, tell)
-    run = _Run(fit, out, tell, checkpoint_seconds)
+    run = _Run(fit, out, tell, checkpoint_seconds, watch or (lambda fit: None))
     run.begin(resume)
     prepared = time.perf_counter()
     failure: WorkError | None = None
@@ -170,23 +104,20 @@ def run_radiance(
             interrupted = True
         except WorkError as error:
             failure = error
-        result = kind.result(fit)
+        result = fit.result()
         kind.save(result, out / kind.file)
-        facts = kind.facts(result)
+        metrics = facts(result)
         if kind.surface is not None:
             tell(0.0, "Writing: mesh")
-            facts["triangles"] = _save_mesh(fit, kind.surface(fit), out)
-        metrics = _metrics(fit, run.rows) | facts
-        metrics |= {
+            metrics["triangles"] = _save_mesh(fit, kind.surface(fit), out)
+        metrics |= _metrics(fit, run.rows) | {
             "notes": run.notes,
             "seconds": round(time.perf_counter() - began, 3),
             "seconds_preparing": round(prepared - began, 3),
             "interrupted": interrupted,
         }
         write_json(out / "metrics.json", metrics)
-        _save_pictures(fit, out, run.rows, tell)
-        tell(0.7, "Writing: turntable")
-        save_film(out / "turntable.gif", _turn(fit, result), _FRAMES)
+        _save_pictures(fit, _scene_of(result), out, run.rows, tell)
         save_page(out, Path(photos.source).name or result.name, metrics)
     except OSError as error:
         raise write_error(out, error) from error
@@ -204,8 +135,8 @@ class _Run:
         notes: for the user.
     """
 
-    def __init__(self, fit: RadianceFit, out: Path, tell: Report, pause: float) -> None:
-        self.fit, self.out, self.tell, self.pause = fit, out, tell, pause
+    def __init__(self, fit: RadianceFit, out: Path, tell: Report, pause: float, watch: Watch) -> None:
+        self.fit, self.out, self.tell, self.pause, self.watch = fit, out, tell, pause, watch
         self.folder = out / CHECKPOINTS
         self.rows: list[HistoryRow] = []
         self.notes: list[str] = []
@@ -238,8 +169,10 @@ class _Run:
         first = fit.steps_done
         with open(self.out / LOG, "w", encoding="utf-8") as log:
             log.writelines(_log_line(row) for row in self.rows)
+            self.watch(fit)
             while fit.steps_done < fit.steps:
                 fit.step()
+                self.watch(fit)
                 if fit.steps_done % _LOG_EVERY and fit.steps_done < fit.steps:
                     continue
                 now, reached = time.perf_counter(), fit.psnr()
@@ -319,41 +252,16 @@ def _earlier_rows(path: Path, steps: int) -> list[HistoryRow]:
     return rows
 
 
-def evaluated(fit: RadianceFit, photos: list[Photo], pictures: int = 0) -> Evaluation:
-    """Metrics of photos at the fit's resolution, as a mesh's fit has them."""
-
-    def rendered(number: int, targets: Targets) -> np.ndarray:
-        return fit.render(photos[number].camera.resized(targets.size[1], targets.size[0]))
-
-    return evaluate_renders(rendered, photos, int(fit.settings["resolution"]), "cpu", pictures)
-
-
-def psnr_on_white(fit: RadianceFit, photos: list[Photo]) -> float:
-    """Mean dB of whole pictures over white, which is how radiance fields are compared."""
-    found = []
-    for photo in photos:
-        targets = Targets.build([photo], int(fit.settings["resolution"]))
-        if targets.mask is None:
-            return float("nan")
-        coverage = targets.mask[0, ..., None].numpy()
-        wanted = srgb_to_linear(targets.color[0].numpy()) * coverage + 1 - coverage
-        height, width = targets.size
-        image = fit.render(photo.camera.resized(width, height))
-        found.append(psnr(image[..., :3] + 1 - image[..., 3:], wanted))
-    return float(np.mean(found)) if found else float("nan")
-
-
 def _metrics(fit: RadianceFit, rows: list[HistoryRow]) -> dict[str, Any]:
     stride = max(1, len(fit.training) // _TRAIN_VIEWS)
     chosen = {"train": fit.training[::stride][:_TRAIN_VIEWS], "holdout": fit.holdout}
     metrics: dict[str, Any] = {"views": {}}
     for which, photos in chosen.items():
-        result = evaluated(fit, photos)
+        result = evaluate_look(fit.render, photos, int(fit.settings["resolution"]))
         metrics["views"] |= {view.name: round(view.psnr, 3) for view in result.views}
-        for name in ("psnr", "ssim", "iou"):
+        for name in ("psnr", "ssim", "iou", "psnr_white"):
             value = result.mean(name)
             metrics[f"{name}_{which}"] = None if value is None else round(value, 5)
-        metrics[f"psnr_white_{which}"] = round(psnr_on_white(fit, photos), 5)
     stepping = rows[-1].seconds if rows else 0.0
     return metrics | {
         "iterations": fit.steps_done,
@@ -369,6 +277,13 @@ def _metrics(fit: RadianceFit, rows: list[HistoryRow]) -> dict[str, Any]:
     }
 
 
+def _scene_of(result: Volume | Points) -> Scene:
+    """The result alone."""
+    if isinstance(result, Volume):
+        return Scene(volume=result, background=DARK, name=result.name)
+    return Scene(points=result, background=DARK, name=result.name)
+
+
 def _save_mesh(fit: RadianceFit, mesh: Mesh, out: Path) -> int:
     """Write mesh.glb in the coordinates of the photos' files, and shaded.png; gives its triangles."""
     scene = Scene(meshes=[mesh], name=mesh.name)
@@ -379,32 +294,15 @@ def _save_mesh(fit: RadianceFit, mesh: Mesh, out: Path) -> int:
     return len(mesh.faces)
 
 
-def _save_pictures(fit: RadianceFit, out: Path, rows: list[HistoryRow], tell: Report) -> None:
+def _save_pictures(fit: RadianceFit, scene: Scene, out: Path, rows: list[HistoryRow], tell: Report) -> None:
     tell(0.4, "Writing: pictures")
     photos = fit.holdout or fit.training
     shown = photos[:: max(1, len(photos) // _PICTURES)][:_PICTURES]
-    end = evaluated(fit, shown, pictures=len(shown))
+    end = evaluate_look(fit.render, shown, int(fit.settings["resolution"]), pictures=len(shown))
     folder = out / "renders"
     folder.mkdir(exist_ok=True)
     report.save_sheets(folder, Evaluation([]), end)
     report.save_loss_curve(out / "loss.png", rows)
-    tiles = [
-        [picture.target, picture.render, report.amplified(picture), _grey(picture.coverage)]
-        for picture in end.pictures
-    ]
-    titles = ["photo", "render", f"difference x{report.AMPLIFY:g}", "opacity"]
-    names = [f"{view.name}\n{view.psnr:.1f} dB" for view in end.views]
-    save_png(out / "sheet.png", sheet(tiles, titles, names), color=False)
-
-
-def _grey(values: np.ndarray) -> np.ndarray:
-    return np.repeat(values[..., None], 3, axis=-1)
-
-
-def _turn(fit: RadianceFit, result: Volume | Points) -> Iterator[np.ndarray]:
-    """[H, W, 3] uint8 sRGB, row 0 at the top, of a turn around the result."""
-    render = VolumeView.of(result, fit.device).picture if isinstance(result, Volume) else fit.render
-    for camera in orbit(result, _FRAMES, *_SIZE):
-        image = render(camera)
-        shown = display(image[..., :3] + (1 - image[..., 3:]) * _DARK)
-        yield np.ascontiguousarray((shown[::-1] * 255 + 0.5).astype(np.uint8))
+    report.save_sheet(out / "sheet.png", end, scene, shown, fit.device)
+    tell(0.7, "Writing: turntable")
+    save_turntable(scene, out / "turntable.gif", _SECONDS, device=fit.device)

@@ -18,6 +18,7 @@ from studio.core.optim.messages import HistoryRow
 from studio.core.optim.plots import BACKGROUND, INK, LINES, dark_figure, dress
 from studio.core.optim.sheet import sheet
 from studio.core.optim.targets import around
+from studio.core.optim.turntable import DARK
 from studio.core.params import ParamSet
 from studio.core.pipeline import render_image
 from studio.core.scene import Camera, Light, Lighting, Photo, Scene
@@ -26,7 +27,6 @@ from studio.core.scene.light import ambient_sh
 AMPLIFY = 4.0
 """Differences are shown four times as strong: 0.25 in sRGB is full brightness."""
 
-_DARK = (0.009, 0.009, 0.009)
 _RELIT_FROM = (-0.75, 0.45, 0.5)
 """In view space."""
 
@@ -95,7 +95,7 @@ def save_shaded(path: Path, scene: Scene, cameras: list[Camera], device: torch.d
 
 def base_colors(scene: Scene, cameras: list[Camera], device: torch.device) -> list[np.ndarray]:
     """[H, W, 3] sRGB per camera: the base colour as it is."""
-    dark = replace(scene, background=_DARK)
+    dark = replace(scene, background=DARK)
     return [display(render_image(dark, camera, {}, device)[..., :3]) for camera in cameras]
 
 
@@ -104,32 +104,44 @@ def relit(scene: Scene, cameras: list[Camera], device: torch.device) -> list[np.
     lamp = Light(direction=_RELIT_FROM, intensity=0.9, color=(1.0, 0.93, 0.84))
     lighting = Lighting([lamp], ambient_sh((0.22, 0.25, 0.3)), "camera")
     effects = {"pbr": ParamSet("pbr", registry()["pbr"].params)}
-    other = replace(scene, lighting=lighting, background=_DARK)
+    other = replace(scene, lighting=lighting, background=DARK)
     return [display(render_image(other, camera, effects, device)[..., :3]) for camera in cameras]
 
 
 def save_sheet(path: Path, end: Evaluation, scene: Scene, photos: list[Photo], device: torch.device) -> None:
-    """A row per picture: photo, render, difference, bare surface, base colour, relit.
+    """A row per picture: photo, render, difference, bare surface, base colour, relit; of what emits light
+    of its own opacity instead of the last three.
 
     Args:
         end: with pictures of the first photos.
         scene: the result.
     """
-    cameras = [
-        photo.camera.resized(picture.render.shape[1], picture.render.shape[0])
-        for photo, picture in zip(photos, end.pictures)
-    ]
-    extras = zip(
-        shaded(scene, cameras, device), base_colors(scene, cameras, device), relit(scene, cameras, device)
-    )
+    titles = ["photo", "render", f"difference x{AMPLIFY:g}"]
+    if scene.meshes:
+        titles += ["surface", "base colour", "relit"]
+        extras = _surface_tiles(end.pictures, scene, photos, device)
+    else:
+        titles += ["opacity"]
+        extras = [(_grey(picture.coverage),) for picture in end.pictures]
     shown = [
         [picture.target, picture.render, amplified(picture), *extra]
         for picture, extra in zip(end.pictures, extras)
     ]
     rows = [[tile[window] for tile in row] for row, window in zip(shown, _windows(end.pictures))]
-    titles = ["photo", "render", f"difference x{AMPLIFY:g}", "surface", "base colour", "relit"]
     names = [f"{view.name}\n{view.psnr:.1f} dB" for view in end.views]
     save_png(path, sheet(rows, titles, names), color=False)
+
+
+def _surface_tiles(
+    pictures: list[Picture], scene: Scene, photos: list[Photo], device: torch.device
+) -> list[tuple[np.ndarray, ...]]:
+    """(bare surface, base colour, relit) of every picture."""
+    cameras = [
+        photo.camera.resized(picture.render.shape[1], picture.render.shape[0])
+        for photo, picture in zip(photos, pictures)
+    ]
+    tiles = (look(scene, cameras, device) for look in (shaded, base_colors, relit))
+    return list(zip(*tiles))
 
 
 def _windows(pictures: list[Picture]) -> list[tuple[slice, slice]]:
@@ -149,7 +161,11 @@ def _windows(pictures: list[Picture]) -> list[tuple[slice, slice]]:
 
 def amplified(picture: Picture) -> np.ndarray:
     """[H, W, 3] the difference times AMPLIFY, as grey."""
-    return np.repeat(np.clip(AMPLIFY * picture.difference, 0, 1)[..., None], 3, axis=-1)
+    return _grey(np.clip(AMPLIFY * picture.difference, 0, 1))
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.repeat(values[..., None], 3, axis=-1)
 
 
 def save_loss_curve(path: Path, rows: list[HistoryRow]) -> None:

@@ -15,9 +15,11 @@ from studio.core.device import describe_device
 from studio.core.errors import InputError
 from studio.core.io.files import write_error
 from studio.core.optim import report
+from studio.core.optim.emitted import Look, look_of
 from studio.core.optim.evaluate import Evaluation, evaluate_renders
 from studio.core.optim.messages import HistoryRow
 from studio.core.optim.page import save_page
+from studio.core.optim.radiance_kinds import facts
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets, split_holdout
 from studio.core.optim.turntable import save_turntable
@@ -31,7 +33,10 @@ MEASURED = 16
 _SHOWN = 6
 """Photos whose pictures are shown."""
 
-_METRICS = ("psnr", "psnr_leveled", "ssim", "iou")
+_SECONDS = 2.0
+"""Of a turn."""
+
+_METRICS = ("psnr", "psnr_leveled", "psnr_white", "ssim", "iou")
 
 
 @dataclass(eq=False)
@@ -65,11 +70,11 @@ def save_report(
     Returns:
         the page.
     Raises:
-        InputError: no mesh, or a place that cannot be written. WorkError: the disk filled up.
+        InputError: nothing to compare, or a place that cannot be written. WorkError: the disk filled up.
     """
     tell = progress or (lambda fraction, note: None)
-    if not subject.scene.meshes:
-        raise InputError("report: the scene has no mesh, expected one to compare with the photos")
+    if subject.scene.empty:
+        raise InputError("report: the scene is empty, expected something to compare with the photos")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return _save(folder, subject, device, tell)
@@ -102,7 +107,8 @@ def _save(folder: Path, subject: Subject, device: torch.device, tell: Callable[[
             metrics[f"{name}_{which}"] = found[which].mean(name)
     tell(0.6, "Pictures")
     shown, end = parts["holdout" if held else "train"][0], found["holdout" if held else "train"]
-    report.save_shaded(folder / "shaded.png", scene, [photo.camera for photo in shown[:4]], device)
+    if scene.meshes:
+        report.save_shaded(folder / "shaded.png", scene, [photo.camera for photo in shown[:4]], device)
     if subject.rows:
         report.save_loss_curve(folder / "loss.png", subject.rows)
     tell(0.7, "Pictures")
@@ -110,28 +116,34 @@ def _save(folder: Path, subject: Subject, device: torch.device, tell: Callable[[
     save_turntable(
         scene,
         folder / "turntable.gif",
+        _SECONDS,
         effects=_effects(subject),
         device=device,
         progress=lambda fraction, note: tell(0.8 + 0.2 * fraction, "Turntable"),
     )
     seconds = subject.rows[-1].seconds if subject.rows else None
-    metrics |= {
+    metrics |= _facts(scene) | {
         "iterations": subject.steps or None,
         "seconds": seconds,
         "iterations_per_second": len(subject.rows) / seconds if seconds else None,
         "device": describe_device(device),
-        "triangles": scene.triangle_count(),
         "photos": len(training),
         "photos_holdout": len(held),
         "preset": settings.preset,
         "seed": settings["seed"],
         "resolution": settings["resolution"],
-        "light_fixed_to": scene.lighting.fixed_to,
         "notes": subject.notes,
         "settings": settings.as_dict(),
     }
     save_page(folder, Path(subject.photos.source).name or scene.name, metrics)
     return folder / "report.html"
+
+
+def _facts(scene: Scene) -> dict[str, Any]:
+    """What only a mesh, a volume or points have to tell."""
+    if scene.meshes:
+        return {"triangles": scene.triangle_count(), "light_fixed_to": scene.lighting.fixed_to}
+    return {} if scene.emitter is None else facts(scene.emitter)
 
 
 def _effects(subject: Subject) -> dict[str, ParamSet]:
@@ -152,16 +164,23 @@ def _compared(
     device: torch.device,
     told: Callable[[int], None],
 ) -> Evaluation:
-    on = _effects(subject)
+    look = _look_of(subject, device)
 
     def rendered(number: int, targets: Targets) -> np.ndarray:
         told(number)
         height, width = targets.color.shape[1:3]
-        dark = Scene(subject.scene.meshes, subject.scene.lighting)
-        image = np.array(render_image(dark, photos[number].camera.resized(width, height), on, device))
+        image = look(photos[number].camera.resized(width, height))
         image[..., :3] *= gains[number]
         if targets.mask is None:  # the photo has a background
             image[..., :3] += np.array(subject.scene.background) * (1 - image[..., 3:])
         return image
 
     return evaluate_renders(rendered, photos, int(subject.settings["resolution"]), device, _SHOWN)
+
+
+def _look_of(subject: Subject, device: torch.device) -> Look:
+    """How the scene is looked at, over black."""
+    if not subject.scene.meshes and subject.scene.emitter is not None:
+        return look_of(subject.scene.emitter, device)
+    on, dark = _effects(subject), Scene(subject.scene.meshes, subject.scene.lighting)
+    return lambda camera: np.array(render_image(dark, camera, on, device))

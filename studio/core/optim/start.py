@@ -67,6 +67,7 @@ class FitProblem:
         effects = {name: dict(values) for name, values in self.effects.items()}
         if snapshot.lighting.environment is not None:
             effects.setdefault("environment", {"show_background": False})
+        snapshot = snapshot.whole()
         return Scene(
             meshes=[] if snapshot.mesh is None else [snapshot.mesh],
             volume=snapshot.volume,

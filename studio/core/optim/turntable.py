@@ -16,6 +16,7 @@ from studio.core.color import display
 from studio.core.errors import InputError
 from studio.core.gbuffer import CameraBatch, LightTensors
 from studio.core.io.files import atomic_path
+from studio.core.optim.emitted import look_of
 from studio.core.pipeline import default_effects, render
 from studio.core.plan import Effects
 from studio.core.scene import Camera, Points, Scene, Volume
@@ -23,6 +24,9 @@ from studio.core.scene.camera import framing_camera
 from studio.core.tensors import SceneTensors
 
 SUFFIXES = (".gif", ".mp4")
+
+DARK = (0.009, 0.009, 0.009)
+"""Linear grey behind what turns alone."""
 
 RATE = 24.0
 """Frames per second, unless somebody wishes another number."""
@@ -58,7 +62,26 @@ def pictures(
     device: torch.device | str = "cpu",
     supersample: int = 2,
 ) -> Iterator[np.ndarray]:
-    """[H, W, 3] uint8 sRGB, row 0 at the top, of every camera; the surface is uploaded once."""
+    """[H, W, 3] uint8 sRGB, row 0 at the top, of every camera: of the meshes with their effects, or where
+    there are none of the volume, or of the points.
+
+    Raises:
+        InputError: there is nothing to see.
+    """
+    if scene.meshes:
+        images = _surfaces(scene, cameras, effects, device, supersample)
+    elif scene.emitter is not None:
+        images = _emitted(scene.emitter, scene.background, cameras, device)
+    else:
+        raise InputError(f"{scene.name}: nothing to show, expected a mesh, a volume or points")
+    for image in images:
+        yield np.ascontiguousarray((display(image)[::-1] * 255 + 0.5).astype(np.uint8))
+
+
+def _surfaces(
+    scene: Scene, cameras: list[Camera], effects: Effects | None, device: torch.device | str, supersample: int
+) -> Iterator[np.ndarray]:
+    """[H, W, 3] linear of every camera; the surface is uploaded once."""
     chosen = default_effects(scene) if effects is None else effects
     tensors = SceneTensors.from_scene(scene, device)
     lights = LightTensors.from_lighting(scene.lighting, device)
@@ -67,8 +90,20 @@ def pictures(
         fine = camera.resized(camera.width * supersample, camera.height * supersample)
         frame = render(tensors, CameraBatch.from_cameras([fine], device), lights, background, chosen)
         small = torch.nn.functional.avg_pool2d(frame["color"].permute(0, 3, 1, 2), supersample)
-        image = display(small[0].permute(1, 2, 0).cpu().numpy())
-        yield np.ascontiguousarray((image[::-1] * 255 + 0.5).astype(np.uint8))
+        yield small[0].permute(1, 2, 0).cpu().numpy()
+
+
+def _emitted(
+    what: Volume | Points,
+    background: tuple[float, float, float],
+    cameras: list[Camera],
+    device: torch.device | str,
+) -> Iterator[np.ndarray]:
+    """[H, W, 3] linear of every camera."""
+    look = look_of(what, device)
+    for camera in cameras:
+        image = look(camera)
+        yield image[..., :3] + (1 - image[..., 3:]) * np.array(background, np.float32)
 
 
 def save_turntable(

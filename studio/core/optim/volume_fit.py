@@ -16,13 +16,13 @@ from studio.core.color import mse_to_psnr, srgb_to_linear
 from studio.core.errors import Cancelled
 from studio.core.kernels import volume, volume_smooth, volume_train
 from studio.core.ops import Grid, camera_rays, march
+from studio.core.optim.emitted import VolumeView
 from studio.core.optim.hull import Cancel, Progress, hull_field
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.recovery import Diverged
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
 from studio.core.optim.volume_model import Batch, RayTargets, VolumeModel
-from studio.core.optim.volume_view import VolumeView
 from studio.core.scene import Camera, Photo, PhotoSet, Volume
 
 TILE = 4
@@ -234,8 +234,11 @@ class VolumeFit(RadianceFit):
         out = self.model.grid.volume("volume", half)
         return replace(out, world_to_input=self.photos.input_to_world.inverse())
 
+    def result(self, half: bool = False) -> Volume:
+        return self.volume(half)
+
     def render(self, camera: Camera) -> np.ndarray:
-        """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
+        """See Look."""
         return VolumeView(self.model.grid, self.model.occupancy).picture(camera)
 
 

@@ -41,6 +41,11 @@ class Scene:
         """Whether there is nothing to see."""
         return not self.meshes and self.volume is None and self.points is None
 
+    @property
+    def emitter(self) -> Volume | Points | None:
+        """What emits light of its own: the volume, or where there is none the points."""
+        return self.points if self.volume is None else self.volume
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """(low, high), each [3], of all there is; the unit cube around the origin if that is nothing."""
         boxes = [mesh.bounds() for mesh in self.meshes]

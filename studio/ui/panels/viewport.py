@@ -151,14 +151,10 @@ class ViewportPanel:
             self.frame()  # the object appears, however large the capture is
 
     def _sync_looks(self) -> None:
-        """As the document says; while a run makes a volume or points, those alone are seen."""
-        shown = {name: values.copy() for name, values in self.state.document.looks.items()}
-        snapshot = self.state.run.override
-        if snapshot is not None:
-            shown["meshes"].set("shown", snapshot.mesh is not None)
-            shown["volume"].set("shown", snapshot.volume is not None)
-            shown["points"].set("shown", snapshot.points is not None)
-        self.gl.set_looks(shown)
+        looks = {name: values.copy() for name, values in self.state.document.looks.items()}
+        for kind, seen in self.state.shown_kinds().items():
+            looks[kind].set("shown", seen)
+        self.gl.set_looks(looks)
 
     def scene_ball(self) -> tuple[np.ndarray, float]:
         """Middle and radius of the scene's box; while a handle is held, as they were before."""
