@@ -15,7 +15,7 @@ from studio.core.errors import InputError, WorkError
 from studio.core.optim import convergence as timeline_module
 from studio.core.optim.convergence import KEPT, keep, memory
 from studio.core.optim.messages import HistoryRow, Snapshot
-from studio.core.optim.settings import FitSettings
+from studio.core.optim.settings import PARAMS, FitSettings
 from studio.core.params import Param, ParamSet
 from studio.core.scene import Camera, Light, Lighting, Material, Photo, Scene
 from studio.core.scene.shapes import icosphere
@@ -25,6 +25,7 @@ from studio.ui.commands import Edits, History, Set
 from studio.ui.document import Document
 from studio.ui.gradients import arrows
 from studio.ui.jobs import Job, Jobs
+from studio.ui.panels import optimize
 from studio.ui.panels.curves import linear_ticks, log_ticks, spread
 from studio.ui.panels.hands import in_convex
 from studio.ui.panels.light import angles, direction
@@ -352,3 +353,13 @@ def test_drawings_go_on_piece_by_piece_and_can_be_cancelled(monkeypatch: pytest.
     jobs.close()
     assert freed[-1] == "last"
     assert done == ["first"]
+
+
+@pytest.mark.parametrize("kind", list(optimize.KINDS))
+def test_labels_of_a_representation_are_short_and_differ(kind: str) -> None:
+    """Beside those of the photos: a grid's resolution is not that of the pictures."""
+    names = [param.name for param in PARAMS if param.name.startswith(f"{kind}_")]
+    names = [name for name in (*names, *optimize.SHARED.get(kind, ())) if not name.endswith("_rate")]
+    labels = [optimize._short(name, kind) for name in names]
+    assert max(map(len, labels)) <= 14, labels
+    assert len({*labels, "Resolution", "Seed", "Holdout"}) == len(labels) + 3, labels

@@ -64,6 +64,18 @@ SHARED = {
 }
 """Settings of volumes that other representations have, too."""
 
+KINDS = {"volume": "Volume", "sdf": "Distances", "points": "Points", "network": "Network"}
+"""Headings of what a representation alone has."""
+
+SHORT = {
+    "resolution": "Grid",
+    "thickness": "Fog thickness",
+    "density_smoothness": "Even densities",
+    "color_smoothness": "Even colours",
+    "smooth_every": "Even out every",
+}
+"""Labels of such settings where their names are too long, or are those of something else."""
+
 ACTING = 110.0
 """Room for the rate in force and the motion, right of a rate's setting."""
 
@@ -132,13 +144,13 @@ def _steps(state: AppState, settings: FitSettings, base: FitSettings) -> None:
 def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None:
     """What there is to set for a volume or for points."""
     kind = settings["representation"]
-    known = [param.name for param in settings.params()]
-    own = [name for name in known if name.startswith(f"{kind}_") or name in SHARED.get(kind, ())]
+    known = {param.name: param for param in settings.params()}
+    own = [name for name in known if name.startswith(f"{kind}_")] + list(SHARED.get(kind, ()))
     rates = [name for name in own if name.endswith("_rate")]
     rest = [name for name in own if name not in rates and name != length_of(settings)]
     views = ["views_per_step"] if kind == "points" else []
     for title, names in (
-        (kind.capitalize(), rest),
+        (KINDS[kind], rest),
         ("Rates", rates),
         ("Photos", ["resolution", *views, "holdout", "seed"]),
         ("Hull", ["hull_resolution", "hull_misses"]),
@@ -146,14 +158,17 @@ def _radiance(state: AppState, settings: FitSettings, base: FitSettings) -> None
         if w.section(title, opened=title != "Hull"):
             if title != "Rates":
                 _fixed_while_running(state)
-            for param in settings.params():
-                if param.name in names:
-                    short = param.name.removesuffix("_rate")
-                    short = short.removeprefix(f"{kind}_").removeprefix("volume_")
-                    named = replace(param, label=short.replace("_", " ").capitalize())
-                    path = ("settings", param.name)
-                    autopanel.row(state, named, settings[param.name], path, base[param.name])
+            for name in names:
+                param = known[name]
+                named = replace(param, label=_short(name, kind) if name in own else param.title)
+                autopanel.row(state, named, settings[name], ("settings", name), base[name])
     w.spacer(8)
+
+
+def _short(name: str, kind: str) -> str:
+    """A setting's label below its kind's heading."""
+    short = name.removesuffix("_rate").removeprefix(f"{kind}_").removeprefix("volume_")
+    return SHORT.get(short, short.replace("_", " ").capitalize())
 
 
 def _buttons(state: AppState) -> None:

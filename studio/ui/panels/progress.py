@@ -64,9 +64,6 @@ def _views_plot(state: AppState, size: ImVec2) -> None:
     long = f"{worst} at worst"
     fits = imgui.calc_text_size(f"{name}  {long}").x < size.x - px(40)
     curves.title(name, long if known and fits else worst, VIEW_COLOR)
-    if visible is not None and visible.emits:
-        w.muted("Only fits of a mesh measure it.")
-        return
     _sort_button(state, size.x)
     if not curves.begin("##views", size):
         return
