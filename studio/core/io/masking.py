@@ -19,7 +19,7 @@ from studio.core.scene.similarity import Similarity
 MaskSource = Literal["auto", "files", "plain", "grabcut", "rembg", "none"]
 
 MASK_SOURCES = {
-    "auto": "alpha or files, else a plain background, else cut by colour",
+    "auto": "alpha or files, else a plain background that differs from the object, else cut by colour",
     "files": "alpha or mask files only",
     "plain": "a plain background",
     "grabcut": "cut by colour (GrabCut)",
@@ -41,7 +41,17 @@ def find_masks(
     notes: list[str] = []
     if source in ("auto", "plain") and reader.all_opaque():
         pictures = [reader.pictures[str(f.image)] for f in frames.frames]
-        found = mask_plain_background(photos, pictures, frames, to_world, background, threshold, on_all_cores)
+
+        def cut() -> list[str] | None:
+            if source == "plain" or background != "auto" or threshold is not None:
+                return None  # as was asked for
+            notes, found_body = _cut_by_colour(photos)
+            _forget_unseen(photos)
+            return notes if found_body else None
+
+        found = mask_plain_background(
+            photos, pictures, frames, to_world, background, threshold, on_all_cores, cut
+        )
         if found is not None:
             return found
         if source == "plain":
@@ -49,13 +59,24 @@ def find_masks(
     if source == "rembg":
         return _by_model(photos)
     if source == "grabcut" or (source == "auto" and all(photo.mask is None for photo in photos)):
-        masks, notes = cut_out_all(photos, on_all_cores)
-        for photo, mask in zip(photos, masks or [], strict=False):
-            photo.mask = mask
+        notes = _cut_by_colour(photos)[0]
+    _forget_unseen(photos)
+    return notes
+
+
+def _cut_by_colour(photos: list[Photo]) -> tuple[list[str], bool]:
+    """Set masks by GrabCut; (notes, whether it found a body)."""
+    masks, notes = cut_out_all(photos, on_all_cores)
+    for photo, mask in zip(photos, masks or [], strict=False):
+        photo.mask = mask
+    return notes, masks is not None
+
+
+def _forget_unseen(photos: list[Photo]) -> None:
+    """No object where a photo says nothing."""
     for photo in photos:
         if photo.mask is not None and photo.ignore is not None:
             photo.mask = np.where(photo.ignore, 0, photo.mask).astype(np.float32)
-    return notes
 
 
 def _by_model(photos: list[Photo]) -> list[str]:

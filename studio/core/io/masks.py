@@ -26,6 +26,13 @@ _HOLE_AREA = 400.0
 _PLAIN_BORDER = 0.25
 """A background is plain when its border varies less than this (90th percentile of distance)."""
 
+_BESIDE = 8.0
+"""Pixels on either side of an outline that are compared; where a threshold cuts through a shaded surface
+they are much alike, at the end of an object they are not."""
+
+_CONTRAST = 0.75
+"""Difference between both sides, in thresholds, below which an outline is called faint."""
+
 
 @dataclass(frozen=True)
 class Background:
@@ -127,6 +134,21 @@ def extract(picture: np.ndarray, background: Background, region: np.ndarray | No
     mask |= _components(~mask, lambda area: area < _HOLE_AREA * unit**2)
     mask = without_crumbs(mask)
     return mask if region is None else mask & region
+
+
+def faint_outline(mask: np.ndarray, distance: np.ndarray, threshold: float) -> tuple[int, int]:
+    """(Pixels of a mask's outline across which the picture hardly changes, all of them).
+
+    Args:
+        mask: [H, W] bool. distance: [H, W], as `distance_to` has it. threshold: where the mask begins.
+    """
+    size = 2 * max(1, round(_BESIDE * max(mask.shape) / WORK_SIZE)) + 1
+    inside = mask.astype(np.float32)
+    share = ndimage.uniform_filter(inside, size)
+    within, around = (ndimage.uniform_filter(distance * part, size) for part in (inside, 1 - inside))
+    contrast = within / np.maximum(share, 1e-3) - around / np.maximum(1 - share, 1e-3)
+    outline = mask & ~ndimage.binary_erosion(mask, border_value=1)
+    return int((contrast[outline] < _CONTRAST * threshold).sum()), int(outline.sum())
 
 
 def opened(mask: np.ndarray) -> np.ndarray:

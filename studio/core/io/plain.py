@@ -11,7 +11,7 @@ from skimage.draw import polygon
 
 from studio.core.io.consensus import drop_false_parts, fill_false_holes
 from studio.core.io.frames import FrameSet
-from studio.core.io.masks import distance_to, extract, find_background
+from studio.core.io.masks import distance_to, extract, faint_outline, find_background
 from studio.core.io.matting import unmix
 from studio.core.io.normalize import object_sphere
 from studio.core.io.resample import resized_mask
@@ -22,6 +22,10 @@ from studio.core.scene.similarity import Similarity
 _BOX_MARGIN = 1.03
 """A tight box is grown by 3 %: calibration is not exact."""
 
+_FAINT = 0.15
+"""Share of all outlines that may be faint. Objects that differ from their background have up to .05, white
+balls before white .28 and more."""
+
 
 def mask_plain_background(
     photos: list[Photo],
@@ -31,6 +35,7 @@ def mask_plain_background(
     color: Literal["auto"] | tuple[float, float, float],
     threshold: float | None,
     run: Callable[[Callable[[Any], Any], list[Any]], list[Any]],
+    otherwise: Callable[[], list[str] | None] = lambda: None,
 ) -> list[str] | None:
     """Set the masks of photos that show the object before one plain colour.
 
@@ -41,6 +46,8 @@ def mask_plain_background(
         pictures: [h, w, 3] uint8 sRGB each, row 0 at the bottom, the same view at working size.
         color, threshold: as in `load_photos`.
         run: maps a function over a list, on all cores.
+        otherwise: sets the masks in another way where the object is hardly told from the background, and
+            returns notes, or None if it cannot either.
     """
     known = None if color == "auto" else color
     background = find_background(pictures, known, threshold)
@@ -66,6 +73,11 @@ def mask_plain_background(
         for photo, mask in zip(photos, found, strict=True):
             photo.mask = resized_mask(mask, *photo.image.shape[:2])
 
+    warning = _faint(found, distances, background.threshold)
+    notes = otherwise() if warning else None
+    if notes is not None:
+        return ["the object's colour is near that of the plain background: masks are not from that", *notes]
+
     def mix(photo: Photo) -> None:
         assert photo.mask is not None
         photo.image, photo.mask = unmix(photo.image, photo.mask, background)
@@ -75,10 +87,25 @@ def mask_plain_background(
     notes = [f"masks from the plain background, sRGB ({shown}), threshold {background.threshold:.2f}"]
     if corners is not None:
         notes.append("masks cropped to the object's box from the README")
-    empty = [p.name for p, mask in zip(photos, found, strict=True) if not mask.any()]
-    if empty:
-        notes.append(f"no object found in {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}")
-    return notes
+    return notes + warning + _empty(photos, found)
+
+
+def _empty(photos: list[Photo], masks: list[np.ndarray]) -> list[str]:
+    """A warning if masks hold nothing."""
+    empty = [photo.name for photo, mask in zip(photos, masks, strict=True) if not mask.any()]
+    return [f"no object found in {', '.join(empty[:5])}{' ...' if len(empty) > 5 else ''}"] if empty else []
+
+
+def _faint(masks: list[np.ndarray], distances: list[np.ndarray], threshold: float) -> list[str]:
+    """A warning if long parts of the outlines follow nothing that is seen."""
+    outlines = [faint_outline(m, d, threshold) for m, d in zip(masks, distances, strict=True)]
+    faint, total = np.sum(outlines, axis=0)
+    if faint <= _FAINT * total:
+        return []
+    return [
+        f"look at the masks: along {100 * faint / total:.0f} % of their outlines the object's colour is near "
+        "that of the background; try --masks grabcut, or a background of another colour"
+    ]
 
 
 def _at(camera: Camera, picture: np.ndarray) -> Camera:
