@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 
+from studio.core.optim.bake import spread_of_hues
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.material_stage import attune, pace, trade, warm_up_steps
+from studio.core.optim.material_stage import attune, pace, trade
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.settings import FitSettings
 from tests.unit.optim_scenes import coloured_ball, photograph
@@ -155,12 +157,12 @@ def test_a_simplified_mesh_has_the_fine_ones_normals() -> None:
     assert textures(at(1)).rest is None, "few triangles stay as they are"
 
 
-def test_the_surface_of_a_volume_keeps_paint_and_light() -> None:
+def test_a_volumes_surface_of_many_paints_keeps_them() -> None:
     """Its textures begin as its vertices were, and move slowly; others begin with one paint."""
     fit = at(0, texture_faces=120)
     fit.settings.set("start", "volume")
+    fit.settings.set("warm_up", 0)
     fit._enter_stage()
-    assert warm_up_steps(fit.settings) == 0
     assert spread(textures(fit).shade) > 0.1
     for group in ("albedo", "vertices"):
         own = pace(fit.settings, group, fit.variables, fit.steps_done)
@@ -168,3 +170,11 @@ def test_the_surface_of_a_volume_keeps_paint_and_light() -> None:
         usual = pace(fit.settings, group, fit.variables, fit.steps_done)
         fit.settings.set("start", "volume")
         assert own < usual if group == "albedo" else own > usual
+
+
+def test_hues_tell_paints_from_shading() -> None:
+    shading = np.linspace(0.1, 1, 50, dtype=np.float32)[:, None]
+    plaster = shading * np.array([[0.8, 0.7, 0.6]], np.float32)
+    assert spread_of_hues(plaster) < 1e-3
+    bricks = np.concatenate([plaster, shading * np.array([[0.9, 0.7, 0.05]], np.float32)])
+    assert spread_of_hues(bricks) > 0.1

@@ -102,6 +102,22 @@ def test_a_fit_keeps_what_was_chosen(photos, tmp_path):
     again = Fit(FitProblem(photos), FitSettings(AUTO), "cpu")
     restore(again, load_checkpoint(tmp_path / "state.safetensors", again.device))
     assert again.settings["start"] == "volume"
+    assert again.settings["warm_up"] == FitSettings(AUTO)["warm_up"], "nothing was to be told of paints"
+
+
+def test_many_paints_do_without_a_warm_up(photos, tmp_path):
+    """On a volume's surface, and in whatever goes on from its checkpoint."""
+    settings = FitSettings(
+        AUTO | {"start": "volume", "material": "textures", "texture_steps": 2, "warm_up": 9}
+    )
+    fit = Fit(FitProblem(photos), settings, "cpu")
+    fit.prepare()
+    assert fit.settings["warm_up"] == 0
+    save_checkpoint(tmp_path / "state.safetensors", state_of(fit))
+    settings.set("start", "auto")
+    again = Fit(FitProblem(photos), settings, "cpu")
+    restore(again, load_checkpoint(tmp_path / "state.safetensors", again.device))
+    assert again.settings["warm_up"] == 0
 
 
 def test_it_stops_when_told_while_trying(photos):

@@ -94,6 +94,18 @@ def mean_color(samples: Samples, faces: np.ndarray) -> np.ndarray:
     return out
 
 
+def spread_of_hues(colors: np.ndarray) -> float:
+    """How far the chromaticities of [V, 3] linear colours lie from their mean, for their brightness.
+
+    Shading changes brightness, hardly hue: so it tells several paints from one under uneven light.
+    """
+    total = colors.sum(axis=1, keepdims=True)
+    chroma = colors / np.maximum(total, 1e-4)
+    weight = total / max(float(total.sum()), 1e-12)
+    mean = (chroma * weight).sum(axis=0)
+    return float(np.sqrt((((chroma - mean) ** 2).sum(axis=1, keepdims=True) * weight).sum()))
+
+
 def light_turns_with_camera(samples: Samples) -> tuple[bool, float]:
     """Whether lamp and camera stand still while the object turns.
 

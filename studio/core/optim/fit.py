@@ -130,6 +130,7 @@ class Fit:
             self.problem, self.training, self.settings, self.device, self._report, self._attempt, self._cancel
         )
         self.settings.set("start", made.start)
+        self.settings.set("warm_up", made.warm_up)
         self._start, self._mesh, self._thickness = made.variables, made.mesh, made.thickness
         self._fixed_to = made.fixed_to
         self.notes += made.notes

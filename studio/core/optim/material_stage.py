@@ -104,15 +104,15 @@ _SETTLING, _SETTLED = 0.1, 0.02
 
 
 _OPENED = 2.0
-"""Times the vertices' rate on a volume's surface, whose details lie beside where they belong."""
+"""Times the vertices' rate on a volume's surface that is full of marks, which say where it belongs."""
 
 _PAINTED = 0.3
 """Times the rates of its textures, which begin as its vertices were."""
 
 
 def _opened(settings: FitSettings) -> bool:
-    """Whether the shape began as a volume, which has its details from the beginning."""
-    return bool(settings["start"] == "volume")
+    """Whether the shape began as a volume's surface of many paints, that shows them from the beginning."""
+    return bool(settings["start"] == "volume" and settings["warm_up"] == 0)
 
 
 _ROUGHNESS, _GLOSS_HELD = 0.3, 1.5
@@ -126,14 +126,11 @@ rough surface explains; from there the way back is a flat valley.
 def warm_up_steps(settings: FitSettings) -> int:
     """Length of the warm-up: none where the light is known or there is none, at most a third.
 
-    None on a volume's surface either: its shape follows the photos so well that paint and light of
-    the shape's part say more than one paint for all.
-
     Light and base colour explain a photo together, and a base colour that is free from the
     beginning takes shading for paint. So at first the whole surface is one material, under which
     the light finds the shading that needs no paint; then the texels may move.
     """
-    if settings["shading"] == "unlit" or not settings.enabled("light") or _opened(settings):
+    if settings["shading"] == "unlit" or not settings.enabled("light"):
         return 0
     return int(min(settings["warm_up"], schedule_of(settings).texture_steps // 3))
 

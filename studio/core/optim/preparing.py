@@ -31,6 +31,10 @@ from studio.core.scene import Mesh, Photo, PhotoSet
 _BAKE_RESOLUTION = 160
 """Photos this large say the first colours and where the light is fixed; more only costs time."""
 
+_HUES = 0.08
+"""Spread of hues from which on one paint for all misleads the light; stone and plaster have .02 to .04, a
+model of yellow, red and black bricks .15."""
+
 _THICK = 0.25
 """Mean thickness, of the box, from which on large_steps holds as set; a head has 0.22."""
 
@@ -45,6 +49,7 @@ class Prepared:
         thickness: mean one, of the box.
         fixed_to: what the light is fixed to, world or camera.
         start: what it began from: the setting of this name, or what was chosen for auto.
+        warm_up: the setting of this name, or 0 for a volume's surface of many paints.
         notes: decisions worth telling the user.
     """
 
@@ -53,6 +58,7 @@ class Prepared:
     thickness: float
     fixed_to: str
     start: str
+    warm_up: int
     notes: list[str] = field(default_factory=list)
 
 
@@ -124,7 +130,13 @@ def first_variables(
         variables = FieldVariables.over(variables, mesh, settings["field_resolution"])
     elif schedule.field_steps > 0:
         notes.append("no field: the start mesh is open, so that it has no inside")
-    return Prepared(variables, mesh, thickness, fixed_to, str(settings["start"]), notes)
+    warm_up = int(settings["warm_up"])
+    if settings["start"] == "volume" and mesh.colors is not None and schedule.texture_steps > 0:
+        hues = bake.spread_of_hues(mesh.colors)
+        if hues > _HUES:
+            warm_up = 0
+            notes.append(f"no warm-up: the paint has many hues, {hues:.2f} apart")
+    return Prepared(variables, mesh, thickness, fixed_to, str(settings["start"]), warm_up, notes)
 
 
 def can_remesh(mesh: Mesh, settings: FitSettings) -> bool:

@@ -64,6 +64,7 @@ def restore(fit: Fit, state: dict[str, Any]) -> None:
     fit.notes = list(state["notes"])
     if fit.settings["start"] == "auto":
         fit.settings.set("start", state["settings"]["start"])  # which was chosen
+        fit.settings.set("warm_up", state["settings"]["warm_up"])
     fit._start = state["start"]
     fit._queue = list(state["queue"])
     fit._random = np.random.default_rng()

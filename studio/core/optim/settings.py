@@ -108,7 +108,15 @@ _MATERIAL = (
         "texture_steps", 0, "int", 0, 1_000_000, 10, help="Steps at the end, of all, for textures; 0 is none"
     ),
     Param("texture_size", 512, "int", 16, 8192, 16, "px", "Side of the textures"),
-    Param("texture_faces", 20_000, "int", 100, 1_000_000, 1000, help="Most triangles of the unwrapped mesh"),
+    Param(
+        "texture_faces",
+        20_000,
+        "int",
+        100,
+        1_000_000,
+        1000,
+        help="Most triangles of the unwrapped mesh, which shows a finer one's normals",
+    ),
     Param(
         "warm_up",
         60,
@@ -117,7 +125,7 @@ _MATERIAL = (
         100_000,
         5,
         "steps",
-        help="One material for all at first, while light settles",
+        help="One material for all at first, while light settles; none on a volume's surface of many hues",
     ),
     Param(
         "gloss_from",

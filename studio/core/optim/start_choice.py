@@ -135,8 +135,8 @@ def _short(settings: FitSettings, kind: str) -> FitSettings:
         "field_steps": 0,
         "light_model": "harmonics",
     }
-    if kind == "volume":  # whose triangles never grow
-        wished["edge_coarse"] = settings["edge_fine"]
+    if kind == "volume":  # which keeps its triangles
+        wished["remesh"] = False
     for name, value in wished.items():
         out.set(name, value)
     return out
