@@ -34,6 +34,12 @@ LARGE = 8 << 20
 def copy_range(begin: int, end: int, source: wp.array(dtype=float), target: wp.array(dtype=float)): ...
 
 
+@wp.func_native(
+    "memcpy(target.data, source.data, sizeof(float) * (size_t)source.shape[0] * source.shape[1]);"
+)
+def copy_whole(source: wp.array2d(dtype=float), target: wp.array2d(dtype=float)): ...
+
+
 @wp.kernel(enable_backward=False)
 def copy(
     begin: wp.int32,

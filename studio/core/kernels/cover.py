@@ -385,7 +385,10 @@ def cover(
     `spans`, if it has rows, gets the columns of each that have keys, the others being empty; whole
     tiles of rows from the first on have the same. `tiles` is what the bands remember of their tiles.
     """
+    large = wp.int32(0)
+    for part in range(packed.shape[0]):
+        large += packed[part][1]
     cover_rows(
         band, row_begin, row_end, pos, screen, tri, images, width, height, packed, records, order,
-        order.shape[0], passed, keys, spans, tiles,
+        large, passed, keys, spans, tiles,
     )  # fmt: skip

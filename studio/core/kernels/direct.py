@@ -69,9 +69,11 @@ class Entry:
     def __init__(self, kernel: Any, executable: Any) -> None:
         self._keep = executable  # its end would unload the code
         self._call = executable.get_kernel_hooks(kernel).forward
+        self.address = ctypes.cast(self._call, ctypes.c_void_p).value
         self.name = kernel.key
         self.kinds = [_kind(argument.type) for argument in kernel.adj.args]
-        self._arguments = _arguments_struct([_format(argument.type) for argument in kernel.adj.args])
+        self._formats = [_format(argument.type) for argument in kernel.adj.args]
+        self._arguments = _arguments_struct(self._formats)
         self._dims = int(kernel.adj.kernel_dim)
         self._bounds = struct.Struct(f"@{self._dims}INN")
 
@@ -111,14 +113,21 @@ class Entry:
             for number, value in enumerate(values)
         ]
 
+    def pack(self, values: Sequence[Any]) -> bytes:
+        """The kernel's arguments: numbers and what `array` gave, in its order."""
+        return self._arguments.pack(*[v[1] if type(v) is tuple else v for v in values])
+
+    def offset(self, number: int) -> int:
+        """Where among the bytes of `pack` argument `number` is."""
+        return _arguments_struct([*self._formats[:number], "0" + self._formats[number]]).size
+
     def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
         """Run over `dim`; values are numbers and what `array` gave, in the kernel's order."""
         total = 1
         for extent in dim:
             total *= extent
         shape = (*dim, *(1,) * (self._dims - len(dim)))
-        packed = self._arguments.pack(*[v[1] if type(v) is tuple else v for v in values])
-        self._call(self._bounds.pack(*shape, total, 1), packed)
+        self._call(self._bounds.pack(*shape, total, 1), self.pack(values))
 
 
 def _ends(shape: Sequence[int], inner: tuple[int, ...]) -> bool:

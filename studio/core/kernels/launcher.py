@@ -212,6 +212,12 @@ def arguments(kernel: Any, inputs: Sequence[Any], device: torch.device) -> list[
     return [_argument(kernel, entry, i, value) for i, value in enumerate(inputs)]
 
 
+def pack(kernel: Any, inputs: Sequence[Any]) -> tuple[direct.Entry, bytes] | None:
+    """The direct way into a kernel on CPU and its packed arguments, if there is one; see `direct`."""
+    entry = _entry(kernel, torch.device("cpu"))
+    return None if entry is None else (entry, entry.pack(inputs))
+
+
 def launch_in_band(
     kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], device: torch.device
 ) -> None:

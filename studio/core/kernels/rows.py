@@ -12,7 +12,7 @@ import warp as wp
 
 from studio.core.kernels.visibility import EMPTY_KEY
 
-HUGE_IMAGE = 32 << 20
+HUGE_IMAGE = 16 << 20
 """Bytes from which an image does not stay in the caches until somebody reads it."""
 
 # Moves `end` past empty pixels. NOTHING has every bit that a key can have: eight at a time.

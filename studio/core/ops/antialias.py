@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels import launcher, outline
+from studio.core.kernels import copying, launcher, outline
 from studio.core.ops import at_once, check
 from studio.core.ops.crossings import Crossings, candidate_pairs
 from studio.core.ops.deferred import Deferred, is_read_by
-from studio.core.ops.silhouettes import Records, find_in_ranges, find_outline, find_records, is_small
+from studio.core.ops.silhouettes import (
+    Records,
+    find_in_ranges,
+    find_outline,
+    find_records,
+    is_small,
+    keep_outline,
+    kept_outline,
+    recent_projection,
+)
 from studio.core.ops.topology import Topology, cached_topology
 from studio.core.ops.visibility import Projected, project
+
+Search = Callable[[Tensor], tuple[Tensor, Records, Tensor]]
+
+_NO_SPANS = torch.empty(0, 2, dtype=torch.int32)
 
 
 def over_records(kernel: Any, records: Records, *inputs: Any) -> None:
@@ -60,18 +74,42 @@ def find_and_blend(
     return records, blend(records, image, image)
 
 
+def _copy_and_blend(
+    color: Tensor, rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology
+) -> tuple[Tensor, Records, Tensor]:
+    """`find_outline`, and the `blend` of a copy of `color` along it, in one launch."""
+    out = torch.empty_like(color)
+    images = out.view(-1, out.shape[-1]), color.view(-1, out.shape[-1])
+    projected = recent_projection(rast, pos, tri)
+    *columns, difference = at_once.outline(rast, _NO_SPANS, pos, projected, tri, topology.edges, *images)
+    records = Records(*columns)
+    keep_outline(rast, pos, tri, topology, records)
+    return out, records, difference
+
+
 class _Antialias(torch.autograd.Function):
+    """Along the records found, or those that `search` finds."""
+
     @staticmethod
     def forward(
-        ctx: Any, color: Tensor, pos: Tensor, boost: float, plain: bool, deferred: bool, *found: Tensor
+        ctx: Any,
+        color: Tensor,
+        pos: Tensor,
+        boost: float,
+        plain: bool,
+        deferred: bool,
+        search: Search | None,
+        *found: Tensor,
     ) -> Tensor:
-        records = Records(*found)
-        channels = color.shape[-1]
-        out = launcher.copied(color)
-        if plain:
-            difference = differences(records, color.view(-1, channels))
+        if search is not None:
+            out, records, difference = search(color)
         else:
-            difference = blend(records, color.view(-1, channels), out.view(-1, channels))
+            records, flat = Records(*found), color.view(-1, color.shape[-1])
+            out = launcher.copied(color)
+            if plain:
+                difference = differences(records, flat)
+            else:
+                difference = blend(records, flat, out.view(flat.shape))
         ctx.save_for_backward(difference, *records)
         ctx.pos_shape = pos.shape
         ctx.boost = boost
@@ -96,7 +134,7 @@ class _Antialias(torch.autograd.Function):
             grad_pos = torch.zeros(ctx.pos_shape, device=grad_out.device)
             inputs = [difference, height * width, ctx.boost, flat, grad_pos]
             over_records(outline.pull_positions, records, *inputs)
-        return grad_color, grad_pos, None, None, None, None, None, None
+        return grad_color, grad_pos, *(None,) * (len(ctx.needs_input_grad) - 2)
 
 
 def _pull_colors(grad_out: Tensor, records: Records) -> Tensor:
@@ -110,13 +148,13 @@ def _pull_colors(grad_out: Tensor, records: Records) -> Tensor:
 def antialias_along(color: Tensor, pos: Tensor, records: Records, boost: float = 1.0) -> Tensor:
     """[N, H, W, C] `color` blended along silhouettes from `find_outline`; see `antialias`."""
     color = color.contiguous()
-    out: Tensor = _Antialias.apply(color, pos, boost, False, is_read_by(color), *records)
+    out: Tensor = _Antialias.apply(color, pos, boost, False, is_read_by(color), None, *records)
     return out
 
 
 def pull_along(image: Tensor, pos: Tensor, records: Records) -> Tensor:
     """[N, H, W, C] `image` as it is, with the gradient that `antialias_along` of it has."""
-    out: Tensor = _Antialias.apply(image.contiguous(), pos, 1.0, True, False, *records)
+    out: Tensor = _Antialias.apply(image.contiguous(), pos, 1.0, True, False, None, *records)
     return out
 
 
@@ -203,11 +241,14 @@ def antialias(
     topology = topology_hash.to(color.device)
     if len(topology.edges) == 0 or color.numel() == 0:
         return color.clone()
-    if ranged:
-        records = find_in_ranges(rast.detach(), pos.detach(), tri, topology)
-    else:
-        records = find_outline(rast, pos, tri, topology)
     boost = float(pos_gradient_boost)
+    seen = (rast, pos, tri, topology)
+    small = not ranged and color.nbytes < copying.LARGE and is_small(rast, pos, topology.edges)
+    if small and not intersections and kept_outline(*seen) is None:
+        return _Antialias.apply(
+            color, pos, boost, False, is_read_by(color), lambda image: _copy_and_blend(image, *seen)
+        )
+    records = find_in_ranges(*seen) if ranged else find_outline(*seen)
     out = antialias_along(color, pos, records, boost)
     if intersections:
         rast, points = rast.detach(), pos.detach()

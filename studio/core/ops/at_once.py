@@ -21,7 +21,7 @@ MOST_ITEMS = 1 << 16
 _CPU = torch.device("cpu")
 _NO_RAST, _NO_KEYS = torch.empty(0, 4), torch.empty(0, dtype=torch.int64)
 _NO_IMAGE = torch.empty(0, 1)
-_KEPT = 4
+_KEPT = 6
 _kept = threading.local()
 
 
@@ -43,12 +43,35 @@ def _ready(kernel: Any, tensors: Sequence[Tensor]) -> list[Any]:
     return launcher.arguments(kernel, [*(0,) * first, *tensors], _CPU)[first:]
 
 
-def _room_for_keys(items: int, rows: int, width: int) -> list[Any]:
+class _RoomForOrder:
+    """What comes of a survey of so many triangles, and what sorting them takes."""
+
+    def __init__(self, items: int) -> None:
+        shapes = [(1, 4), (items, 4), (1,), (survey.BUCKETS,), (items, 2), (items, 2)]
+        tensors = [torch.empty(shape, dtype=torch.int32) for shape in shapes]
+        self.packed, self.records, ends, *_, self.order = tensors
+        ends.fill_(items)
+        self.ready = _ready(at_once.find_order, tensors)
+
+
+def find_order(scene: Sequence[Any], cull: bool, facing: Tensor, items: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The survey's `packed` and `records`, and the order of the large triangles, on CPU.
+
+    They belong to the thread and are overwritten by its next call.
+
+    Args:
+        scene: pos, screen (to be written), tri, images, width, height.
+        facing: to be written, or empty.
+    """
+    room = _keep(("order", items), lambda: _RoomForOrder(items))
+    inputs = launcher.arguments(at_once.find_order, [*scene, int(cull), facing], _CPU)
+    launcher.launch_in_band(at_once.find_order, 1, [*inputs, *room.ready], _CPU)
+    return room.packed, room.records, room.order
+
+
+def _room_for_tiles(rows: int, width: int) -> list[Any]:
     tiles = ((rows - 1) // cover.TILE + 1) * ((width - 1) // cover.TILE + 1)
-    shapes = [(1, 4), (items, 4), (1,), (survey.BUCKETS,), (items, 2), (items, 2), (1, 2, tiles)]
-    tensors = [torch.empty(shape, dtype=torch.int32) for shape in shapes]
-    tensors[2].fill_(items)
-    return _ready(at_once.find_keys, tensors)
+    return _ready(at_once.find_keys, [torch.empty(1, 2, tiles, dtype=torch.int32)])
 
 
 def find_keys(
@@ -63,14 +86,14 @@ def find_keys(
     """Keys of the nearest triangles, the vertices' projections and the triangles' sides, on CPU.
 
     Args:
-        scene: pos, screen (to be written), tri, images, width, height.
-        facing: to be written, or empty.
+        scene, facing: as for `find_order`.
     """
     width, height = scene[4:]
     rows = len(scene[3]) * height
-    room = _keep(("keys", items, rows, width), lambda: _room_for_keys(items, rows, width))
-    inputs = [*scene, int(cull), passed, keys, spans, facing, *room]
-    launcher.launch_in_band(at_once.find_keys, 1, launcher.arguments(at_once.find_keys, inputs, _CPU), _CPU)
+    room = _keep(("order", items), lambda: _RoomForOrder(items))
+    tiles = _keep(("tiles", rows, width), lambda: _room_for_tiles(rows, width))
+    inputs = launcher.arguments(at_once.find_keys, [*scene, int(cull), passed, keys, spans, facing], _CPU)
+    launcher.launch_in_band(at_once.find_keys, 1, [*inputs, *room.ready, *tiles], _CPU)
 
 
 def note_pieces(pixels: int, edges: int, pieces: int) -> None:
@@ -110,6 +133,7 @@ def outline(
     tri: Tensor,
     edges: Tensor,
     image: Tensor | None,
+    source: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The three columns of Records on CPU, and if they are to be blended into an image [P, C], what a
     unit of each amount changes.
@@ -118,6 +142,7 @@ def outline(
         seen: rast [N, H, W, 4] or keys [N, H, W].
         spans: of keys, or empty; see `visible`.
         projected: screen and facing, see `Projected`, if at hand.
+        source: what the image is to be a copy of; None: it is one as it is.
     """
     n, height, width = seen.shape[:3]
     room = _keep(
@@ -130,6 +155,7 @@ def outline(
         projected = torch.empty_like(pos), torch.empty(n, len(tri), dtype=torch.int8)
     screen, facing = projected
     target = _NO_IMAGE if image is None else image
+    source = _NO_IMAGE if source is None else source
     while True:
         most = room.capacity
         columns = [
@@ -139,8 +165,9 @@ def outline(
             torch.empty(0 if image is None else most, target.shape[1]),
         ]
         inputs = [most, projects, pos, screen, tri, edges, rast, keys, spans, width, height]
-        inputs += [*columns[:3], target, columns[3], facing, *room.ready]
-        launcher.launch_in_band(at_once.outline, 1, launcher.arguments(at_once.outline, inputs, _CPU), _CPU)
+        inputs += [*columns[:3], source, target, columns[3], facing]
+        inputs = [*launcher.arguments(at_once.outline, inputs, _CPU), *room.ready]
+        launcher.launch_in_band(at_once.outline, 1, inputs, _CPU)
         (pieces, *_), (count, *_) = room.numbers.tolist()
         if pieces <= most:
             note_pieces(n * height * width, len(edges), pieces)

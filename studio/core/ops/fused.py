@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels import launcher, outline
+from studio.core.kernels import launcher, outline, strips
 from studio.core.kernels.channels import groups
 from studio.core.kernels.fused import kernels
 from studio.core.kernels.visibility import EMPTY_KEY
@@ -73,15 +73,11 @@ def _forward(
             back,
             pieces[-1].view(-1, count),
         ]
-        ready.append((kernel, launcher.arguments(kernel, [*inputs, rast.view(-1, 4)], device)))
+        arguments = launcher.arguments(kernel, [*inputs, rast.view(-1, 4)], device)
+        ready.append(strips.Launch(kernel, arguments, device, width // run))
 
-    def resolve(band: launcher.Band) -> None:
-        begin, end = (row * (width // run) for row in (band.begin, band.end))
-        for kernel, inputs in ready:
-            launcher.launch_in_band(kernel, end - begin, [begin, *inputs[1:]], device)
-
-    # While a band's keys are still near.
-    visible(pos, tri, height, width, cull, projected=projected, keys=keys.view(-1), spans=spans, then=resolve)
+    # While the keys of some rows are still near.
+    visible(pos, tri, height, width, cull, projected=projected, keys=keys.view(-1), spans=spans, then=ready)
     if not whole:
         torch.cat(pieces, dim=3, out=out)
     return out, keys, spans, rast

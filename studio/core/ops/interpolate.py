@@ -32,7 +32,13 @@ def _parts(attr: Tensor) -> Iterator[tuple[SimpleNamespace, slice, slice]]:
 def _worth(rast: Tensor, channels: slice) -> int:
     """Bands for a pass over all pixels."""
     each = _PER_PIXEL + _PER_CHANNEL * (channels.stop - channels.start)
-    return launcher.worth(each * rast[..., 0].numel())
+    return launcher.worth(each * rast.numel() / 4)
+
+
+def _part(tensor: Tensor, channels: slice) -> Tensor:
+    """Some channels, the tensor itself if it has no others."""
+    whole = channels.stop - channels.start == tensor.shape[-1]
+    return tensor if whole else tensor[..., channels]
 
 
 class _Interpolate(torch.autograd.Function):
@@ -64,9 +70,9 @@ class _Interpolate(torch.autograd.Function):
             for bit, size in ((PLAIN, channels), (DERIVATIVES, 2 * channels))
         ]
         for kernel, span, pairs in _parts(attr):
-            inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
+            inputs = [launcher.BEGIN, run, _part(attr, span), rast.view(-1, 4), tri, rast_db.view(-1, 4)]
             outputs = [spans, int(known_spans is not None), height * width, mode]
-            outputs += [flat[0][:, span], flat[1][:, pairs]]
+            outputs += [_part(flat[0], span), _part(flat[1], pairs)]
             rows = n * height * width // run
             launcher.launch(kernel.forward, rows, [*inputs, *outputs], rast.device, limit=_worth(rast, span))
         saved = () if drawn is None else (drawn.pos, drawn.keys)
@@ -128,10 +134,10 @@ def _pull(
     unit = rows * (n if len(attr) == 1 else 1)
     wanted = WITH_ATTR * with_attr + WITH_RAST * with_rast + WITH_DB * with_db
     for kernel, span, pairs in _parts(attr):
-        target = grad_attr[..., span]
-        inputs = [launcher.BEGIN, run, attr[..., span], rast.view(-1, 4), tri, rast_db.view(-1, 4)]
+        target = _part(grad_attr, span)
+        inputs = [launcher.BEGIN, run, _part(attr, span), rast.view(-1, 4), tri, rast_db.view(-1, 4)]
         fresh = int(span.start == 0)
-        upstream = [spans, height * width, mode, wanted, fresh, flat[0][:, span], flat[1][:, pairs]]
+        upstream = [spans, height * width, mode, wanted, fresh, _part(flat[0], span), _part(flat[1], pairs)]
         scatter = launcher.Scatter(target, unit=unit) if with_attr else target
         outputs = [scatter, grad_rast.view(-1, 4), grad_db.view(-1, 4)]
         launcher.launch(
@@ -211,7 +217,7 @@ def interpolate(
             drawn = None
     if chosen == []:
         out, _ = _Interpolate.apply(attr, rast, tri, rast.detach(), spans, PLAIN, drawn)
-        return out, out.new_zeros(*rast.shape[:3], 0)
+        return out, out.new_empty(*rast.shape[:3], 0)
     if rast_db is None:
         raise ShapeError("interpolate: diff_attrs needs rast_db, got None")
     rast_db = check.tensor(op, "rast_db", rast_db, tuple(rast.shape), like=rast)

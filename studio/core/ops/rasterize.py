@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from studio.core.errors import ShapeError
-from studio.core.kernels import launcher
+from studio.core.kernels import launcher, strips
 from studio.core.kernels import rasterize as kernels
 from studio.core.ops import check, recent
 from studio.core.ops.deferred import known, whole
@@ -42,10 +42,6 @@ class _Rasterize(torch.autograd.Function):
         inputs = [0, run, pos, tri, keys, width, height, rast.view(-1, 4), derivatives, spans, int(spanned)]
         ready = launcher.arguments(kernels.resolve, inputs, device)
 
-        def resolve(band: launcher.Band) -> None:
-            begin, end = (row * (width // run) for row in (band.begin, band.end))
-            launcher.launch_in_band(kernels.resolve, end - begin, [begin, *ready[1:]], device)
-
         visible(
             pos,
             tri,
@@ -57,7 +53,7 @@ class _Rasterize(torch.autograd.Function):
             projected=projected,
             keys=keys,
             spans=spans if spanned else None,
-            then=resolve,
+            then=[strips.Launch(kernels.resolve, ready, device, width // run)],
         )
         ctx.save_for_backward(pos, tri, rast, spans)
         ctx.grad_db = grad_db and with_db

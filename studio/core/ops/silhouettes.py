@@ -252,6 +252,7 @@ def is_small(seen: Tensor, pos: Tensor, edges: Tensor) -> bool:
 
 def find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:
     """Range mode: of the one mesh, each image shows some surfaces, and only these have outlines."""
+    rast, pos = rast.detach(), pos.detach()
     parts = []
     for i, image in enumerate(rast):
         seen = image[..., 3].unique().long()
@@ -261,6 +262,24 @@ def find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -
         records.pixels[:, :2] += i * image.shape[0] * image.shape[1]
         parts.append(records)
     return Records(*(torch.cat(part) for part in zip(*parts)))
+
+
+def recent_projection(rast: Tensor, pos: Tensor, tri: Tensor) -> Projected | None:
+    """What rasterizing the very same tensors to this size has found out, if that was just now."""
+    found: Projected | None = recent.find(f"projected to {rast.shape[2]} x {rast.shape[1]}", (pos, tri))
+    return found
+
+
+def kept_outline(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records | None:
+    """What the thread's last `keep_outline` was given, if of the very same tensors."""
+    found: Records | None = recent.find("outline", (rast, pos, tri, topology.edges))
+    return found
+
+
+def keep_outline(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology, records: Records) -> None:
+    """For `kept_outline`. Not on CUDA: where nobody waits for their number, records hold much memory."""
+    if rast.device.type == "cpu":
+        recent.keep("outline", (rast, pos, tri, topology.edges), records)
 
 
 def find_outline(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:
@@ -278,13 +297,9 @@ def find_outline(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> 
     if len(topology.edges) == 0 or rast.numel() == 0:
         none = torch.empty(0, 4, device=rast.device)
         return Records(none.int(), none, none)
-    # On CUDA, where nobody waits for their number, the records would hold a good deal of memory.
-    if rast.device.type != "cpu":
-        return find_records(rast.detach(), pos.detach(), tri, topology.edges)
-    inputs = (rast, pos, tri, topology.edges)
-    records = recent.find("outline", inputs)
+    records = kept_outline(rast, pos, tri, topology)
     if records is None:
-        projected = recent.find(f"projected to {rast.shape[2]} x {rast.shape[1]}", (pos, tri))
+        projected = recent_projection(rast, pos, tri)
         records = find_records(rast.detach(), pos.detach(), tri, topology.edges, projected)
-        recent.keep("outline", inputs, records)
+        keep_outline(rast, pos, tri, topology, records)
     return records

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from studio.core.kernels import cover, launcher, pieces, survey, visibility
+from studio.core.kernels import cover, launcher, pieces, strips, survey, visibility
 from studio.core.ops import at_once
 
 # About the nanoseconds a CPU core takes: to project a vertex, to survey a triangle, and to draw one
@@ -128,7 +128,7 @@ def visible(
     projected: Projected | None = None,
     keys: Tensor | None = None,
     spans: Tensor | None = None,
-    then: Callable[[launcher.Band], None] | None = None,
+    then: Sequence[strips.Launch] = (),
 ) -> Tensor:
     """[N * H * W] int64 keys of the nearest triangle: depth above, triangle below.
 
@@ -142,8 +142,7 @@ def visible(
         keys: where to write them, [N * H * W] int64.
         spans: [N * H, 2] int32 gets on CPU the columns of each row that have keys, and the others are
             not written; keys are written everywhere without.
-        then: called with a band of the rows of all images as soon as its keys are there, on
-            the band's thread.
+        then: what is launched over rows of all images as soon as their keys are there.
     """
     n = pos.shape[0] if ranges is None else len(ranges)
     device = pos.device
@@ -153,8 +152,8 @@ def visible(
         keys.fill_(visibility.EMPTY_KEY)
         if spans is not None:
             spans.zero_()
-        if then is not None:
-            launcher.run(device, n * height, then)
+        for launch in then:
+            launch(0, n * height)
         return keys
     images, items, most = _images(n, tri, ranges)
     passed = keys[:0] if passed is None else passed
@@ -165,8 +164,8 @@ def visible(
     if in_bands and _is_small(n * height, width, items):
         scene = [pos, projected.screen, tri, images, width, height]
         at_once.find_keys(scene, cull, passed, keys, spans, projected.facing, items)
-        if then is not None:
-            then(launcher.Band(0, 1, 0, n * height))
+        for launch in then:
+            launch(0, n * height)
         return keys
     job = _Job(
         pos=pos,
@@ -182,14 +181,14 @@ def visible(
         keys=keys,
         spans=spans,
     )
-    project(pos, height, width, projected.screen)
     if in_bands:
         _cover_in_bands(job, cull, then)
     else:
+        project(pos, height, width, projected.screen)
         keys.fill_(visibility.EMPTY_KEY)
         _cover_in_pieces(job, cull)
-        if then is not None:
-            then(launcher.Band(0, 1, 0, n * height))
+        for launch in then:
+            launch(0, n * height)
     return keys
 
 
@@ -215,53 +214,51 @@ def _strip_rows(rows: int, width: int, bands: int, shown: int) -> int:
     return max(strip, 1)
 
 
-def _cover_in_bands(job: _Job, cull: bool, then: Callable[[launcher.Band], None] | None) -> None:
-    """A survey in bands of items, the large ones sorted, then each band draws its rows."""
+def _survey_in_bands(job: _Job, cull: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers, records, and the order of the large ones: a survey in bands of items, then a sort."""
     device = job.pos.device
-    images, height, width = len(job.images), job.height, job.width
     limit = launcher.worth(_PER_SURVEY * job.items)
     parts = launcher.bands(device, job.items, limit)
+    facing = job.projected.facing
+    if len(parts) == 1 and job.items <= at_once.MOST_ITEMS:
+        return at_once.find_order(job.scene, cull, facing, job.items)
+    project(job.pos, job.height, job.width, job.projected.screen)
     packed = torch.zeros(len(parts), 4, dtype=torch.int32)
-    looking = launcher.arguments(
-        survey.survey,
-        [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records, job.projected.facing],
-        device,
-    )
+    inputs = [0, 0, 0, job.most, *job.scene, int(cull), packed, job.records, facing]
+    looking = launcher.arguments(survey.survey, inputs, device)
 
     def look(band: launcher.Band) -> None:
-        inputs = [band.index, band.begin, band.end, *looking[3:]]
-        launcher.launch_in_band(survey.survey, (images, 1), inputs, device)
+        own = [band.index, band.begin, band.end, *looking[3:]]
+        launcher.launch_in_band(survey.survey, (len(job.images), 1), own, device)
 
     launcher.run(device, job.items, look, limit)
-    kinds = packed.tolist()
-    order = torch.empty(sum(numbers[1] for numbers in kinds), 2, dtype=torch.int32)
+    order = torch.empty(int(packed[:, 1].sum()), 2, dtype=torch.int32)
     if len(order):
         ends = torch.tensor([band.end for band in parts], dtype=torch.int32)
         buckets = torch.empty(survey.BUCKETS, dtype=torch.int32)
         sorting = [ends, packed, job.records, buckets, torch.empty_like(order), order]
         launcher.launch(survey.front_to_back, 1, sorting, device)
+    return packed, job.records, order
 
-    rows = images * height
+
+def _cover_in_bands(job: _Job, cull: bool, then: Sequence[strips.Launch]) -> None:
+    """A survey, then each band draws its rows."""
+    device = job.pos.device
+    width = job.width
+    packed, records, order = _survey_in_bands(job, cull)
+    rows = len(job.images) * job.height
     limit = launcher.worth(_PER_PIXEL * rows * width + _PER_TRIANGLE * job.items)
     bands = len(launcher.bands(device, rows, limit))
-    strip = _strip_rows(rows, width, bands, sum(sum(numbers[:2]) for numbers in kinds))
+    strip = _strip_rows(rows, width, bands, sum(sum(numbers[:2]) for numbers in packed.tolist()))
     tiles_each = ((strip - 1) // cover.TILE + 1) * ((width - 1) // cover.TILE + 1)
     tiles = torch.empty(bands, 2, tiles_each, dtype=torch.int32)
-    found = [packed, job.records, order]
-    drawing = launcher.arguments(
-        cover.cover, [0, 0, 0, *job.scene, *found, job.passed, job.keys, job.spans, tiles], device
-    )
-    begins = iter(range(0, rows, strip))
+    inputs = [0, 0, 0, *job.scene, packed, records, order, job.passed, job.keys, job.spans, tiles]
+    drawing = launcher.arguments(cover.cover, inputs, device)
 
-    def draw(band: launcher.Band) -> None:
-        for begin in begins:  # of all bands together: who is done takes the next
-            part = launcher.Band(band.index, band.count, begin, min(begin + strip, rows))
-            inputs = [band.index, part.begin, part.end, *drawing[3:]]
-            launcher.launch_in_band(cover.cover, 1, inputs, device)
-            if then is not None:
-                then(part)
+    def launches(band: int) -> list[strips.Launch]:
+        return [strips.Launch(cover.cover, [band, *drawing[1:]], device, rows_at=1, walks=True), *then]
 
-    launcher.run(device, rows, draw, limit)
+    strips.run(rows, strip, bands, launches)
 
 
 def _cover_in_pieces(job: _Job, cull: bool) -> None:
