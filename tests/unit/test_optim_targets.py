@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
+import pytest
 import torch
 
 from studio.core.gbuffer import CameraBatch, LightTensors
@@ -67,3 +70,17 @@ def test_cropped_photos_still_batch():
     batch = Targets.build(off_centre(), 64, crop=True).select(torch.tensor([1, 3]))
     assert isinstance(batch.cameras, CameraBatch)
     assert batch.color.shape[1:3] == batch.size
+
+
+@pytest.mark.parametrize("crop", [False, True])
+def test_photos_are_held_once(crop: bool) -> None:
+    """What the fit keeps and some photos' work on top, not all photos a second time."""
+    photos = off_centre() * 8
+    Targets.build(photos[:1], 64, crop=crop)  # weights of the averaging are kept
+    tracemalloc.start()
+    kept = Targets.build(photos, 64, crop=crop)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert kept.mask is not None
+    one = photos[0].image.nbytes
+    assert peak < kept.color.nbytes + kept.mask.nbytes + (len(photos) * one / 4 + 8 * one)

@@ -62,27 +62,29 @@ class Targets:
         full_height, full_width = photos[0].image.shape[:2]
         height, width = fitted_size(full_height, full_width, resolution)
         masked = all(photo.mask is not None for photo in photos)
-        pictures = [_shrunk(photo, height, width, masked) for photo in photos]
         cameras = [photo.camera.resized(width, height) for photo in photos]
-        windows = _windows([mask for _, mask in pictures if mask is not None]) if crop and masked else None
-
-        def upload(arrays: list[np.ndarray]) -> Tensor:
-            return torch.from_numpy(np.stack(arrays)).to(device)
-
-        weights: list[np.ndarray] = []
-        if any(photo.ignore is not None for photo in photos):
-            weights = [_weight(photo, height, width) for photo in photos]
-        colors, masks = [color for color, _ in pictures], [mask for _, mask in pictures if mask is not None]
-        if windows is not None:
+        windows = [(slice(0, height), slice(0, width))] * len(photos)
+        if crop and masked:
+            windows = _windows([_coverage(photo, height, width) for photo in photos])
             cameras = [camera.windowed(*window) for camera, window in zip(cameras, windows)]
-            colors, masks = _cut(colors, windows), _cut(masks, windows)
-            weights = weights and _cut(weights, windows)
+        size = (len(photos), cameras[0].height, cameras[0].width)
+        # Written in place, photo by photo: a list of all of them first would take as much again.
+        color = np.empty((*size, 3), np.float32)
+        mask = np.empty(size, np.float32) if masked else None
+        weight = np.empty(size, np.float32) if any(photo.ignore is not None for photo in photos) else None
+        for k, (photo, window) in enumerate(zip(photos, windows, strict=True)):
+            small, coverage = _shrunk(photo, height, width, masked)
+            color[k] = small[window]
+            if mask is not None and coverage is not None:
+                mask[k] = coverage[window]
+            if weight is not None:
+                weight[k] = _weight(photo, height, width)[window]
         return cls(
             names=[photo.name for photo in photos],
             cameras=CameraBatch.from_cameras(cameras, device),
-            color=upload(colors),
-            mask=upload(masks) if masked else None,
-            weight=upload(weights) if weights else None,
+            color=torch.from_numpy(color).to(device),
+            mask=None if mask is None else torch.from_numpy(mask).to(device),
+            weight=None if weight is None else torch.from_numpy(weight).to(device),
         )
 
     def select(self, views: Tensor) -> Targets:
@@ -127,10 +129,6 @@ def around(ends: np.ndarray, size: int, limit: int) -> slice:
     return slice(start, start + size)
 
 
-def _cut(images: list[np.ndarray], windows: list[tuple[slice, slice]]) -> list[np.ndarray]:
-    return [np.ascontiguousarray(image[window]) for image, window in zip(images, windows)]
-
-
 def check_formats(photos: list[Photo]) -> None:
     """InputError unless the photos have one format, as those that were loaded have."""
     if not same_format(photos):
@@ -148,6 +146,12 @@ def _shrunk(photo: Photo, height: int, width: int, masked: bool) -> tuple[np.nda
     # Below a 256th of coverage the colour is rounding noise; black does no harm there.
     color = np.where(coverage > 1 / 256, small[..., :3] / np.maximum(coverage, 1 / 256), 0)
     return _encoded(color), np.ascontiguousarray(coverage[..., 0])
+
+
+def _coverage(photo: Photo, height: int, width: int) -> np.ndarray:
+    """[height, width] that of `_shrunk`, alone; the photo has a mask."""
+    assert photo.mask is not None
+    return shrink(photo.mask[..., None].astype(np.float32), height, width)[..., 0]
 
 
 def _encoded(linear: np.ndarray) -> np.ndarray:
