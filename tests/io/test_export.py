@@ -277,3 +277,12 @@ def test_a_similarity_is_undone_by_its_inverse() -> None:
     turn = Similarity(2.5, np.array([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]]), np.array([1.0, 2, 3]))
     points = np.random.default_rng(8).random((5, 3))
     np.testing.assert_allclose(turn.inverse().apply(turn.apply(points)), points, atol=1e-12)
+
+
+def test_ply_has_the_colours_of_textures_at_its_vertices(tmp_path: Path) -> None:
+    picture = np.array([[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [1, 1, 1]]], np.float32)  # row 0 below
+    uvs = np.array([[0.25, 0.25], [0.75, 0.25], [0.25, 0.75], [0.75, 1.25]], np.float32)  # 1.25 wraps
+    material = Material(base_color=(1, 1, 1), base_color_texture=picture)
+    export_scene(Scene([tetrahedron(uvs=uvs, material=material)]), tmp_path / "a.ply")
+    back = load_scene(tmp_path / "a.ply").meshes[0]
+    np.testing.assert_allclose(back.colors, [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]], atol=1e-6)

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import map_coordinates
 
 import studio
 from studio.core.color import linear_to_srgb
@@ -40,7 +41,8 @@ def export_scene(
     Args:
         scene: at least one mesh.
         path: .glb (everything), .obj (with .mtl and .png beside it; vertex colours as sRGB behind
-            the coordinates) or .ply (one mesh; colours as sRGB bytes, no materials).
+            the coordinates) or .ply (one mesh; colours, textures' too, as sRGB bytes at the vertices,
+            no materials).
         world_to_output: applied to the vertices; `photos.input_to_world.inverse()` restores the
             coordinates of the captures. None leaves them.
         progress: called with (0..1, note) now and then; what it raises ends the work, and the earlier
@@ -91,7 +93,11 @@ def _srgb_bytes(linear: np.ndarray) -> np.ndarray:
 
 
 def encode_ply(meshes: list[Mesh]) -> bytes:
-    """Binary PLY of all meshes as one; what only some of them have is filled with its default."""
+    """Binary PLY of all meshes as one; what only some of them have is filled with its default.
+
+    It holds no pictures: vertices take the colours that base colour textures have at their places.
+    """
+    meshes = [_with_texture_colors(mesh) for mesh in meshes]
     fields: list[tuple[str, str]] = [(k, "<f4") for k in ("x", "y", "z", "nx", "ny", "nz")]
     colored = any(m.colors is not None for m in meshes)
     textured = any(m.uvs is not None for m in meshes)
@@ -134,6 +140,17 @@ def encode_ply(meshes: list[Mesh]) -> bytes:
     lines += [f"property {kinds[kind]} {name}" for name, kind in fields]
     lines += [f"element face {f0}", "property list uchar int vertex_indices", "end_header", ""]
     return "\n".join(lines).encode() + vertex.tobytes() + face.tobytes()
+
+
+def _with_texture_colors(mesh: Mesh) -> Mesh:
+    """The mesh with its base colour texture, looked up bilinearly, in the colours of its vertices."""
+    image = mesh.material.base_color_texture
+    if image is None or mesh.uvs is None:
+        return mesh
+    places = [mesh.uvs[:, 1] * image.shape[0] - 0.5, mesh.uvs[:, 0] * image.shape[1] - 0.5]
+    channels = [map_coordinates(image[..., c], places, order=1, mode="grid-wrap") for c in range(3)]
+    found = np.stack(channels, axis=1).astype(np.float32)
+    return replace(mesh, colors=found if mesh.colors is None else found * mesh.colors[:, :3])
 
 
 def _write_obj(path: Path, meshes: list[Mesh], tell: Tell) -> None:

@@ -28,7 +28,7 @@ PARAMS = (
         "choice",
         choices=("keep", "4096", "2048", "1024", "512", "none"),
         titles=("As they are", "Up to 4096", "Up to 2048", "Up to 1024", "Up to 512", "None"),
-        help="Longest side of the pictures; smaller ones stay as they are. PLY has none.",
+        help="Longest side of the pictures; smaller ones stay as they are. PLY has colours at vertices.",
     ),
     Param("vertex_colors", True, "bool", help="Colour, roughness and metallic of the vertices."),
     Param("environment", False, "bool", help="The light from around as a picture beside the mesh, .hdr."),
@@ -81,14 +81,15 @@ def placed(values: ParamSet, suffix: str, capture: Similarity) -> Similarity:
 def chosen(scene: Scene, values: ParamSet, suffix: str) -> Scene:
     """The scene with what the choices leave of it."""
     limit = {"keep": None, "none": 0}.get(values["textures"], values["textures"])
+    if suffix == ".ply":  # pictures become colours of vertices
+        limit = None if values["vertex_colors"] and limit != 0 else 0
     kept: dict[int, np.ndarray] = {}  # one picture may be two textures, and stays one
     meshes = []
     for mesh in scene.meshes:
         if not values["vertex_colors"]:
             mesh = replace(mesh, colors=None, roughness=None, metallic=None)
-        if limit is not None or suffix == ".ply":
-            most = 0 if suffix == ".ply" else int(limit or 0)
-            mesh = replace(mesh, material=_limited(mesh.material, most, kept))
+        if limit is not None:
+            mesh = replace(mesh, material=_limited(mesh.material, int(limit), kept))
         meshes.append(mesh)
     return replace(scene, meshes=meshes)
 
