@@ -11,17 +11,24 @@ import torch
 from benchmarks._gpu_report import Section
 from benchmarks._models import subdivided_sphere
 from studio.core.arrival import on_cuda, recorded
+from studio.core.effects import get
 from studio.core.optim.messages import OnGpu
+from studio.core.params import ParamSet
 from studio.core.scene import Camera, Mesh, Scene, look_at
 from studio.gl.context import headless_context
 from studio.gl.interop import Interop
 from studio.gl.options import ViewOptions
 from studio.gl.resources import Resources
 from studio.gl.viewport import Viewport
+from studio.ui.differentiable import Differentiable
+from studio.ui.document import EffectSet
 
 FULL_HD = (1920, 1080)
 FRAME_TARGET = 0.3
 """Milliseconds that a frame's picture may take from CUDA to a texture, at 1080p."""
+
+LIVE_TARGET = 16.0
+"""Milliseconds of a picture of the differentiable renderer while the view moves, at 1080p."""
 
 
 def exactness(device: torch.device, reduced: bool) -> Section:
@@ -84,8 +91,42 @@ def frames(device: torch.device, reduced: bool) -> Section:
     return section
 
 
+def live(device: torch.device, reduced: bool) -> Section:
+    """The differentiable renderer's picture of a moving view: until it is given out, and until it is done."""
+    section = Section("A moving view by the differentiable renderer")
+    section.columns = ["picture", "given out, ms", "done, ms", "size it settles at"]
+    model = subdivided_sphere(2 if reduced else 6)
+    vertices = model.vertices.astype(np.float32)
+    scene = Scene(
+        meshes=[Mesh(vertices, model.faces, normals=vertices, colors=model.colors.astype(np.float32))]
+    )
+    effect = get("pbr")
+    effects = EffectSet({effect.name: ParamSet(effect.name, effect.params)}, {effect.name: True})
+    for width, height in ((64, 48),) if reduced else (FULL_HD, (3840, 2160)):
+        drawing, given, done = Differentiable(), [], []
+        focal = 1.2 * height
+        for i in range(3 if reduced else 60):
+            eye = 3.0 * np.array((np.sin(0.02 * i), 0.2, np.cos(0.02 * i)))
+            pose = look_at(eye, np.zeros(3))
+            camera = Camera(width, height, focal, focal, width / 2, height / 2, pose, near=0.1, far=20)
+            began = time.perf_counter()
+            drawn = drawing.draw_live("live", scene, camera, effects, device.type)
+            given.append(1e3 * (time.perf_counter() - began))
+            if on_cuda(device):
+                torch.cuda.synchronize(device)
+            done.append(1e3 * (time.perf_counter() - began))
+        if not bool(torch.isfinite(drawn.image).all()) or float(drawn.image[..., 3].max()) < 0.9:
+            section.wrong.append(f"the picture of {width}x{height} is not one of the object")
+        size = f"{drawn.camera.width}x{drawn.camera.height}"
+        found = float(np.median(done[len(done) // 3 :]))
+        section.add(f"{width}x{height}", f"{np.median(given):.2f}", f"{found:.2f}", size)
+        if on_cuda(device) and (width, height) == FULL_HD:
+            section.target("live picture at 1080p, ms", found, most=LIVE_TARGET)
+    return section
+
+
 def _row(section: Section, what: str, shared: float, host: float, device: torch.device) -> None:
-    section.rows.append([what, f"{shared:.3f}" if on_cuda(device) else "–", f"{host:.3f}"])
+    section.add(what, f"{shared:.3f}" if on_cuda(device) else "–", f"{host:.3f}")
 
 
 def _timed(ctx, device: torch.device, call, rounds: int) -> float:

@@ -6,9 +6,11 @@
 Runs the tests on CUDA; compares CPU and CUDA; shares buffers and textures with OpenGL bit by bit and
 times frames with and without that; times the primitives with CUDA graphs and without, and whole steps
 of fits; notes GPU memory and what a step's time goes into. Writes report.md and report.json anew after
-each part, so that a run that is cut short leaves what it has; parts of earlier runs into the same folder
-stay in the report until they are run again. Where time is short: the parts one by one, kernels first
-(`--part kernels` compiles them all, so that no other part's time has that in it).
+each part and each row of a table, so that a run that is cut short leaves what it has; parts of earlier runs
+into the same folder stay in the report until they are run again. Several parts are run in a process of
+their own each, with a limit: one that hangs, or leaves the card unusable, takes no other down. Where time is
+short: the parts one by one, kernels first (`--part kernels` compiles them all, so that no other part's time
+has that in it); `--left` runs those that are not in the report yet.
 
 Exit status: 0 if all that was run is right, or if there is no GPU (which one line then says); 1 if not.
 """
@@ -22,17 +24,17 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from benchmarks._gpu_report import Section
+from benchmarks._gpu_report import Section, on_row, table
 from studio.core.device import configure_threads, cuda_available, describe_device, pick_device
 from studio.core.errors import describe
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "out" / "gpu-check"
-TESTS = ("tests/gpu",)
 MOST_SECONDS = 540
 """Of the tests: a machine that is lent by the ten minutes still gets their report."""
 
@@ -84,6 +86,12 @@ def kernels(device: torch.device, reduced: bool) -> Section:
     return section
 
 
+def _tested(name: str, device: torch.device, reduced: bool) -> Section:
+    section = tests((f"tests/gpu/test_{name}_cuda.py",))
+    section.title += f": {name}"
+    return section
+
+
 Part = Callable[[torch.device, bool], Section]
 
 
@@ -97,21 +105,54 @@ def parts() -> dict[str, Part]:
         "agreement": _gpu_speed.agreement,
         "exactness": _gpu_interop.exactness,
         "frames": _gpu_interop.frames,
+        "live": _gpu_interop.live,
         "steps": _gpu_speed.fits,
         "profile": _gpu_speed.profile,
         "primitives": _gpu_speed.primitives,
-        "tests": lambda device, reduced: tests(TESTS),
+        **{f"tests-{name}": partial(_tested, name) for name in ("ops", "effects", "fit")},
     }
 
 
-def guarded(name: str, make: Callable[[], Section]) -> Section:
-    """A part that fails takes no other down."""
+def in_a_process(name: str, given: argparse.Namespace) -> Section:
+    """A part by itself; what it has left if it does not get through."""
+    command = [sys.executable, "-m", "benchmarks.gpu_check", "--part", name, "--out", str(given.out)]
+    command += ["--device", given.device, *(["--reduced"] if given.reduced else [])]
+    began, trouble = time.perf_counter(), ""
+    try:
+        status = subprocess.run(command, cwd=ROOT, timeout=given.limit).returncode
+        trouble = "" if status in (0, 1) else f"ended with status {status}"
+    except subprocess.TimeoutExpired:
+        trouble = f"not through after {given.limit:g} s"
+    section = earlier(given.out, [name]).get(name) or Section(name, wrong=[] if trouble else ["no report"])
+    if trouble:
+        section.wrong.append(trouble)
+        section.seconds = time.perf_counter() - began
+        print(f"  {trouble}", flush=True)
+    return section
+
+
+def guarded(name: str, make: Callable[[], Section], keep: Callable[[Section], None] | None = None) -> Section:
+    """A part that fails takes no other down, nor the rows that it has: `keep` is called with each."""
     print(name, flush=True)
     began = time.perf_counter()
+    so_far: list[Section] = []
+
+    def told(section: Section) -> None:
+        so_far[:] = [section]
+        section.part, section.seconds = name, time.perf_counter() - began
+        if keep is not None:
+            section.unfinished = True
+            keep(section)
+            section.unfinished = False
+
+    on_row.append(told)
     try:
         section = make()
     except Exception as error:
-        section = Section(name, wrong=[describe(error)])
+        section = so_far[0] if so_far else Section(name)
+        section.wrong.append(describe(error))
+    finally:
+        on_row.pop()
     section.part, section.seconds = name, time.perf_counter() - began
     for line in (*section.wrong, *section.missed):
         print("  " + line, flush=True)
@@ -132,7 +173,10 @@ def earlier(out: Path, order: Iterable[str]) -> dict[str, Section]:
 def write(sections: list[Section], out: Path, device: torch.device) -> None:
     """report.md and report.json."""
     out.mkdir(parents=True, exist_ok=True)
-    text = [f"# Check on {describe_device(device)}", *(section.markdown() for section in sections)]
+    text = [f"# Check on {describe_device(device)}"]
+    if targets := [row for section in sections for row in section.targets]:
+        text.append(table(["target", "found", "wanted", "met"], targets))
+    text += [section.markdown() for section in sections]
     (out / "report.md").write_text("\n\n".join(text) + "\n", encoding="utf-8")
     data = json.dumps([asdict(section) for section in sections], indent=1, default=str)
     (out / "report.json").write_text(data + "\n", encoding="utf-8")
@@ -145,7 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--reduced", action="store_true", help="small sizes: for finding mistakes, not times")
     parser.add_argument("--part", action="append", choices=tuple(known), help="only this; may be repeated")
+    parser.add_argument("--left", action="store_true", help="only parts that the report does not have yet")
     parser.add_argument("--no-tests", action="store_true", help="leave the tests out")
+    parser.add_argument("--limit", type=float, default=MOST_SECONDS + 30, help="seconds of a part, at most")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not cuda_available():
@@ -153,11 +199,22 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     configure_threads()
     device = pick_device(given.device)
-    sections = earlier(given.out, known) if given.part else {}
-    chosen = given.part or [name for name in known if name != "tests" or not given.no_tests]
-    for name in chosen:
-        sections[name] = guarded(name, lambda name=name: known[name](device, given.reduced))
+    sections = earlier(given.out, known) if given.part or given.left else {}
+    chosen = given.part or [name for name in known if not (given.no_tests and name.startswith("tests"))]
+    if given.left:
+        chosen = [name for name in chosen if name not in sections or sections[name].unfinished]
+
+    def keep(name: str, section: Section) -> None:
+        sections[name] = section
         write([sections[part] for part in known if part in sections], given.out, device)
+
+    for name in chosen:
+        if len(chosen) == 1:
+            section = guarded(name, lambda name=name: known[name](device, given.reduced), partial(keep, name))
+        else:
+            write([sections[part] for part in known if part in sections], given.out, device)
+            section = in_a_process(name, given)
+        keep(name, section)
     wrong = [line for name in chosen for line in sections[name].wrong]
     missed = [line for name in chosen for line in sections[name].missed]
     print(f"{len(wrong)} wrong, {len(missed)} targets missed: {given.out / 'report.md'}")

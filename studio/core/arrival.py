@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +22,39 @@ def recorded() -> Any:
     event = torch.cuda.Event()
     event.record()
     return event
+
+
+class Stopwatch:
+    """How long work takes where it is done, from here on to `stop`; nobody waits for it.
+
+    Args:
+        device: of the work. On CUDA what the current stream is given counts.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)] if on_cuda(device) else []
+        self._began = time.perf_counter()
+        self._seconds = 0.0
+        if self._events:
+            self._events[0].record()
+
+    def stop(self) -> None:
+        """All of the work has been given out."""
+        self._seconds = time.perf_counter() - self._began
+        if self._events:
+            self._events[1].record()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been done."""
+        return all(event.query() for event in self._events)
+
+    @property
+    def seconds(self) -> float:
+        """Of the host and of the device, whichever took longer; once it is `ready`."""
+        if not self._events:
+            return self._seconds
+        return max(self._seconds, 1e-3 * self._events[0].elapsed_time(self._events[1]))
 
 
 class Arrival:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.kernels import warp_modules
 from studio.core.ops.softras import AGGREGATIONS, Layer, SoftImage, soft_rasterize
 from studio.core.params import Param, ParamSet
@@ -112,17 +114,19 @@ def soft_picture(color: Tensor, alpha: Tensor, background: Tensor) -> Tensor:
     return torch.cat([background + alpha * (color - background), alpha], dim=3)
 
 
-def _depth_range(pos: Tensor) -> tuple[float, float]:
-    """z/w of what is in front of the camera, so that gamma counts in depths of the object."""
-    with torch.no_grad():
-        z = pos[..., 2] / pos[..., 3]
-        z = z[(pos[..., 3] > 0) & (z.abs() <= 1)]
-        if len(z) == 0:
-            return -1.0, 1.0
-        low, high = (float(v) for v in torch.aminmax(z))
+@torch.no_grad()
+def _depth_range(pos: Tensor) -> Tensor:
+    """[2] float64 z/w of what is in front of the camera, so that gamma counts in depths of the object."""
+    if pos.numel() == 0:
+        return constant((-1.0, 1.0), torch.float64, pos.device)
+    z = pos[..., 2] / pos[..., 3]
+    seen = (pos[..., 3] > 0) & (z.abs() <= 1)
+    low, high = torch.where(seen, z, math.inf).amin(), torch.where(seen, z, -math.inf).amax()
+    there = low <= high
+    low, high = torch.where(there, low, -1.0).double(), torch.where(there, high, 1.0).double()
     # Flat scenes still need some depth; float32 depths are 1e-7 apart.
-    margin = 0.01 * (high - low) + 1e-5
-    return low - margin, high + margin
+    margin = torch.where(there, 0.01 * (high - low) + 1e-5, 0.0)
+    return torch.stack([low - margin, high + margin])
 
 
 def _layers(tensors: SceneTensors, starts: dict[str, int]) -> Sequence[Layer]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from studio.ui.reference import still
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from studio.core.arrival import Stopwatch
     from studio.core.tensors import SceneTensors
 
 SLOW, FAST = 0.06, 0.025
@@ -59,6 +60,7 @@ class Differentiable:
         self._key: Hashable = None
         self._scene: Scene | None = None
         self._tensors: SceneTensors | None = None
+        self._watches: deque[Stopwatch] = deque()
 
     def draw(self, key: Hashable, scene: Scene, camera: Camera, own: EffectSet, device: str) -> Drawn:
         """The view of a scene with these effects; those that cannot run are left out.
@@ -96,15 +98,24 @@ class Differentiable:
         return Drawn(image, recorded() if on_cuda(where) else None, camera, painted)
 
     def draw_live(self, key: Hashable, scene: Scene, camera: Camera, own: EffectSet, device: str) -> Drawn:
-        """The same at as many pixels as the machine draws at frame rate."""
+        """The same at as many pixels as the machine draws at frame rate.
+
+        What a GPU draws is timed there, and counts for the pictures after it is done.
+        """
+        from studio.core.arrival import Stopwatch
+        from studio.core.device import pick_device
+
         size = (max(1, round(side * self.scale)) for side in (camera.width, camera.height))
-        began = time.perf_counter()
+        watch = Stopwatch(pick_device(device))
         drawn = self.draw(key, scene, camera.resized(*size), own, device)
-        seconds = time.perf_counter() - began
-        if seconds > SLOW:
-            self.scale = max(LEAST, 0.7 * self.scale)
-        elif seconds < FAST:
-            self.scale = min(1.0, 1.3 * self.scale)
+        watch.stop()
+        self._watches.append(watch)
+        while self._watches and self._watches[0].ready:
+            seconds = self._watches.popleft().seconds
+            if seconds > SLOW:
+                self.scale = max(LEAST, 0.7 * self.scale)
+            elif seconds < FAST:
+                self.scale = min(1.0, 1.3 * self.scale)
         return drawn
 
     def _surfaces(self, key: Hashable, scene: Scene, device: Any) -> SceneTensors:

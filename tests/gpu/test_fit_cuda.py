@@ -45,11 +45,12 @@ def test_a_fit_converges_as_on_the_cpu(graphs: bool, background: str) -> None:
         assert fit._pass.graphs.replayed >= STEPS - 2 * SETTLED - 2
 
 
-def test_a_step_waits_for_nothing() -> None:
+@pytest.mark.parametrize("rasterizer", ["antialias", "softras", "nmr"])
+def test_a_step_waits_for_nothing(rasterizer: str) -> None:
     """As tests/unit/test_cuda_step.py, where torch itself watches."""
     need("cuda")
     values = {"steps": STEPS, "resolution": 48, "stages": 1, "views_per_step": 3, "start": "mesh"}
-    values |= {"cuda_graphs": False, "remesh": False}
+    values |= {"cuda_graphs": False, "remesh": False, "rasterizer": rasterizer}
     fit = Fit(FitProblem(photograph(coloured_ball(), 6), icosphere(3, 0.5)), FitSettings(values), "cuda")
     fit.prepare()
     for _ in range(3):
@@ -91,3 +92,21 @@ def test_a_snapshot_reaches_opengl_bit_by_bit() -> None:
         picture.release()
         interop.release()
         resources.release_all()
+
+
+def test_a_snapshot_that_was_asked_for_is_of_its_step() -> None:
+    """Copied where the fit stands, read once that is through, while steps go on."""
+    need("cuda")
+    fit, _ = fitted("cuda", True)
+    expected = fit.snapshot()
+    fit.set_steps(STEPS + 10)
+    fit.snapshot_ready()
+    for _ in range(5):
+        fit.step()
+    torch.cuda.synchronize()
+    assert fit.snapshot_ready()
+    late = fit.snapshot(live=True)
+    assert late.step == STEPS
+    for name in ("vertices", "normals", "colors", "roughness", "metallic"):
+        assert np.array_equal(getattr(late.mesh, name), getattr(expected.mesh, name)), name
+    assert np.array_equal(late.lighting.sh, expected.lighting.sh)

@@ -13,7 +13,7 @@ from studio.core.pipeline import render_image
 from studio.core.scene import Camera, Scene, look_at
 from studio.core.scene.shapes import icosphere
 from studio.core.tensors import SceneTensors
-from studio.ui.differentiable import FAST, LEAST, Differentiable
+from studio.ui.differentiable import FAST, LEAST, SLOW, Differentiable
 from studio.ui.document import EffectSet
 
 
@@ -95,15 +95,38 @@ def test_other_triangles_do(made):
     check(drawn, finer, view())
 
 
+def test_a_gpu_is_asked_how_long_it_took_once_it_is_through(monkeypatch):
+    """Giving work out takes no time there, whatever the work takes."""
+
+    class Watch:
+        ready, seconds = False, 2 * SLOW
+
+        def __init__(self, device) -> None:
+            watches.append(self)
+
+        def stop(self) -> None:
+            pass
+
+    watches: list[Watch] = []
+    monkeypatch.setattr("studio.core.arrival.Stopwatch", Watch)
+    drawing, ball = Differentiable(), scene()
+    sizes = []
+    for done in (False, False, True, False):
+        if done:
+            watches[0].ready = True
+        sizes.append(drawing.draw_live("a", ball, view(), pbr(), "cpu").camera.width)
+    assert sizes == [48, 48, 48, round(0.7 * 48)]
+
+
 def test_pictures_that_are_slow_get_smaller(monkeypatch):
     drawing, ball = Differentiable(), scene()
     clock = iter(np.arange(0.0, 1e3, 1.0))
-    monkeypatch.setattr("studio.ui.differentiable.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     sizes = [drawing.draw_live("a", ball, view(), pbr(), "cpu").camera.width for _ in range(8)]
     assert sizes[0] == 48
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == round(48 * LEAST)
     clock = iter(np.arange(0.0, 1.0, FAST / 100))
-    monkeypatch.setattr("studio.ui.differentiable.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
     sizes = [drawing.draw_live("a", ball, view(), pbr(), "cpu").camera.width for _ in range(8)]
     assert sizes[-1] == 48

@@ -41,6 +41,8 @@ def test_parts_are_run_one_by_one_and_kept(monkeypatch, tmp_path, capsys):
         "rest": stopped,
     }
     monkeypatch.setattr(gpu_check, "parts", lambda: made)
+    here = lambda name, given: gpu_check.guarded(name, lambda: made[name](None, False))  # noqa: E731
+    monkeypatch.setattr(gpu_check, "in_a_process", here)
     usual = ["--device", "cpu", "--out", str(tmp_path)]
     assert gpu_check.main([*usual, "--part", "size"]) == 1
     assert gpu_check.main([*usual, "--part", "speed"]) == 0
@@ -52,6 +54,69 @@ def test_parts_are_run_one_by_one_and_kept(monkeypatch, tmp_path, capsys):
     assert report.index("Fast.") < report.index("too large"), "what is done is written"
     (tmp_path / "report.json").write_text("[{")
     assert gpu_check.main([*usual, "--part", "speed"]) == 0, "a damaged report is made anew"
+
+
+def test_a_table_is_written_row_by_row(monkeypatch, tmp_path):
+    """So a part that is stopped in the middle leaves what it has, and is not taken for a whole one."""
+
+    def half(device, reduced) -> Section:
+        section = Section("Half", columns=["mesh"])
+        section.add("ball")
+        report = (tmp_path / "report.md").read_text()
+        assert "| ball |" in report
+        assert "Not through yet." in report
+        section.target("steps", 3.0, least=2)
+        section.add("box")
+        raise RuntimeError("CUDA error: an illegal memory access")
+
+    monkeypatch.setattr(gpu_check, "parts", lambda: {"half": half})
+    assert gpu_check.main(["--device", "cpu", "--out", str(tmp_path), "--part", "half"]) == 1
+    report = (tmp_path / "report.md").read_text()
+    assert "| ball |\n| box |" in report
+    assert "an illegal memory access" in report
+    assert "Not through yet." not in report
+    assert (
+        "| target | found | wanted | met |\n| --- | --- | --- | --- |\n| steps | 3 | at least 2 | yes |"
+        in report
+    )
+
+
+@pytest.mark.parametrize("status", [None, -11, 0])
+def test_a_part_that_hangs_or_dies_takes_no_other_down(monkeypatch, tmp_path, status):
+    section = Section("Half", rows=[["ball"]], columns=["mesh"], part="half", unfinished=True)
+
+    def run(command, cwd, timeout):
+        part = command[command.index("--part") + 1]
+        if part == "half":
+            gpu_check.write([section], tmp_path, gpu_check.pick_device("cpu"))
+            if status is None:
+                raise gpu_check.subprocess.TimeoutExpired(command, timeout)
+            return gpu_check.subprocess.CompletedProcess(command, status)
+        gpu_check.write([Section("Good", part=part)], tmp_path, gpu_check.pick_device("cpu"))
+        return gpu_check.subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(gpu_check.subprocess, "run", run)
+    monkeypatch.setattr(gpu_check, "parts", lambda: dict.fromkeys(("half", "good")))
+    usual = ["--device", "cpu", "--out", str(tmp_path)]
+    assert gpu_check.main([*usual, "--limit", "5"]) == (status != 0)
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert [each["title"] for each in found] == ["Half", "Good"]
+    assert found[0]["rows"] == [["ball"]]
+    said = {None: ["not through after 5 s"], -11: ["ended with status -11"], 0: []}
+    assert found[0]["wrong"] == said[status]
+    ran: list[str] = []
+    monkeypatch.setattr(gpu_check, "in_a_process", lambda name, given: ran.append(name))
+    monkeypatch.setattr(
+        gpu_check, "guarded", lambda name, make, keep: ran.append(name) or Section(name, part=name)
+    )
+    gpu_check.main([*usual, "--left"])
+    assert ran == ["half"], "only what is not through"
+
+
+def test_all_tests_that_need_a_gpu_are_run():
+    names = {path.name for path in (gpu_check.ROOT / "tests" / "gpu").glob("test_*.py")}
+    parts = [name.removeprefix("tests-") for name in gpu_check.parts() if name.startswith("tests-")]
+    assert names == {f"test_{name}_cuda.py" for name in parts}
 
 
 def test_tests_that_hang_are_reported(monkeypatch):
@@ -80,7 +145,17 @@ def test_every_part_runs_on_the_cpu(tmp_path):
     sections = json.loads((tmp_path / "report.json").read_text())
     assert [section["wrong"] for section in sections] == [[]] * len(sections)
     titles = " ".join(section["title"] for section in sections)
-    for part in ("Machine", "Kernels", "agree", "OpenGL", "Frames", "Primitives", "Steps", "time goes"):
+    for part in (
+        "Machine",
+        "Kernels",
+        "agree",
+        "OpenGL",
+        "Frames",
+        "moving view",
+        "Primitives",
+        "Steps",
+        "time goes",
+    ):
         assert part in titles
     assert all(section["rows"] for section in sections if section["columns"])
     assert "no CUDA device" in (tmp_path / "report.md").read_text()

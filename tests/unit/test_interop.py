@@ -320,8 +320,8 @@ def test_snapshots_of_a_fit_look_the_same_by_interop(context, fake, monkeypatch)
     fit.step()
     plain = fit.snapshot(live=True)
     assert plain.on_gpu is None
-    monkeypatch.setattr("studio.core.optim.fit.on_cuda", lambda device: True)
-    monkeypatch.setattr("studio.core.optim.fit.recorded", Event)
+    monkeypatch.setattr("studio.core.optim.moment.on_cuda", lambda device: True)
+    monkeypatch.setattr("studio.core.optim.moment.recorded", Event)
     shared = fit.snapshot(live=True)
     assert fit.snapshot().on_gpu is None, "only for those who watch"
     fit.step()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from studio.core.errors import InputError, ShapeError
 from studio.core.ops import rasterize_interpolate, softras
+from studio.core.scene.shapes import icosphere
 from tests.softras_reference import softras_reference
 
 SIZE = (13, 18)
@@ -248,9 +249,55 @@ def test_a_background_image_shows_where_nothing_is() -> None:
 
 def test_too_much_blur_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     pos, tri, attr = mesh(1)
-    monkeypatch.setattr(sys.modules["studio.core.ops.softras"], "MOST_LISTED", 1000)
+    monkeypatch.setattr(sys.modules["studio.core.ops.softras_lists"], "MOST_LISTED", 1000)
     with pytest.raises(InputError, match=r"softras: faces reach \d+ tiles in all, expected at most 1000"):
         softras(pos, tri, attr, (64, 64), sigma=1e-2)
+
+
+@pytest.mark.parametrize("aggregation", ["soft", "hard"])
+@pytest.mark.parametrize("room", [1, 40, 5000])
+def test_lists_that_do_not_fit_change_nothing(
+    monkeypatch: pytest.MonkeyPatch, room: int, aggregation: str
+) -> None:
+    """On a GPU nobody knows how long they will be: none, some and all of the tiles have theirs here."""
+    pos, tri, attr = mesh(2)
+    texture = torch.rand(2, 5, 7, 3, generator=torch.Generator().manual_seed(1))
+    uv = torch.rand(1, pos.shape[1], 2, generator=torch.Generator().manual_seed(2))
+
+    def everything() -> list[Tensor]:
+        leaves = [t.clone().requires_grad_() for t in (pos, attr, texture, torch.tensor(3e-3))]
+        image, alpha = softras(
+            leaves[0], tri, leaves[1], (33, 21), leaves[3], 0.05, 0.3, aggregation, leaves[2], uv
+        )
+        (image.square().sum() + alpha.square().sum()).backward()
+        return [image.detach(), alpha.detach(), *(leaf.grad for leaf in leaves)]
+
+    expected = everything()
+    lists = sys.modules["studio.core.ops.softras_lists"]
+    found: list[tuple[int, int]] = []
+
+    def few(n: int, count: int, view: object) -> int:
+        found.append((n, count))
+        return room
+
+    monkeypatch.setattr(lists, "counted", lambda device: False)
+    monkeypatch.setattr(sys.modules["studio.core.ops.softras"], "counted", lambda device: False)
+    monkeypatch.setattr(lists, "expected", few)
+    for ours, theirs in zip(everything(), expected):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+    assert found == [(2, len(tri))]
+
+
+@pytest.mark.parametrize(("level", "size", "sigma"), [(3, 64, 1e-5), (5, 256, 1e-5), (4, 200, 1e-3)])
+def test_there_is_usually_room_for_the_lists(level: int, size: int, sigma: float) -> None:
+    """For a mesh that fills the picture; and not ten times of what is needed."""
+    lists = sys.modules["studio.core.ops.softras_lists"]
+    ball = icosphere(level, 1.0)
+    pos = torch.nn.functional.pad(torch.from_numpy(ball.vertices), (0, 1), value=1.0)[None]
+    view = lists.View(size, size, 0, 1e-4, torch.tensor([-1.0, 1.0], dtype=torch.float64), sigma)
+    numbers = view.numbers(torch.tensor([sigma, 1e-4]))
+    needed = len(lists.list_faces(pos, torch.from_numpy(ball.faces).int(), view, numbers).listed)
+    assert needed <= lists.expected(1, len(ball.faces), view) <= 4 * needed
 
 
 def test_errors_name_what_is_wrong() -> None:

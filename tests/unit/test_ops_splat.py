@@ -134,10 +134,50 @@ def test_lists_are_the_same_by_walking_and_by_sorting(monkeypatch: pytest.Monkey
     splats = project_gaussians(*gaussians(100), VIEWS, RESOLUTION)
     walked = op._binned(splats, 4, 3)
     monkeypatch.setattr(op, "_listed", op._sorted_lists)
+    monkeypatch.setattr(op, "_rooms", op._Rooms())
     by_sorting = op._binned(splats, 4, 3)
-    for ours, expected in zip(walked, by_sorting):
+    count = len(walked.members)
+    assert count > 200
+    assert count < len(by_sorting.members) < 2 * count, "with room for more"
+    for ours, expected in zip(by_sorting._replace(members=by_sorting.members[:count]), walked):
         assert torch.equal(ours, expected)
-    assert len(walked[2]) > 200
+
+
+def test_lists_without_room_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where there are suddenly many more than in the pictures before."""
+
+    def everything() -> list[Tensor]:
+        leaves = [leaf.requires_grad_() for leaf in gaussians(100)]
+        leaves[0].data[:5, 2] += 10  # behind the eyes: they are in no list
+        out = drawn(leaves)
+        out.square().sum().backward()
+        return [out.detach(), *(leaf.grad for leaf in leaves)]
+
+    expected = everything()
+    monkeypatch.setattr(op, "_listed", op._sorted_lists)
+    monkeypatch.setattr(op._Rooms, "of", lambda self, kind, total: 50)
+    for ours, theirs in zip(everything(), expected):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))
+
+
+def test_room_grows_as_numbers_arrive(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late:
+        def __init__(self, tensors: list[Tensor]) -> None:
+            self.ready = False
+            self.arrays = lambda: [tensor.numpy() for tensor in tensors]
+            made.append(self)
+
+    made: list[Late] = []
+    monkeypatch.setattr(op, "Arrival", Late)
+    rooms = op._Rooms()
+    first = rooms.of("a", torch.tensor(1000))
+    assert 1500 <= first < 1600
+    assert rooms.of("a", torch.tensor(1400)) == first
+    assert rooms.of("a", torch.tensor(1450)) == first, "the number before has not arrived"
+    assert len(made) == 1
+    made[0].ready = True
+    assert rooms.of("a", torch.tensor(1450)) >= 2100
+    assert rooms.of("b", torch.tensor(10)) < 50
 
 
 def test_a_finished_pixel_loses_no_more_than_was_said() -> None:

@@ -65,28 +65,52 @@ def test_a_turned_picture_is_turned() -> None:
     np.testing.assert_allclose(np.roll(plain, -32, axis=1), turned, atol=1e-4)
 
 
-@pytest.mark.parametrize("term", [sky.white, sky.curvature])
-def test_terms(term) -> None:
-    own = uneven().requires_grad_()
+@pytest.mark.parametrize(
+    ("term", "kind", "step"),
+    [(sky.white, torch.float64, 1e-6), (sky.curvature, torch.float32, 1.0)],  # curvature is quadratic
+    ids=["white", "curvature"],
+)
+def test_terms(term, kind, step) -> None:
+    own = uneven().to(kind).requires_grad_()
     grey = own.detach().mean(dim=2, keepdim=True).expand(-1, -1, 3)
     assert float(sky.white(grey)) == pytest.approx(0, abs=1e-10)
-    assert float(sky.curvature(torch.ones_like(own))) == 0
+    assert float(sky.curvature(torch.ones(*sky.SIZE, 3))) == 0
     (gradient,) = torch.autograd.grad(term(own), own)
     for place in ((3, 5, 0), (0, 0, 1), (15, 31, 2)):
         ends = []
-        for way in (-1e-6, 1e-6):
+        for way in (-step, step):
             moved = own.detach().clone()
             moved[place] += way
             ends.append(float(term(moved)))
-        slope = (ends[1] - ends[0]) / 2e-6
-        assert float(gradient[place]) == pytest.approx(slope, rel=1e-4, abs=1e-7)
+        slope = (ends[1] - ends[0]) / (2 * step)
+        assert float(gradient[place]) == pytest.approx(slope, rel=1e-3, abs=2e-6)
+
+
+def test_curvature_is_that_of_neighbours() -> None:
+    """Around and up, over the poles to the other side; by its definition, texel by texel."""
+    own = uneven().float()
+    height, width = own.shape[:2]
+    rows = np.diff(np.sin(np.linspace(-0.5, 0.5, height + 1) * np.pi)) / (4 * height)
+
+    def at(i: int, j: int) -> torch.Tensor:
+        if not 0 <= i < height:
+            i, j = min(max(i, 0), height - 1), j + width // 2
+        return own[i, j % width].double()
+
+    total = sum(
+        rows[i] * float((2 * at(i, j) - at(i + a, j + b) - at(i - a, j - b)).square().sum()) / 3
+        for i in range(height)
+        for j in range(width)
+        for a, b in ((0, 1), (1, 0))
+    )
+    assert float(sky.curvature(own)) == pytest.approx(total, rel=1e-5)
 
 
 def test_slopes_cost_little_and_edges_much() -> None:
     """Whichever way the sky brightens, over the poles as well."""
     directions = torch.tensor(equirect_directions(*sky.SIZE), dtype=torch.float64)
     for axis in range(3):
-        slope = directions[..., axis, None].expand(-1, -1, 3)
+        slope = directions[..., axis, None].expand(-1, -1, 3).float()
         assert float(sky.curvature(slope)) < 0.01 * float(sky.curvature(torch.sign(slope)))
 
 

@@ -84,3 +84,19 @@ def test_photos_are_held_once(crop: bool) -> None:
     assert kept.mask is not None
     one = photos[0].image.nbytes
     assert peak < kept.color.nbytes + kept.mask.nbytes + (len(photos) * one / 4 + 8 * one)
+
+
+def test_photos_of_several_sizes_are_one_batch_whatever_comes_first():
+    """A small photo among larger ones, with its own focal length, does not make them small."""
+    large, small, huge = (photograph(coloured_ball(), 4, size).photos for size in (64, 24, 96))
+    mixed = [small[0], *large[1:3], huge[3]]
+    for photos in (mixed, mixed[::-1]):
+        targets = Targets.build(photos, 64)
+        assert targets.size == (64, 64)
+        assert Targets.build(photos, 48).size == (48, 48)
+        order = range(4) if photos is mixed else range(3, -1, -1)
+        expected = Targets.build([large[i] for i in order], 64)
+        overlap = (targets.mask * expected.mask).sum(dim=(1, 2)) / expected.mask.sum(dim=(1, 2))
+        assert (overlap > 0.95).all()
+        for name in ("world_to_view", "view_to_clip"):
+            torch.testing.assert_close(getattr(targets.cameras, name), getattr(expected.cameras, name))

@@ -71,6 +71,9 @@ class FakeFit:
     def reset(self):
         self.steps_done = 0
 
+    def snapshot_ready(self):
+        return True
+
     def snapshot(self, live=False):
         return m.Snapshot(self.steps_done, cube(), Lighting(), (0.0, 0.0, 0.0), {})
 

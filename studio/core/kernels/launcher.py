@@ -104,7 +104,9 @@ def load(module: Any, device: torch.device) -> None:
         if key in _loaded:
             return
         device_module.start_warp()
-        executable = module.load(wp.get_device(name))
+        # Blocks of one thread are what wp.launch asks for on a CPU: with any other number it would compile
+        # the module once more, into faster code at that.
+        executable = module.load(wp.get_device(name), 1 if name == "cpu" else None)
         if executable is None:
             raise StudioError(f"kernel module {module.name} could not be compiled for {name}")
         _loaded[key] = executable

@@ -24,10 +24,10 @@ class View:
     """What holds for a whole batch of images.
 
     Attributes:
+        reach: how far around a face the blur counts.
         lowest: smallest logit of D that counts.
         depth_low, depth_high: normalised depth of the far and of the near plane.
         depth_far, depth_scale: normalised depth is (depth_far - z/w) * depth_scale.
-        background: normalised depth of the background.
         per_sigma, per_gamma: 1 / sigma, 1 / gamma.
         hard: 1 for the nearest face's colour instead of a mean.
     """
@@ -40,20 +40,58 @@ class View:
     depth_high: wp.float32
     depth_far: wp.float32
     depth_scale: wp.float32
-    background: wp.float32
     per_sigma: wp.float32
     per_gamma: wp.float32
     hard: wp.int32
 
 
 @wp.func
-def tiles_across(view: View):
-    return (view.width + SIZE - 1) // SIZE
+def view_of(width: wp.int32, height: wp.int32, hard: wp.int32, numbers: wp.array(dtype=wp.float32)):
+    """A view from its host's and its device's numbers; see `measure`."""
+    out = View()
+    out.width = width
+    out.height = height
+    out.hard = hard
+    out.reach = numbers[0]
+    out.lowest = numbers[1]
+    out.depth_low = numbers[2]
+    out.depth_high = numbers[3]
+    out.depth_far = numbers[4]
+    out.depth_scale = numbers[5]
+    out.per_sigma = numbers[6]
+    out.per_gamma = numbers[7]
+    return out
+
+
+@wp.kernel(enable_backward=False)
+def measure(
+    lowest: wp.float64,
+    sharpness: wp.array(dtype=wp.float32),
+    depths: wp.array(dtype=wp.float64),
+    numbers: wp.array(dtype=wp.float32),
+):
+    """One thread: the numbers of a view from (sigma, gamma) and the z/w of normalised depth 1 and 0.
+
+    On the device, so that nobody waits to look at a depth range or a sigma that was computed there.
+    """
+    sigma = wp.float64(sharpness[0])
+    near = depths[0]
+    far = depths[1]
+    one = wp.float64(1.0)
+    numbers[0] = wp.float32(wp.sqrt(-lowest * sigma))
+    numbers[1] = wp.float32(lowest)
+    numbers[2] = wp.float32((far - one) / (far - near))
+    numbers[3] = wp.float32((far + one) / (far - near))
+    numbers[4] = wp.float32(far)
+    numbers[5] = wp.float32(one / (far - near))
+    numbers[6] = wp.float32(one / sigma)
+    numbers[7] = wp.float32(one / wp.float64(sharpness[1]))
 
 
 @wp.func
-def tiles_down(view: View):
-    return (view.height + SIZE - 1) // SIZE
+def tiles_along(count: wp.int32):
+    """Tiles that cover so many pixels."""
+    return (count + SIZE - 1) // SIZE
 
 
 @wp.func
@@ -144,11 +182,14 @@ def set_up(
     begin: wp.int32,
     pos: wp.array2d(dtype=wp.vec4),
     tri: wp.array(dtype=wp.vec3i),
-    view: View,
+    width: wp.int32,
+    height: wp.int32,
+    numbers: wp.array(dtype=wp.float32),
     faces: wp.array2d(dtype=wp.vec4),
     bounds: wp.array(dtype=wp.vec4i),
 ):
     """Per image and face: what `fragment` reads, and first and last column and row in reach."""
+    view = view_of(width, height, 0, numbers)
     f = begin + wp.tid()
     n = f // tri.shape[0]
     t = tri[f - n * tri.shape[0]]
@@ -204,7 +245,8 @@ def list_faces(
     begin: wp.int32,
     chunk: wp.int32,
     count: wp.int32,
-    view: View,
+    width: wp.int32,
+    height: wp.int32,
     bounds: wp.array(dtype=wp.vec4i),
     cursor: wp.array(dtype=wp.int32),
     fill: wp.int32,
@@ -213,12 +255,13 @@ def list_faces(
 ):
     """One row of tiles: counts the faces of each tile, or writes them where the cursor stands.
 
-    A thread looks at `chunk` faces; rows belong to one band, so CPU bands never meet.
+    A thread looks at `chunk` faces; rows belong to one band, so CPU bands never meet. What does not
+    fit into the lists is not written.
     """
     i, part = wp.tid()
     row = begin + i
-    across = tiles_across(view)
-    down = tiles_down(view)
+    across = tiles_along(width)
+    down = tiles_along(height)
     n = row // down
     low = (row - n * down) * SIZE
     for k in range(part * chunk, wp.min((part + 1) * chunk, count)):
@@ -228,7 +271,7 @@ def list_faces(
             for x in range(b[0] // SIZE, b[1] // SIZE + 1):
                 tile = row * across + x
                 place = wp.atomic_add(cursor, tile, 1)
-                if fill != 0:
+                if fill != 0 and place < listed.shape[0]:
                     listed[place] = f
                     owner[place] = tile
 

@@ -39,8 +39,14 @@ _HEAD = (
     const int y0 = in_view / tiles_x * TILE + (WIDE == 1 ? sub / TILE : 0);
     if (x0 >= width || y0 >= height) return;
     const int rows = height - y0 < ROWS ? height - y0 : ROWS;
-    const int begin = ((const int*)offsets.data)[tile], end = ((const int*)offsets.data)[tile + 1];
+    int begin = ((const int*)offsets.data)[tile], end = ((const int*)offsets.data)[tile + 1];
     const int* L = (const int*)members.data;
+    const bool all = end > members.shape[0];  // no room for the lists: then all splats of the view
+    if (all) {
+        begin = picture * per_view;
+        end = begin + per_view;
+        L = (const int*)ranked.data;
+    }
     const float* S = (const float*)splats.data;
     const size_t first = ((size_t)picture * height + y0) * width + x0;
     F lane = 0.5f;
@@ -61,6 +67,8 @@ _HEAD = (
 _EACH_SPLAT = """
     for (int member = begin; member < end; ++member) {
         const float* s = S + 10 * (size_t)L[member];
+        if (all && ((const int*)boxes.data)[4 * L[member]] >= ((const int*)boxes.data)[4 * L[member] + 2])
+            continue;
         const float mx = s[0] - x0, my = s[1] - y0, a = s[2], b = s[3], c = s[4], opacity = s[5];
         const float reach = 2.0f * logf(opacity / LEAST) / (a * c - b * b);
         const float reach_x = sqrtf(reach * c), reach_y = sqrtf(reach * a);
@@ -169,6 +177,9 @@ def _over(
     width: int,
     height: int,
     least_rest: float,
+    per_view: int,
+    ranked: wp.array(dtype=int),
+    boxes: wp.array2d(dtype=int),
     order: wp.array(dtype=int),
     offsets: wp.array(dtype=int),
     members: wp.array(dtype=int),
@@ -185,6 +196,9 @@ def _over_backward(
     width: int,
     height: int,
     least_rest: float,
+    per_view: int,
+    ranked: wp.array(dtype=int),
+    boxes: wp.array2d(dtype=int),
     order: wp.array(dtype=int),
     offsets: wp.array(dtype=int),
     members: wp.array(dtype=int),
@@ -203,6 +217,9 @@ def over(
     width: int,
     height: int,
     least_rest: float,
+    per_view: int,
+    ranked: wp.array(dtype=int),
+    boxes: wp.array2d(dtype=int),
     order: wp.array(dtype=int),
     offsets: wp.array(dtype=int),
     members: wp.array(dtype=int),
@@ -211,8 +228,8 @@ def over(
 ):
     """(red, green, blue, alpha, distance times alpha) of a tile, or on CUDA of a pixel."""
     _over(
-        begin + wp.tid(), tiles_x, tiles_y, width, height, least_rest, order, offsets, members,
-        splats, pictures,
+        begin + wp.tid(), tiles_x, tiles_y, width, height, least_rest, per_view, ranked, boxes,
+        order, offsets, members, splats, pictures,
     )  # fmt: skip
 
 
@@ -224,6 +241,9 @@ def over_backward(
     width: int,
     height: int,
     least_rest: float,
+    per_view: int,
+    ranked: wp.array(dtype=int),
+    boxes: wp.array2d(dtype=int),
     order: wp.array(dtype=int),
     offsets: wp.array(dtype=int),
     members: wp.array(dtype=int),
@@ -234,8 +254,8 @@ def over_backward(
 ):
     """Adds to the splats' gradients."""
     _over_backward(
-        begin + wp.tid(), tiles_x, tiles_y, width, height, least_rest, order, offsets, members,
-        splats, pictures, grads, grad_splats,
+        begin + wp.tid(), tiles_x, tiles_y, width, height, least_rest, per_view, ranked, boxes,
+        order, offsets, members, splats, pictures, grads, grad_splats,
     )  # fmt: skip
 
 

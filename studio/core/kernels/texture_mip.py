@@ -12,8 +12,9 @@ import warp as wp
 
 from studio.core.kernels.channels import variant
 
-PRELOAD = (1, 3, 4)
-"""Counts worth compiling ahead: the viewport builds levels of any image of a scene."""
+PRELOAD = (1, 3, 4, 9)
+"""Counts worth compiling ahead: the viewport builds levels of any image of a scene; 9 are all textures of a
+fit together."""
 
 
 def kernels(channels: int) -> SimpleNamespace:

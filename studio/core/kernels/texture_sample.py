@@ -11,7 +11,8 @@ import warp as wp
 from studio.core.kernels import cube, texture, texture_loops
 from studio.core.kernels.channels import variant
 
-PRELOAD = (3,)
+PRELOAD = ((3, False), (3, True), (9, False))
+"""Channels, of a cube map or not; 9 are all textures of a fit together."""
 
 
 def kernels(channels: int, is_cube: bool) -> SimpleNamespace:
@@ -23,7 +24,7 @@ def kernels(channels: int, is_cube: bool) -> SimpleNamespace:
 
 def warp_modules() -> list:
     """The Warp modules of the channel counts worth compiling ahead."""
-    return [kernels(channels, is_cube).module for channels in PRELOAD for is_cube in (False, True)]
+    return [kernels(channels, is_cube).module for channels, is_cube in PRELOAD]
 
 
 def _make_flat(module, vec) -> dict:

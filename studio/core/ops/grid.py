@@ -114,14 +114,19 @@ class Grid:
 
         Of distances: the one that a ray straight into the surface has there.
         """
-        depth = -math.log1p(-least_alpha) * self.base_voxel / step
         if self.sharpness is not None:
-            sharpness = float(self.sharpness.detach())
-            share = depth / sharpness
-            if not 0 < share < 1:
-                return -math.inf if share <= 0 else math.inf
-            return math.log(share / (1 - share)) / sharpness
+            return float(self.least_distance(least_alpha, step))
+        depth = -math.log1p(-least_alpha) * self.base_voxel / step
         return SHIFT + depth + math.log(-math.expm1(-depth)) if depth > 0 else -math.inf
+
+    def least_distance(self, least_alpha: float, step: float) -> Tensor:
+        """[1] float64 `least_value` of distances, where the sharpness is."""
+        assert self.sharpness is not None
+        sharpness = self.sharpness.detach().double().reshape(1)
+        share = -math.log1p(-least_alpha) * self.base_voxel / step / sharpness
+        # The logarithm of a share that is not between 0 and 1 ends at one of the infinities.
+        share = share.clamp(0.0, 1.0)
+        return torch.log(share / (1 - share)) / sharpness
 
     def __call__(
         self, points: Tensor, directions: Tensor, section: float | None = None

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels.volume import kernels
@@ -116,12 +117,19 @@ def _inputs(
 
 def frame_of(grid: Grid, step: float, least_alpha: float, least_transmittance: float) -> Tensor:
     """The numbers that kernels want to know; see kernels/volume_ray.py."""
-    dense = grid.sharpness is None
-    least = min(max(grid.least_value(least_alpha, step) - (SHIFT if dense else 0.0), -1.0e30), 1.0e30)
-    lengths = [1.0 / grid.voxel, step, step / grid.base_voxel]
-    sharpness = 0.0 if grid.sharpness is None else float(grid.sharpness.detach())
-    numbers = [*grid.low, *lengths, least, least_transmittance, sharpness]
-    return torch.tensor(numbers, dtype=torch.float32, device=grid.density.device)
+    device = grid.density.device
+    place = (*grid.low, 1.0 / grid.voxel, step, step / grid.base_voxel)
+    if grid.sharpness is None:
+        least = min(max(grid.least_value(least_alpha, step) - SHIFT, -1.0e30), 1.0e30)
+        return constant((*place, least, least_transmittance, 0.0), torch.float32, device)
+    # A sharpness that is learnt lies where it is learnt: nobody waits to look at it.
+    parts = (
+        constant(place, torch.float32, device),
+        grid.least_distance(least_alpha, step).clamp(-1.0e30, 1.0e30).float(),
+        constant((least_transmittance,), torch.float32, device),
+        grid.sharpness.detach().float(),
+    )
+    return torch.cat([part.reshape(-1) for part in parts])
 
 
 def march(

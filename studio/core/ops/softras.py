@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from studio.core.arrival import constant
 from studio.core.errors import InputError, ShapeError
 from studio.core.kernels import launcher
 from studio.core.kernels import softras as kernels
-from studio.core.kernels import softras_faces as faces_module
 from studio.core.kernels.channels import MAX_CHANNELS
+from studio.core.kernels.softras import BACKGROUND_DEPTH
+from studio.core.kernels.softras_faces import TILE
 from studio.core.ops import check
-from studio.core.ops.visibility import triangle_chunk
+from studio.core.ops.softras_lists import PER_SHARPNESS, Lists, View, counted, list_faces
 
 AGGREGATIONS = ("soft", "hard")
 """What fills a pixel: the depth softmax of all faces, or the nearest face that covers it."""
-
-BACKGROUND_DEPTH = 1e-3
-"""Normalised depth of the background in the softmax (epsilon of the paper)."""
-
-MOST_LISTED = 1 << 30
-"""Pairs of a face and a tile that it reaches; 8 bytes each, and counted in int32."""
 
 CHANNELS = MAX_CHANNELS + 1
 """Longest attribute vector: a full G-buffer and occlusion."""
@@ -59,70 +55,6 @@ class SoftImage(NamedTuple):
     rast: Tensor
 
 
-def _make_view(
-    size: tuple[int, int],
-    sigma: float,
-    gamma: float,
-    aggregation: str,
-    depth_range: tuple[float, float],
-    cutoff: float,
-) -> Any:
-    """The numbers that both passes share, as a struct of the kernels."""
-    near, far = depth_range
-    view: Any = faces_module.View()
-    view.height, view.width = size
-    view.lowest = math.log(cutoff / (1.0 - cutoff))
-    view.reach = math.sqrt(-view.lowest * sigma)
-    view.depth_far, view.depth_scale = far, 1.0 / (far - near)
-    view.depth_low, view.depth_high = (far - 1.0) / (far - near), (far + 1.0) / (far - near)
-    view.background = BACKGROUND_DEPTH
-    view.per_sigma, view.per_gamma = 1.0 / sigma, 1.0 / gamma
-    view.hard = int(aggregation == "hard")
-    return view
-
-
-class _Lists(NamedTuple):
-    """Faces ready to draw, and which reach which tile."""
-
-    faces: Tensor
-    bounds: Tensor
-    ends: Tensor
-    listed: Tensor
-    owner: Tensor
-
-
-def _tiles(view: Any) -> tuple[int, int]:
-    """(down, across) an image."""
-    return -(-view.height // faces_module.TILE), -(-view.width // faces_module.TILE)
-
-
-def _list_faces(pos: Tensor, tri: Tensor, view: Any) -> _Lists:
-    """Set the faces up and list them by tile: tile i has listed[ends[i - 1] : ends[i]]."""
-    device = pos.device
-    n, count = len(pos), len(tri)
-    down, across = _tiles(view)
-    faces = torch.empty(n * count, 4, 4, device=device)
-    bounds = torch.empty(n * count, 4, dtype=torch.int32, device=device)
-    launcher.launch(faces_module.set_up, n * count, [launcher.BEGIN, pos, tri, view, faces, bounds], device)
-    chunk = triangle_chunk(device, count)
-    head = [launcher.BEGIN, chunk, count, view, bounds]
-    dim = (n * down, -(-count // chunk))
-    cursor = torch.zeros(n * down * across, dtype=torch.int32, device=device)
-    launcher.launch(faces_module.list_faces, dim, [*head, cursor, 0, cursor, cursor], device)
-    total = int(cursor.sum())
-    if total > MOST_LISTED:
-        raise InputError(
-            f"softras: faces reach {total} tiles in all, expected at most {MOST_LISTED}; "
-            "lower sigma, the resolution or the number of images"
-        )
-    ends = torch.cumsum(cursor, 0, dtype=torch.int32)
-    cursor = ends - cursor
-    listed = torch.empty(total, dtype=torch.int32, device=device)
-    owner = torch.empty_like(listed)
-    launcher.launch(faces_module.list_faces, dim, [*head, cursor, 1, listed, owner], device)
-    return _Lists(faces, bounds, ends, listed, owner)
-
-
 class _Tables(NamedTuple):
     """Texture layers as the kernels take them."""
 
@@ -139,96 +71,98 @@ class _SoftRas(torch.autograd.Function):
         attr: Tensor,
         background: Tensor | None,
         texels: Tensor,
-        sigma: Tensor,
-        gamma: Tensor,
-        view: Any,
+        sharpness: Tensor,
+        view: View,
         tables: _Tables,
     ) -> tuple[Tensor, Tensor, Tensor]:
         n, device = len(pos), pos.device
-        height, width, channels = view.height, view.width, attr.shape[-1]
-        lists = _list_faces(pos, tri, view)
+        width, height, channels = view.width, view.height, attr.shape[-1]
+        numbers = view.numbers(sharpness)
+        lists = list_faces(pos, tri, view, numbers)
         image = torch.empty(n, height, width, channels, device=device)
         alpha = torch.empty(n, height, width, 1, device=device)
         state = torch.empty(n * height * width, 4, device=device)
         rast = torch.empty(n, height, width, 4, device=device)
-        down, across = _tiles(view)
-        run = across * faces_module.TILE**2 if device.type == "cpu" else 1
+        down, across = view.tiles
+        run = across * TILE**2 if device.type == "cpu" else 1
         step = -1 if background is None else int(background.ndim == 4)
         behind = attr if background is None else background
         launcher.launch(
             _kernels(channels, texels).forward,
-            n * down * across * faces_module.TILE**2 // run,
+            n * down * across * TILE**2 // run,
             [
-                *[launcher.BEGIN, run, view, lists.faces, lists.bounds, lists.ends, lists.listed, tri, attr],
+                *[launcher.BEGIN, run, width, height, view.hard, numbers],
+                *[lists.faces, lists.bounds, lists.ends, lists.listed, tri, attr],
                 *[behind.view(-1, channels), step, *tables, texels],
                 *[image.view(-1, channels), alpha.view(-1), state, rast.view(-1, 4)],
             ],
             device,
         )
         ctx.view, ctx.tables, ctx.with_background = view, tables, step >= 0
-        ctx.save_for_backward(pos, tri, attr, behind, texels, image, state, *lists)
+        ctx.save_for_backward(pos, tri, attr, behind, texels, image, state, numbers, *lists)
         ctx.mark_non_differentiable(rast)
         return image, alpha, rast
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        pos, tri, attr, background, texels, image, state, faces, bounds, _, listed, owner = ctx.saved_tensors
-        view = ctx.view
+        pos, tri, attr, background, texels, image, state, numbers, *saved = ctx.saved_tensors
+        view, lists = ctx.view, Lists(*saved)
         channels = attr.shape[-1]
         grad_image = grads[0].contiguous().view(-1, channels)
         mean = (grad_image * image.view(-1, channels)).sum(dim=1)
         grad_pos, grad_attr = torch.zeros_like(pos), torch.zeros_like(attr)
         grad_texels = torch.zeros_like(texels)
         grad_sharpness = torch.zeros(1, 2, device=pos.device)
+        unlisted = 0 if counted(pos.device) else len(lists.faces)
         launcher.launch(
             _kernels(channels, texels).backward,
-            len(listed),
+            len(lists.listed) + unlisted,
             [
-                *[launcher.BEGIN, view, faces, bounds, listed, owner, pos, tri, attr],
+                *[launcher.BEGIN, view.width, view.height, view.hard, numbers, *lists, pos, tri, attr],
                 *[*ctx.tables, texels],
                 *[state, mean, grad_image, grads[1].contiguous().view(-1)],
                 *[launcher.Scatter(t) for t in (grad_pos, grad_attr, grad_texels, grad_sharpness)],
             ],
             pos.device,
         )
-        per_sigma, per_gamma = grad_sharpness[0]
+        to_sharpness = grad_sharpness[0]
         grad_background = None
         if ctx.with_background:
-            share = _background_share(state, view)
+            share = _background_share(state, view, numbers)
             grad_background = grad_image * share[:, None]
             # The background's depth is divided by gamma too; state[:, 1] is the largest depth.
             pulled = (grad_image * background.reshape(-1, channels)).sum(dim=1) - mean
-            per_gamma = per_gamma + ((BACKGROUND_DEPTH - state[:, 1]) * share * pulled).sum()
+            to_gamma = ((BACKGROUND_DEPTH - state[:, 1]) * share * pulled).sum()
+            to_sharpness = to_sharpness + torch.nn.functional.pad(to_gamma[None], (1, 0))
             if background.ndim == 1:
                 grad_background = grad_background.sum(dim=0)
             grad_background = grad_background.view_as(background)
-        return (
-            grad_pos,
-            None,
-            grad_attr,
-            grad_background,
-            grad_texels,
-            -per_sigma * view.per_sigma**2,
-            -per_gamma * view.per_gamma**2,
-            None,
-            None,
-        )
+        to_sharpness = -to_sharpness * numbers[PER_SHARPNESS] ** 2
+        return grad_pos, None, grad_attr, grad_background, grad_texels, to_sharpness, None, None
 
 
 def _kernels(channels: int, texels: Tensor) -> Any:
     return kernels.kernels(channels, textured=texels.numel() > 0)
 
 
-def _background_share(state: Tensor, view: Any) -> Tensor:
+def _background_share(state: Tensor, view: View, numbers: Tensor) -> Tensor:
     """[P] weight of the background in each pixel."""
     _, top, weights, chosen = state.unbind(dim=1)
     if view.hard:
         return (chosen == 0).float()
-    return torch.exp((BACKGROUND_DEPTH - top) * view.per_gamma) / weights
+    return torch.exp((BACKGROUND_DEPTH - top) * numbers[PER_SHARPNESS][1]) / weights
 
 
-def _scalar(value: Tensor | float) -> Tensor:
-    return torch.as_tensor(value, dtype=torch.float32).reshape(())
+def _sharpness(sigma: Tensor | float, gamma: Tensor | float, device: torch.device) -> Tensor:
+    """[2] on the device."""
+    if not isinstance(sigma, Tensor) and not isinstance(gamma, Tensor):
+        return constant((sigma, gamma), torch.float32, device)
+    return torch.stack([
+        value.to(device, torch.float32).reshape(())
+        if isinstance(value, Tensor)
+        else constant((value,), torch.float32, device)[0]
+        for value in (sigma, gamma)
+    ])  # fmt: skip
 
 
 def _tabulate(layers: Sequence[Layer], face_groups: Tensor) -> tuple[Tensor, _Tables]:
@@ -242,10 +176,11 @@ def _tabulate(layers: Sequence[Layer], face_groups: Tensor) -> tuple[Tensor, _Ta
         counts[layer.group] += 1
         offset += layer.texture.numel()
     # Faces of groups beyond the last textured one have no layers.
-    ends = torch.tensor([*counts, 0], dtype=torch.int32).cumsum(0, dtype=torch.int32)
-    spans = torch.stack([ends - torch.tensor([*counts, 0]), ends], dim=1).to(device, torch.int32)
-    face_layers = spans[face_groups.long().clamp(max=len(counts))]
-    table = torch.tensor(rows, dtype=torch.int32, device=device).view(-1, 5)
+    ends = list(itertools.accumulate([*counts, 0]))
+    spans = [value for count, end in zip([*counts, 0], ends) for value in (end - count, end)]
+    of_groups = constant(tuple(spans), torch.int32, device).view(-1, 2)
+    face_layers = of_groups[face_groups.long().clamp(max=len(counts))]
+    table = constant(tuple(itertools.chain(*rows)), torch.int32, device).view(-1, 5)
     texels = [layer.texture.reshape(-1) for layer in ordered]
     flat = torch.cat(texels) if texels else torch.zeros(0, device=device)
     return flat, _Tables(table, face_layers)
@@ -260,7 +195,7 @@ def soft_rasterize(
     gamma: Tensor | float,
     aggregation: str = "soft",
     background: Tensor | None = None,
-    depth_range: tuple[float, float] = (-1.0, 1.0),
+    depth_range: tuple[float, float] | Tensor = (-1.0, 1.0),
     cutoff: float = 1e-4,
     layers: Sequence[Layer] = (),
     face_groups: Tensor | None = None,
@@ -268,12 +203,16 @@ def soft_rasterize(
     """`softras` on checked tensors, with any number of textures and the winner of each pixel.
 
     Args:
+        depth_range: as of `softras`, or a [2] float64 tensor of it.
         layers: textures; with any, the last two channels of attr are texture coordinates, and
             a channel of a group has one layer at most.
         face_groups: [N * T] or [T] the group of every face (of every image), for layers.
     """
-    sigma, gamma = _scalar(sigma), _scalar(gamma)
-    view = _make_view(size, float(sigma.detach()), float(gamma.detach()), aggregation, depth_range, cutoff)
+    sharpness = _sharpness(sigma, gamma, pos.device)
+    if not isinstance(depth_range, Tensor):
+        depth_range = constant(depth_range, torch.float64, pos.device)
+    blur = None if isinstance(sigma, Tensor) else sigma
+    view = View(size[1], size[0], int(aggregation == "hard"), cutoff, depth_range, blur)
     n, count, channels = len(pos), len(tri), attr.shape[-1]
     if n * count * pos.shape[1] == 0:
         behind = pos.new_zeros(channels) if background is None else background
@@ -284,7 +223,7 @@ def soft_rasterize(
     if layers and len(face_groups) == count:
         face_groups = face_groups.repeat(n)
     texels, tables = _tabulate(layers, face_groups)
-    return SoftImage(*_SoftRas.apply(pos, tri, attr, background, texels, sigma, gamma, view, tables))
+    return SoftImage(*_SoftRas.apply(pos, tri, attr, background, texels, sharpness, view, tables))
 
 
 def softras(
@@ -341,7 +280,8 @@ def softras(
         "hard", the visibility of the colour.
     Raises:
         ShapeError: names the tensor, expected and actual shape, type or device.
-        InputError: an aggregation that does not exist, or a number out of range.
+        InputError: an aggregation that does not exist, or a number out of range. A sigma or gamma that
+            lies on a GPU is not looked at.
     Reference:
         Liu et al. 2019, "Soft Rasterizer: A Differentiable Renderer for Image-based 3D
         Reasoning", Eqs. 1, 2, 5 and 6. The paper clips and normalises the barycentrics of a
@@ -399,6 +339,8 @@ def _check_numbers(
     for name, value in (("sigma", sigma), ("gamma", gamma)):
         if isinstance(value, Tensor) and value.numel() != 1:
             raise ShapeError(f"softras: {name} must have one element, got shape {list(value.shape)}")
+        if isinstance(value, Tensor) and value.device.type != "cpu":
+            continue  # looking would be waiting
         number = float(value.detach() if isinstance(value, Tensor) else value)
         if not 1e-10 <= number <= 1e3:
             raise InputError(f"softras: {name} must be in [1e-10, 1000], got {number:g}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.arrival import Arrival, constant
 from studio.core.errors import InputError
 from studio.core.kernels import launcher, splat_project
 from studio.core.kernels import splat as kernels
@@ -38,6 +40,25 @@ class Splats:
     numbers: Tensor
     drawn: Tensor
     views: int
+
+
+class _Lists(NamedTuple):
+    """Which splats are drawn where.
+
+    Attributes:
+        ranked: [V * P] splats of each view, nearest first.
+        boxes: [P * V, 4] tiles that each can reach.
+        order: in which tiles are drawn.
+        offsets: where each tile's list begins. Where one ends beyond `members`, there was no room for it on
+            CUDA, and all splats of the view are gone through.
+        members: the lists, nearest first.
+    """
+
+    ranked: Tensor
+    boxes: Tensor
+    order: Tensor
+    offsets: Tensor
+    members: Tensor
 
 
 class _Project(torch.autograd.Function):
@@ -75,37 +96,36 @@ class _Over(torch.autograd.Function):
     """[V * H * W, 5] from [M, 10]."""
 
     @staticmethod
-    def forward(
-        ctx: Any, numbers: Tensor, order: Tensor, offsets: Tensor, members: Tensor, sizes: tuple[Any, ...]
-    ) -> Tensor:
+    def forward(ctx: Any, numbers: Tensor, lists: _Lists, sizes: tuple[Any, ...]) -> Tensor:
         views, _, _, width, height, _ = sizes
         out = numbers.new_empty(views * height * width, 5)
         launcher.launch(
             kernels.over,
-            _items(order),
-            [launcher.BEGIN, *sizes[1:], order, offsets, members, numbers, out],
+            _items(lists.order),
+            [launcher.BEGIN, *sizes[1:], len(numbers) // views, *lists, numbers, out],
             numbers.device,
-            limit=launcher.worth(_SPLAT_TIME * len(members)),
+            limit=launcher.worth(_SPLAT_TIME * len(lists.members)),
         )
-        ctx.save_for_backward(numbers, order, offsets, members, out)
+        ctx.save_for_backward(numbers, out, *lists)
         ctx.sizes = sizes
         return out
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        numbers, order, offsets, members, out = ctx.saved_tensors
+        numbers, out, *saved = ctx.saved_tensors
+        lists = _Lists(*saved)
         found = torch.zeros_like(numbers)
         launcher.launch(
             kernels.over_backward,
-            _items(order),
+            _items(lists.order),
             [
-                *(launcher.BEGIN, *ctx.sizes[1:], order, offsets, members, numbers, out),
+                *(launcher.BEGIN, *ctx.sizes[1:], len(numbers) // ctx.sizes[0], *lists, numbers, out),
                 *(grads[0].contiguous(), launcher.Scatter(found)),
             ],
             numbers.device,
-            limit=launcher.worth(3 * _SPLAT_TIME * len(members)),
+            limit=launcher.worth(3 * _SPLAT_TIME * len(lists.members)),
         )
-        return found, None, None, None, None
+        return found, None, None
 
 
 def _items(order: Tensor) -> int:
@@ -148,7 +168,7 @@ def project_gaussians(
         log_sizes = log_sizes.expand(-1, 3)
     log_sizes = check.tensor(op, "log_sizes", log_sizes, (count, 3), like=centers)
     if turns is None:
-        turns = centers.new_tensor((1.0, 0.0, 0.0, 0.0)).repeat(count, 1)
+        turns = constant((1.0, 0.0, 0.0, 0.0), torch.float32, centers.device).repeat(count, 1)
     turns = check.tensor(op, "turns", turns, (count, 4), like=centers)
     opacity = check.tensor(op, "opacity", opacity, (count,), like=centers)
     views = check.tensor(op, "views", views, ("V", splat_project.PINHOLE), like=centers)
@@ -160,7 +180,7 @@ def project_gaussians(
     numbers = torch.cat([parts[..., :5], seen, colors, parts[..., 5:6]], dim=-1)
     with torch.no_grad():
         height, width = resolution
-        half = numbers.new_tensor((width, height)) / 2
+        half = constant((width / 2, height / 2), torch.float32, numbers.device)
         out = ((parts[..., :2] - half).abs() / half).amax(dim=-1)
         drawn = (parts[..., 5] > 0) & (out < _FARTHEST_OUT) & (seen[..., 0] > LEAST_ALPHA)
     return Splats(numbers.view(-1, NUMBERS), drawn.view(-1), len(views))
@@ -169,7 +189,7 @@ def project_gaussians(
 def pinholes(world_to_view: Tensor, view_to_clip: Tensor, resolution: tuple[int, int]) -> Tensor:
     """[V, 16] views for `project_gaussians`, from [V, 4, 4] matrices of perspective cameras."""
     height, width = resolution
-    size = world_to_view.new_tensor((width, height)) / 2
+    size = constant((width / 2, height / 2), torch.float32, world_to_view.device)
     focal = torch.stack([view_to_clip[:, 0, 0], view_to_clip[:, 1, 1]], dim=-1) * size
     center = (1 - view_to_clip[:, :2, 2]) * size
     rotation = world_to_view[:, :3, :3].reshape(-1, 9)
@@ -211,9 +231,9 @@ def splat(
     if not 0 <= least_transmittance < 1:
         raise InputError(f"splat: least_transmittance must be in [0, 1), got {least_transmittance:g}")
     tiles_y, tiles_x = math.ceil(height / TILE), math.ceil(width / TILE)
-    order, offsets, members = _binned(splats, tiles_x, tiles_y)
+    lists = _binned(splats, tiles_x, tiles_y)
     sizes = (splats.views, tiles_x, tiles_y, width, height, least_transmittance)
-    found = _Over.apply(splats.numbers.contiguous(), order, offsets, members, sizes)
+    found = _Over.apply(splats.numbers.contiguous(), lists, sizes)
     found = found.view(splats.views, height, width, 5)
     color, alpha, depth = found[..., :3], found[..., 3], found[..., 4]
     if background is not None:
@@ -223,8 +243,7 @@ def splat(
 
 
 @torch.no_grad()
-def _binned(splats: Splats, tiles_x: int, tiles_y: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(order in which tiles are drawn, where each tile's list begins, the lists: nearest splats first)."""
+def _binned(splats: Splats, tiles_x: int, tiles_y: int) -> _Lists:
     numbers, views = splats.numbers.detach(), splats.views
     boxes = torch.empty(len(numbers), 4, dtype=torch.int32, device=numbers.device)
     given = [launcher.BEGIN, tiles_x, tiles_y, numbers.contiguous(), splats.drawn, boxes]
@@ -248,7 +267,7 @@ def _binned(splats: Splats, tiles_x: int, tiles_y: int) -> tuple[Tensor, Tensor,
     longest = length.argsort(descending=True)
     hands = launcher.pool().threads if numbers.device.type == "cpu" else 1
     order = torch.cat([longest[k::hands] for k in range(hands)]) if tiles >= hands else longest
-    return order.int(), offsets.int(), members
+    return _Lists(ranked, boxes, order.int(), offsets.int(), members)
 
 
 def _ranks(distance: Tensor) -> Tensor:
@@ -281,20 +300,58 @@ def _listed(ranked: Tensor, boxes: Tensor, views: int, tiles_x: int, tiles_y: in
     return offsets, members
 
 
+class _Rooms:
+    """How many pairs of tile and splat there is room for on CUDA.
+
+    Nobody waits for their number but at first: from then on each is read when it has arrived.
+    """
+
+    _MOST_KINDS = 64
+
+    def __init__(self) -> None:
+        self._rooms: dict[Hashable, int] = {}
+        self._asked: dict[Hashable, Arrival] = {}
+
+    def of(self, kind: Hashable, total: Tensor) -> int:
+        """Room for the pictures of a kind, of which this one has `total` [] pairs."""
+        if kind not in self._rooms:
+            if len(self._rooms) >= self._MOST_KINDS:
+                self._rooms.clear()
+                self._asked.clear()
+            self._grow(kind, int(total))
+        elif kind not in self._asked:
+            self._asked[kind] = Arrival([total])
+        elif self._asked[kind].ready:
+            self._grow(kind, int(self._asked.pop(kind).arrays()[0]))
+        return self._rooms[kind]
+
+    def _grow(self, kind: Hashable, found: int) -> None:
+        """Half as many more than there were, before a quarter more do not fit."""
+        if 1.25 * found > self._rooms.get(kind, -1):
+            self._rooms[kind] = int(1.5 * found) + TILE
+
+
+_rooms = _Rooms()
+
+
 def _sorted_lists(
     ranked: Tensor, boxes: Tensor, views: int, tiles_x: int, tiles_y: int
 ) -> tuple[Tensor, Tensor]:
     """(offsets, members) by sorting pairs of tile and splat: for many threads."""
+    tiles = views * tiles_x * tiles_y
+    if len(ranked) == 0:
+        return ranked.new_zeros(tiles + 1), ranked.new_zeros(1)
     boxes = boxes[ranked.long()]
     counts = _counted(boxes)
-    pair = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
-    number = torch.arange(len(pair), device=pair.device) - (counts.cumsum(0) - counts)[pair]
+    ends = counts.cumsum(0)
+    total = ends[-1]
+    room = _rooms.of((views, tiles_x, tiles_y, len(ranked)), total)
+    place = torch.arange(room, device=ends.device)
+    pair = torch.searchsorted(ends, place, right=True).clamp_max(len(ends) - 1)
+    number = place - (ends - counts)[pair]
     across = (boxes[:, 2] - boxes[:, 0]).clamp_min(1)[pair]
     x, y = boxes[pair, 0] + number % across, boxes[pair, 1] + number // across
     tile = (pair // (len(ranked) // views) * tiles_y + y) * tiles_x + x
-    order = tile.sort(stable=True).indices
-    tiles = views * tiles_x * tiles_y
-    totals = torch.bincount(tile, minlength=tiles)
-    offsets = torch.cat([totals.new_zeros(1), totals.cumsum(dim=0)])
-    members = ranked[pair[order]]
-    return offsets, members if len(members) else members.new_zeros(1)
+    tile, order = torch.where(place < total, tile, tiles).sort(stable=True)
+    offsets = torch.searchsorted(tile, torch.arange(tiles + 1, device=tile.device))
+    return torch.where(total > room, room + 1, offsets), ranked[pair[order]]

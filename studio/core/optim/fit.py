@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from studio.core.arrival import on_cuda, recorded
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.kernels import launcher
@@ -26,8 +25,9 @@ from studio.core.optim.material_stage import (
     textured,
     trade,
 )
-from studio.core.optim.materials import TextureMaterial, array
-from studio.core.optim.messages import GROUPS, OnGpu, Snapshot
+from studio.core.optim.materials import TextureMaterial
+from studio.core.optim.messages import GROUPS, Snapshot
+from studio.core.optim.moment import Moments, snapshot_of
 from studio.core.optim.one_pass import OnePass
 from studio.core.optim.preparing import can_remesh, edge_length, first_variables, smoothness
 from studio.core.optim.ranks import Ranks
@@ -42,10 +42,9 @@ from studio.core.optim.simplify import simplified
 from studio.core.optim.start import FitProblem, evened
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables
-from studio.core.optim.views import refined
-from studio.core.optim.watching import Motion, rates, vertex_gradient
+from studio.core.optim.watching import Motion
 from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
-from studio.core.scene import Camera, Photo, Scene
+from studio.core.scene import Photo, Scene
 
 __all__ = ["Fit", "FitProblem", "StepResult"]
 
@@ -109,6 +108,7 @@ class Fit:
         self._keeper = Keeper()
         self._pictures = Pictures()
         self._motion = Motion()
+        self._moments = Moments(self.device)
         self._pass = OnePass(self.device, bool(self.settings["cuda_graphs"]))
         self.gradient_term = ""
 
@@ -191,6 +191,7 @@ class Fit:
             optimizers: `state_dict()["state"]` of each group's optimizer.
         """
         self._pass.forget()
+        self._moments.forget()
         self.variables = variables
         self._optimizers: dict[str, torch.optim.Optimizer] = {}
         for group in GROUPS:
@@ -401,38 +402,14 @@ class Fit:
         """An immutable copy of the state now; its arrays are never written again.
 
         Args:
-            live: for watching a run; its textures may be a second old.
+            live: for watching a run; its textures may be a second old, and on a GPU it is of the
+                moment when `snapshot_ready` was asked first.
         """
-        v, last = self.variables, self._readings.last
-        unlit = self.settings["shading"] == "unlit"
-        drawn = v.drawn(unlit, self._renderer.surface.incidence)
-        on_gpu = OnGpu(drawn, recorded()) if live and on_cuda(self.device) else None
-        pictures, lighting = self._pictures.take(v, unlit, live)
-        r, g, b = (float(c) for c in v.background.detach().cpu())
-        return Snapshot(
-            step=self.steps_done,
-            mesh=v.mesh_of(drawn, self._mesh, unlit, pictures),
-            on_gpu=on_gpu,
-            lighting=lighting,
-            background=(r, g, b),
-            losses=dict(last.losses) if last else {},
-            psnr=last.psnr if last else float("nan"),
-            exposure=array(torch.exp2(v.views.stops().mean(dim=1))),
-            cameras=self._cameras(),
-            view_errors=dict(self._view_errors),
-            topology=self._topology,
-            rates=rates(self),
-            motion=self._motion.take(self),
-            gradient=vertex_gradient(self, self.gradient_term) if self.gradient_term else None,
-        )
+        return snapshot_of(self, self._moments.take(self, live), live)
 
-    def _cameras(self) -> dict[str, Camera]:
-        """The training photos' cameras by name, if poses were refined."""
-        views = self.variables.views
-        if not views.moving:
-            return {}
-        moves, center = array(views.moves()), array(views.center)
-        return {p.name: refined(p.camera, move, center) for p, move in zip(self.training, moves)}
+    def snapshot_ready(self) -> bool:
+        """Whether `snapshot(live=True)` would not wait; asked for the first time, it sets one under way."""
+        return self._moments.ready(self)
 
     def result(self) -> Scene:
         """The scene as it is now, in the normalised world; PhotoSet.input_to_world leads back."""

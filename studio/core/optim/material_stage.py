@@ -255,12 +255,18 @@ class Pictures:
         self._lighting = Lighting()
         self._time = -math.inf
 
-    def take(self, variables: Variables, unlit: bool, live: bool) -> tuple[dict[str, np.ndarray], Lighting]:
-        """(textures, light); live ones may be a second old. Nobody writes to them again."""
-        now = time.monotonic()
-        old = variables is not self._of or now - self._time > _LIVE_SECONDS
+    def take(
+        self, variables: Variables, unlit: bool, live: bool, own: Variables | None = None
+    ) -> tuple[dict[str, np.ndarray], Lighting]:
+        """(textures, light); live ones may be a second old. Nobody writes to them again.
+
+        Args:
+            own: whose copy the variables are.
+        """
+        now, own = time.monotonic(), own or variables
+        old = own is not self._of or now - self._time > _LIVE_SECONDS
         if not live or old:
-            self._of, self._time = variables, now
+            self._of, self._time = own, now
             self._made = variables.material.pictures(unlit)
         if not live or old or variables.sky is None:
             self._lighting = variables.scene_lighting()

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from studio.core.color import linear_to_srgb, mse_to_psnr, srgb_to_linear
+from studio.core.color import linear_to_srgb, srgb_to_linear
 from studio.core.kernels import volume
 from studio.core.ops import Grid, Occupancy, camera_rays, march
 from studio.core.ops.grid import harmonics
@@ -59,7 +59,7 @@ class NetworkFit(RadianceFit):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self._error = float("nan")
+        self._error: Tensor | None = None
 
     # Beginning
 
@@ -155,18 +155,11 @@ class NetworkFit(RadianceFit):
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()
-        self._error = float(loss.detach())
+        self._error = loss.detach()
         self.steps_done += 1
 
-    def psnr(self) -> float:
-        """dB of the last batch, sRGB; NaN before the first step.
-
-        Raises:
-            Diverged: it is not finite.
-        """
-        if self.steps_done and not math.isfinite(self._error):
-            raise Diverged(f"fit: the loss is not finite at step {self.steps_done}; lower network_rate")
-        return mse_to_psnr(self._error) if self.steps_done else float("nan")
+    def error(self) -> Tensor | None:
+        return self._error
 
     def _seen(self, rays: Tensor, jitter: Tensor | None, background: Tensor | None) -> Tensor:
         """[R, 3] over a background, or [R, 4] linear over black and coverage."""

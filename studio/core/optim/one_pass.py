@@ -33,11 +33,12 @@ class OnePass:
 
     def __init__(self, device: torch.device, recorded: bool) -> None:
         self.graphs = Graphs(device, recorded)
-        self._names: tuple[str, ...] = ()
+        self._names: dict[Hashable, tuple[str, ...]] = {}
 
     def forget(self) -> None:
         """The variables are about to be others."""
         self.graphs.forget()
+        self._names.clear()
 
     def run(
         self, fit: Fit, targets: Targets, views: list[int], own: list[int], background: Tensor
@@ -59,8 +60,9 @@ class OnePass:
                 tensor.grad = None
         # Losses are means over photos, so shares of them add up to the whole.
         share = len(own) / len(views)
-        if fit.variables.lasting and self.graphs.ready(_key(fit, targets, background, len(own))):
-            found = self._replay(fit, targets, index, background, share)
+        key = _key(fit, targets, background, len(own))
+        if fit.variables.lasting and self.graphs.ready(key):
+            found = self._replay(key, fit, targets, index, background, share)
             if found is not None:
                 return found
             fit.notes.append(f"steps are not recorded as CUDA graphs: {self.graphs.reason}")
@@ -71,7 +73,7 @@ class OnePass:
         return measured, box
 
     def _replay(
-        self, fit: Fit, targets: Targets, index: Tensor, background: Tensor, share: float
+        self, key: Hashable, fit: Fit, targets: Targets, index: Tensor, background: Tensor, share: float
     ) -> tuple[Measured, Tensor] | None:
         """As `run`, by a CUDA graph; None where it cannot be recorded."""
         v = fit.variables
@@ -85,7 +87,7 @@ class OnePass:
             vertices = given["box"].detach().requires_grad_(box.requires_grad)
             behind = v.background if own else given["background"]
             measured, _ = _compare(fit, targets, given["index"], behind, vertices)
-            self._names = measured.names
+            self._names[key] = measured.names
             loss = measured.total * share
             if loss.requires_grad:
                 loss.backward()
@@ -93,13 +95,13 @@ class OnePass:
             return found if vertices.grad is None else {**found, "box": vertices.grad}
 
         groups = [group for group in GROUPS if group != "vertices" and fit.settings.enabled(group)]
-        outputs = self.graphs.run(inputs, [leaf for group in groups for leaf in v.tensors(group)], work)
+        outputs = self.graphs.run(key, inputs, [leaf for group in groups for leaf in v.tensors(group)], work)
         if outputs is None:
             return None
         if "box" in outputs:
             box.backward(outputs["box"])
         numbers = outputs["numbers"]
-        return Measured(numbers[0], self._names, numbers), box
+        return Measured(numbers[0], self._names[key], numbers), box
 
 
 def _compare(

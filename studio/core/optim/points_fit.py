@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from studio.core.color import mse_to_psnr
+from studio.core.arrival import sent
 from studio.core.kernels import splat, splat_project
 from studio.core.ops import Splats
 from studio.core.optim.emitted import POINTS, PointsView, splatted, views_of
@@ -59,7 +59,7 @@ class PointsFit(RadianceFit):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        self._error = float("nan")
+        self._error: Tensor | None = None
         self._queue: list[int] = []
 
     # Beginning
@@ -150,7 +150,7 @@ class PointsFit(RadianceFit):
         views = self._next_views()
         targets = self.targets.select(views)
         assert targets.mask is not None
-        background = torch.rand(3, generator=self._generator).to(self.device)
+        background = sent(torch.rand(3, generator=self._generator), self.device)
         splats, color, alpha = splatted(self.values, self._views[views], targets.size)
         splats.numbers.retain_grad()
         wanted = targets.color * targets.mask[..., None] + background * (1 - targets.mask[..., None])
@@ -166,19 +166,13 @@ class PointsFit(RadianceFit):
         self._note_pull(splats)
         said = targets.mask.mean(dim=(1, 2)).clamp_min(1e-6)
         squares = (difference.detach() ** 2 * targets.mask[..., None]).mean(dim=(1, 2, 3))
-        self._note_errors(views.to(self.device), squares / said)
-        self._error = float(squares.mean() / said.mean())
+        self._note_errors(views, squares / said)
+        self._error = squares.mean() / said.mean()
         self.steps_done += 1
 
-    def psnr(self) -> float:
-        """dB of the last photos inside their masks, sRGB; NaN before the first step.
-
-        Raises:
-            Diverged: it is not finite.
-        """
-        if self.steps_done and not math.isfinite(self._error):
-            raise Diverged(f"fit: the loss is not finite at step {self.steps_done}; lower the points' rates")
-        return mse_to_psnr(self._error) if self.steps_done else float("nan")
+    def error(self) -> Tensor | None:
+        """Inside the masks."""
+        return self._error
 
     def _next_views(self) -> Tensor:
         """Photos in random order, each once before any twice."""
@@ -186,7 +180,7 @@ class PointsFit(RadianceFit):
         while len(self._queue) < count:
             self._queue += torch.randperm(len(self.training), generator=self._generator).tolist()
         chosen, self._queue = self._queue[:count], self._queue[count:]
-        return torch.tensor(chosen)
+        return sent(chosen, self.device)
 
     def _set_rates(self) -> None:
         done = self.steps_done / max(1, self.steps)

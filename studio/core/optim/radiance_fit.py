@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from studio.core.color import mse_to_psnr
 from studio.core.device import configure_threads, pick_device
 from studio.core.errors import Cancelled, InputError
 from studio.core.kernels import launcher
 from studio.core.optim.checkpoint import fingerprint
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.messages import Snapshot
+from studio.core.optim.recovery import Diverged
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import check_formats, split_holdout
 from studio.core.scene import Camera, Lighting, PhotoSet, Points, Volume
@@ -186,8 +188,23 @@ class RadianceFit(ABC):
         }
 
     @abstractmethod
+    def error(self) -> Tensor | None:
+        """[] mean squared sRGB difference of the last step's pixels, on its device; None before one."""
+
     def psnr(self) -> float:
-        """dB of the last step's pixels, sRGB; NaN before the first; Diverged if it is not finite."""
+        """dB of the last step's pixels, sRGB; NaN before the first. Waits for the step.
+
+        Raises:
+            Diverged: it is not finite.
+        """
+        error = self.error()
+        return math.nan if error is None else self.checked(float(error.detach()), self.steps_done)
+
+    def checked(self, error: float, step: int) -> float:
+        """The PSNR of a step's mean squared difference; raises Diverged if that is not finite."""
+        if not math.isfinite(error):
+            raise Diverged(f"fit: the loss is not finite at step {step}; lower the rates of {self.KIND}")
+        return mse_to_psnr(error)
 
     # Results
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
+from studio.core.arrival import Arrival
 from studio.core.errors import InputError
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.hull import Cancel, Progress
@@ -71,9 +73,14 @@ class RadianceLive:
         self.gradient_term = ""
         self.notes: list[str] = []
         self._device = device
-        self._last: StepResult | None = None
         self._topology = 0
+        self._forget()
         self._fit = self._made(progress, cancel)
+
+    def _forget(self) -> None:
+        self._last: StepResult | None = None
+        self._waiting: deque[tuple[int, Arrival]] = deque()
+        self._arrived: list[StepResult] = []
 
     def _made(self, progress: Progress | None, cancel: Cancel | None) -> RadianceFit:
         kind = KINDS[self.settings["representation"]]
@@ -104,7 +111,7 @@ class RadianceLive:
         """Back to the state before step 0, which is made again; settings stay as they are."""
         self._fit = self._made(None, None)
         self._fit.prepare()
-        self._last = None
+        self._forget()
         self._topology += 1
 
     def restore(self, path: Path) -> None:
@@ -116,16 +123,29 @@ class RadianceLive:
         save_checkpoint(path, self._fit.state())
 
     def step(self) -> StepResult:
-        """See RadianceFit.step; the total loss is the mean squared difference that the PSNR is of."""
+        """See RadianceFit.step; the total loss is the mean squared difference that the PSNR is of.
+
+        Returns:
+            The newest result that has arrived, as of Fit.step.
+        """
         self._fit.step()
-        reached = self._fit.psnr()
-        total = 10 ** (-reached / 10) if math.isfinite(reached) else 0.0
-        self._last = StepResult(self.steps_done, {"total": total}, reached, {})
+        error = self._fit.error()
+        assert error is not None
+        self._waiting.append((self.steps_done, Arrival([error.detach()])))
+        wait = self._last is None or self.steps_done >= self.steps
+        while self._waiting and (wait or self._waiting[0][1].ready):
+            step, arrival = self._waiting.popleft()
+            reached = self._fit.checked(float(arrival.arrays()[0]), step)
+            total = 10 ** (-reached / 10) if math.isfinite(reached) else 0.0
+            self._last = StepResult(step, {"total": total}, reached, {})
+            self._arrived.append(self._last)
+        assert self._last is not None
         return self._last
 
     def take_results(self) -> list[StepResult]:
-        """That of the last step; see Fit.take_results."""
-        return [] if self._last is None else [self._last]
+        """Those that have arrived since the last call; see Fit.take_results."""
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     def set_rate(self, group: str, rate: float) -> None:
         """A rate of the fit's own, from the next step on; others are not about it."""
@@ -149,6 +169,10 @@ class RadianceLive:
         if name.startswith(tuple(f"{kind}_" for kind in KINDS)):  # kinds may share settings
             self.settings.set(name, value)
             self._fit.settings.set(name, value)
+
+    def snapshot_ready(self) -> bool:
+        """As of a Fit; here it waits."""
+        return True
 
     def snapshot(self, live: bool = False) -> Snapshot:
         """An immutable copy of the state now.

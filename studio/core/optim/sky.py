@@ -100,12 +100,8 @@ def curvature(sky: Tensor) -> Tensor:
     Slopes are free: a sky that is bright above and dark below costs nothing, where first
     differences flatten it and their absolute values make it blocks. Columns close over the poles.
     """
-    share = _shares(len(sky), sky.device)[:, None, None]
-    half = sky.shape[1] // 2
-    tall = torch.cat([sky[:1].roll(half, dims=1), sky, sky[-1:].roll(half, dims=1)])
-    around = 2 * sky - sky.roll(1, dims=1) - sky.roll(-1, dims=1)
-    up = 2 * sky - tall[2:] - tall[:-2]
-    return ((around.square() + up.square()) * share).sum() / 3
+    forth, back = _bends(*sky.shape[:2], sky.device)
+    return Multiply.apply(sky.reshape(-1, 3), forth, back).square().sum()
 
 
 @cache
@@ -113,6 +109,25 @@ def _shares(height: int, device: torch.device) -> Tensor:
     """[H] share of a texel of each row in the sphere; W = 2 H of each add up to 1."""
     edges = np.sin(np.linspace(-0.5, 0.5, height + 1) * math.pi)
     return torch.tensor(np.diff(edges) / (4 * height), dtype=torch.float32, device=device)
+
+
+@cache
+def _bends(height: int, width: int, device: torch.device) -> tuple[Rows, Rows]:
+    """The matrix of second differences around and up, by the roots of their weights, and its transpose."""
+    texels = np.arange(height * width).reshape(height, width)
+    beyond = (texels[:1], texels[-1:])
+    tall = np.concatenate([np.roll(beyond[0], width // 2), texels, np.roll(beyond[1], width // 2)])
+    pairs = ((np.roll(texels, 1, axis=1), np.roll(texels, -1, axis=1)), (tall[2:], tall[:-2]))
+    columns = np.stack([np.stack([texels, *pair], axis=-1) for pair in pairs])
+    share = _shares(height, torch.device("cpu")).double().numpy() / 3
+    weights = np.sqrt(share)[:, None, None] * np.array([2.0, -1.0, -1.0])
+    entries = (
+        np.broadcast_to(weights, columns.shape).ravel(),
+        columns.ravel(),
+        np.arange(columns.size + 1)[::3],
+    )
+    matrix = csr_matrix(entries, shape=(2 * texels.size, texels.size))
+    return Rows.of(matrix, device), Rows.of(matrix.T, device)
 
 
 def _looked_up(sky: Tensor, grid: Tensor) -> Tensor:

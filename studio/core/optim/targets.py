@@ -53,14 +53,13 @@ class Targets:
     def build(
         cls, photos: list[Photo], resolution: int, device: torch.device | str = "cpu", crop: bool = False
     ) -> Targets:
-        """Shrink photos of one format to `resolution` pixels on the long side; none is enlarged.
+        """Shrink photos of one format to `resolution` pixels on the long side, or less: see `common_size`.
 
         Args:
             crop: leave out what lies around the object, if all photos have masks: windows of one
                 size, each around its photo's mask.
         """
-        full_height, full_width = photos[0].image.shape[:2]
-        height, width = fitted_size(full_height, full_width, resolution)
+        height, width = common_size(photos, resolution)
         masked = all(photo.mask is not None for photo in photos)
         cameras = [photo.camera.resized(width, height) for photo in photos]
         windows = [(slice(0, height), slice(0, width))] * len(photos)
@@ -104,6 +103,17 @@ class Targets:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.cameras.height, self.cameras.width
+
+
+def common_size(photos: list[Photo], resolution: int) -> tuple[int, int]:
+    """(height, width) for all photos of a batch: the middle one's, `resolution` on the long side at most.
+
+    Half of the photos or more are as large as that; a few small ones, which are enlarged, take nothing from
+    them, and a few large ones enlarge none.
+    """
+    shapes = ((photo.image.shape[0], photo.image.shape[1]) for photo in photos)
+    sizes = sorted(shapes, key=lambda size: (max(size), min(size)))
+    return fitted_size(*sizes[len(sizes) // 2], resolution)
 
 
 def _windows(masks: list[np.ndarray]) -> list[tuple[slice, slice]]:

@@ -12,7 +12,8 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from studio.core.color import mse_to_psnr, srgb_to_linear
+from studio.core.arrival import sent
+from studio.core.color import srgb_to_linear
 from studio.core.errors import Cancelled
 from studio.core.kernels import volume, volume_smooth, volume_train
 from studio.core.ops import Grid, camera_rays, march
@@ -60,7 +61,8 @@ class VolumeFit(RadianceFit):
 
     def _modules(self) -> list[Any]:
         degree = int(self.settings["volume_degree"])
-        return [m.kernels(degree).module for m in (volume, volume_train, volume_smooth)]
+        modules = [m.kernels(degree).module for m in (volume, volume_train, volume_smooth)]
+        return [*modules, volume.kernels(0).module]  # tiles are found by a march without colours
 
     def _carve(self, progress: Progress) -> tuple[np.ndarray, np.ndarray, float]:
         return hull_field(
@@ -155,19 +157,11 @@ class VolumeFit(RadianceFit):
     def _prune(self) -> None:
         self.model.prune(_PRUNE_ALPHA)
 
-    def psnr(self) -> float:
-        """dB of the last batch, sRGB; NaN before the first step.
-
-        Raises:
-            Diverged: it is not finite.
-        """
+    def error(self) -> Tensor | None:
         if self._errors is None:
-            return float("nan")
-        said = self._errors[self._errors >= 0]
-        error = float(said.mean() / 3) if len(said) else float("nan")
-        if not math.isfinite(error):
-            raise Diverged(f"fit: the loss is not finite at step {self.steps_done}; lower the volume's rates")
-        return mse_to_psnr(error)
+            return None
+        said = self._errors >= 0
+        return torch.where(said, self._errors, 0.0).sum() / (3 * said.sum())
 
     def _enter_stage(self, stage: int) -> None:
         if stage > self._stage:
@@ -214,7 +208,7 @@ class VolumeFit(RadianceFit):
         pixels = ((chosen[:, 0, None, None] * height + row) * width + column).astype(np.int32).ravel()
         rays = len(pixels)
         random = torch.rand(2, rays, generator=self._generator, device=self.device)
-        return Batch(torch.from_numpy(pixels).to(self.device), random[0], srgb_to_linear(random[1]))
+        return Batch(sent(pixels, self.device), random[0], srgb_to_linear(random[1]))
 
     def run(self, report: Progress, cancel: Cancel | None = None) -> None:
         """Prepare and take all steps; raises as `fit_volume`."""

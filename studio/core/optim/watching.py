@@ -20,6 +20,7 @@ from studio.core.optim.views import moved_cameras
 
 if TYPE_CHECKING:
     from studio.core.optim.fit import Fit
+    from studio.core.optim.variables import Variables
 
 _SAMPLES = 2048
 """Elements of a tensor whose motion stands for all of it."""
@@ -52,14 +53,14 @@ class Motion:
         self._last: dict[str, float] = {}
 
     @torch.no_grad()
-    def take(self, fit: Fit) -> dict[str, float]:
+    def take(self, variables: Variables, step: int) -> dict[str, float]:
         """Group -> root mean square change of its values per step since the last call.
 
         In the group's own units (see settings). Groups whose tensors are others than then, and all
         at the first call, are left out. Asked twice at one step, it says the same twice.
         """
-        now = {group: [_sample(t) for t in fit.variables.tensors(group)] for group in GROUPS}
-        steps, out = fit.steps_done - self._step, {}
+        now = {group: [_sample(t) for t in variables.tensors(group)] for group in GROUPS}
+        steps, out = step - self._step, {}
         if steps == 0:
             return self._last
         for group, values in now.items():
@@ -68,7 +69,7 @@ class Motion:
             if values and same and steps > 0 and self._step >= 0:
                 change = torch.cat([(a - b).flatten() for a, b in zip(values, before)])
                 out[group] = float(change.square().mean().sqrt()) / steps if len(change) else 0.0
-        self._before, self._step, self._last = now, fit.steps_done, out
+        self._before, self._step, self._last = now, step, out
         return out
 
 

@@ -293,7 +293,7 @@ class Worker:
         else:
             self._say("running", quiet=True)
             due = time.perf_counter() - self._last_snapshot_time >= 1.0 / max(self.max_snapshot_rate, 1e-3)
-            if due and self.slot.empty:
+            if due and self.slot.empty and fit.snapshot_ready():
                 self._publish(fit, live=True)
 
     def _rest(self, phase: m.Phase) -> None:
