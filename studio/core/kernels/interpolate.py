@@ -28,7 +28,7 @@ def kernels(channels: int) -> SimpleNamespace:
 def warp_modules() -> list:
     """The ones worth compiling ahead: texture coordinates and colour; under textures, where coordinates need
     their derivatives, the G-buffer unlit and shaded, and what is baked. Other fits use the fused kernels."""
-    return [kernels(channels).module for channels in (2, 3, 5, 6, 13)]
+    return [kernels(channels).module for channels in (2, 3, 5, 6, 11, 13)]
 
 
 def _make(module, vec) -> dict:
