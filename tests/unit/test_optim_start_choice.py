@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from studio.core.errors import Cancelled, InputError
 from studio.core.optim import start_choice
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.resume import restore, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start_choice import choose_start
+from studio.core.optim.variables import box_of
 from studio.core.scene import PhotoSet
 from tests.unit.optim_scenes import photograph
 from tests.unit.test_optim_start_volume import SETTINGS, hollow, volume
@@ -131,3 +135,21 @@ def test_it_stops_when_told_while_trying(photos):
     )
     with pytest.raises(Cancelled):
         fit.prepare()
+
+
+def test_plain_objects_begin_with_even_triangles(photos):
+    """Without marks nothing says where the finer ones of a volume's surface belong."""
+    gray = PhotoSet(
+        [replace(p, image=p.image.mean(axis=2, keepdims=True).repeat(3, axis=2)) for p in photos.photos],
+        photos.input_to_world,
+    )
+    coarse = {"start": "volume", "edge_coarse": 0.1, "edge_fine": 0.1, "texture_steps": 2, "warm_up": 9}
+    edges = []
+    for given in (photos, gray):
+        fit = Fit(FitProblem(given), FitSettings(AUTO | coarse | {"material": "textures"}), "cpu")
+        fit.prepare()
+        mesh = fit.result().meshes[0]
+        edges.append(mean_edge_length(mesh.vertices, mesh.faces) / box_of(mesh.vertices)[1])
+        assert fit.settings["warm_up"] == (9 if given is gray else 0)
+    assert edges[0] < 0.07
+    assert edges[1] == pytest.approx(0.1, rel=0.2)

@@ -95,7 +95,7 @@ def mean_color(samples: Samples, faces: np.ndarray) -> np.ndarray:
 
 
 def spread_of_hues(colors: np.ndarray) -> float:
-    """How far the chromaticities of [V, 3] linear colours lie from their mean, for their brightness.
+    """How far the chromaticities of [P, 3] linear colours lie from their mean, for their brightness.
 
     Shading changes brightness, hardly hue: so it tells several paints from one under uneven light.
     """

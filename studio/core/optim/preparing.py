@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -32,8 +33,14 @@ _BAKE_RESOLUTION = 160
 """Photos this large say the first colours and where the light is fixed; more only costs time."""
 
 _HUES = 0.08
-"""Spread of hues from which on one paint for all misleads the light; stone and plaster have .02 to .04, a
-model of yellow, red and black bricks .15."""
+"""Spread of the photos' hues from which on an object is full of marks: they say where fine triangles
+belong, and one paint for all would mislead the light. Stone, plaster: .03 to .05; coloured bricks: .17."""
+
+_PLAIN_POINTS = 96
+"""Grid of the volume that a plain object starts from: finer ones are noise, as are their triangles."""
+
+_PAINTS = 10_000
+"""Pixels of a photo that say its hues."""
 
 _THICK = 0.25
 """Mean thickness, of the box, from which on large_steps holds as set; a head has 0.22."""
@@ -83,7 +90,6 @@ def first_variables(
         Cancelled: `cancel` said so.
     """
     schedule = schedule_of(settings)
-    notes = []
     photos = PhotoSet(
         training,
         problem.photos.input_to_world,
@@ -94,21 +100,20 @@ def first_variables(
     def begin(share: float, note: str) -> None:
         report(0.5 * share, note)
 
-    if settings["start"] == "auto":
-        chosen = choose_start(problem, photos, settings, device, begin, attempt, cancel)
-        mesh, notes = chosen.mesh, chosen.notes
-        settings = settings.copy()
-        settings.set("start", chosen.kind)
-    elif settings["start"] in ("volume", "sdf"):
-        start = start_from_volume if settings["start"] == "volume" else start_from_sdf
-        mesh, note = start(photos, settings, device, begin, cancel)
-        notes.append(note)
-    else:
-        mesh = start_mesh(problem, photos, settings, begin, cancel)
+    hues = bake.spread_of_hues(_paints(training))
+    plain = hues <= _HUES
+    settings = settings.copy()
+    if plain:
+        settings.set("start_points", min(_PLAIN_POINTS, int(settings["start_points"])))
+    mesh, kind, notes = _start_shape(problem, photos, settings, device, begin, attempt, cancel)
+    settings.set("start", kind)
     report(0.5, "Evening out the start mesh")
     center, scale = box_of(mesh.vertices)
     if can_remesh(mesh, settings):
-        mesh = evened(mesh, edge_length(mesh, settings, 0, scale))
+        length = edge_length(mesh, settings, 0, scale)
+        if settings["start"] == "volume" and plain:
+            length = max(length, float(settings["edge_fine"]) * scale)
+        mesh = evened(mesh, length)
     report(0.6, "Loading kernels and photos")
     small = Targets.build(training, min(_BAKE_RESOLUTION, settings["resolution"]), device)
     report(0.75, "Reading colours off the photos")
@@ -131,12 +136,42 @@ def first_variables(
     elif schedule.field_steps > 0:
         notes.append("no field: the start mesh is open, so that it has no inside")
     warm_up = int(settings["warm_up"])
-    if settings["start"] == "volume" and mesh.colors is not None and schedule.texture_steps > 0:
-        hues = bake.spread_of_hues(mesh.colors)
-        if hues > _HUES:
-            warm_up = 0
-            notes.append(f"no warm-up: the paint has many hues, {hues:.2f} apart")
+    if settings["start"] == "volume" and not plain and schedule.texture_steps > 0:
+        warm_up = 0
+        notes.append(f"no warm-up: the paint has many hues, {hues:.2f} apart")
     return Prepared(variables, mesh, thickness, fixed_to, str(settings["start"]), warm_up, notes)
+
+
+def _start_shape(
+    problem: FitProblem,
+    photos: PhotoSet,
+    settings: FitSettings,
+    device: torch.device,
+    report: Progress,
+    attempt: Attempt,
+    cancel: Cancel | None,
+) -> tuple[Mesh, str, list[str]]:
+    """(the shape of step 0, what it is, notes), chosen where `start` is auto."""
+    kind = str(settings["start"])
+    if kind == "auto":
+        chosen = choose_start(problem, photos, settings, device, report, attempt, cancel)
+        return chosen.mesh, chosen.kind, chosen.notes
+    if kind in ("volume", "sdf"):
+        start = start_from_volume if kind == "volume" else start_from_sdf
+        mesh, note = start(photos, settings, device, report, cancel)
+        return mesh, kind, [note]
+    return start_mesh(problem, photos, settings, report, cancel), kind, []
+
+
+def _paints(photos: list[Photo]) -> np.ndarray:
+    """[P, 3] linear colours that photos show of their objects."""
+    shown = []
+    for photo in photos:
+        step = max(1, math.isqrt(photo.image.shape[0] * photo.image.shape[1] // _PAINTS))
+        image = photo.image[::step, ::step]
+        inside = np.ones(image.shape[:2], bool) if photo.mask is None else photo.mask[::step, ::step] > 0.9
+        shown.append(image[inside])
+    return np.concatenate(shown)
 
 
 def can_remesh(mesh: Mesh, settings: FitSettings) -> bool:

@@ -67,7 +67,7 @@ _START = (
         16,
         512,
         8,
-        help="Grid of the start's volume or distances along the object's box",
+        help="Grid of the start's volume or distances along the object's box; at most 96 for few hues",
     ),
     Param("start_steps", 1200, "int", 1, 1_000_000, 100, help="Steps of the start's volume or distances"),
     Param("start_pixels", 256, "int", 16, 4096, 16, "px", "Long side of the photos that it is fitted to"),
