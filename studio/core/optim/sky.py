@@ -27,10 +27,10 @@ from studio.core.scene.environment import (
     sh_basis,
 )
 
-SIZE = (16, 32)
-"""Texels up and around: 11 degrees, which a surface of roughness 0.35 still tells apart."""
+SIZE = (32, 64)
+"""Texels up and around: 5.6 degrees. Half as many cost polished metal .4 dB of held-out photos."""
 
-_SHOWN = (64, 128)
+_SHOWN = (128, 256)
 """Size of the picture for scene and file, large enough to hold the bilinear slopes."""
 
 _DARKEST = 1e-4
@@ -65,7 +65,7 @@ def radiance(sky: Tensor, directions: Tensor) -> Tensor:
 
 @torch.no_grad()
 def picture(sky: Tensor, world_to_output: np.ndarray | None = None) -> np.ndarray:
-    """[64, 128, 3] float32 equirectangular radiance, as scene.environment has it.
+    """[128, 256, 3] float32 equirectangular radiance, as scene.environment has it.
 
     Args:
         world_to_output: [3, 3] rotation of the picture's directions.
