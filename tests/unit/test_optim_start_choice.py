@@ -11,7 +11,7 @@ from studio.core.optim import start_choice
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.remesh import mean_edge_length
-from studio.core.optim.resume import restore, state_of
+from studio.core.optim.resume import restore, saved_settings, state_of
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.start_choice import choose_start
 from studio.core.optim.variables import box_of
@@ -109,19 +109,23 @@ def test_a_fit_keeps_what_was_chosen(photos, tmp_path):
     assert again.settings["warm_up"] == FitSettings(AUTO)["warm_up"], "nothing was to be told of paints"
 
 
-def test_many_paints_do_without_a_warm_up(photos, tmp_path):
-    """On a volume's surface, and in whatever goes on from its checkpoint."""
-    settings = FitSettings(
-        AUTO | {"start": "volume", "material": "textures", "texture_steps": 2, "warm_up": 9}
-    )
+def test_many_paints_go_into_textures_as_they_are(photos, tmp_path):
+    """Without a warm-up, in fewer steps, and in whatever goes on from a checkpoint."""
+    given = {"start": "volume", "material": "textures", "steps": 20, "texture_steps": 9, "warm_up": 9}
+    given |= {"texture_size": 64}
+    settings = FitSettings(AUTO | given)
     fit = Fit(FitProblem(photos), settings, "cpu")
     fit.prepare()
-    assert fit.settings["warm_up"] == 0
+    found = {name: fit.settings[name] for name in given}
+    assert found == given | {"steps": 14, "texture_steps": 3, "warm_up": 0, "texture_size": 128}
     save_checkpoint(tmp_path / "state.safetensors", state_of(fit))
-    settings.set("start", "auto")
-    again = Fit(FitProblem(photos), settings, "cpu")
-    restore(again, load_checkpoint(tmp_path / "state.safetensors", again.device))
-    assert again.settings["warm_up"] == 0
+    for before in (
+        FitSettings(AUTO | given | {"start": "auto"}),
+        saved_settings(tmp_path / "state.safetensors"),
+    ):
+        again = Fit(FitProblem(photos), before, "cpu")
+        restore(again, load_checkpoint(tmp_path / "state.safetensors", again.device))
+        assert {name: again.settings[name] for name in given} == found
 
 
 def test_it_stops_when_told_while_trying(photos):

@@ -29,7 +29,7 @@ from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.messages import GROUPS, Snapshot
 from studio.core.optim.moment import Moments, snapshot_of
 from studio.core.optim.one_pass import OnePass
-from studio.core.optim.preparing import can_remesh, edge_length, first_variables, smoothness
+from studio.core.optim.preparing import can_remesh, edge_length, first_variables, settle, smoothness
 from studio.core.optim.ranks import Ranks
 from studio.core.optim.readings import Readings, StepResult
 from studio.core.optim.recovery import KEEP_EVERY, Keeper
@@ -129,8 +129,7 @@ class Fit:
         made = first_variables(
             self.problem, self.training, self.settings, self.device, self._report, self._attempt, self._cancel
         )
-        self.settings.set("start", made.start)
-        self.settings.set("warm_up", made.warm_up)
+        settle(self.settings, made.decided)
         self._start, self._mesh, self._thickness = made.variables, made.mesh, made.thickness
         self._fixed_to = made.fixed_to
         self.notes += made.notes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,15 @@ _HUES = 0.08
 """Spread of the photos' hues from which on an object is full of marks: they say where fine triangles
 belong, and one paint for all would mislead the light. Stone, plaster: .03 to .05; coloured bricks: .17."""
 
+_PAINTED = 1 / 3
+"""Share of their steps that textures take which begin as the vertices of such an object were."""
+
+_WIDER, _WIDEST = 2, 8192
+"""Times the side of their textures, as such a surface has thousands of charts; others only fit the noise of
+photos with more texels. And the largest side."""
+
+_DECIDED = ("start", "warm_up", "texture_steps", "texture_size")
+
 _PLAIN_POINTS = 96
 """Grid of the volume that a plain object starts from: finer ones are noise, as are their triangles."""
 
@@ -55,8 +65,7 @@ class Prepared:
         mesh: that they began as; its name and what never moves stay with the result.
         thickness: mean one, of the box.
         fixed_to: what the light is fixed to, world or camera.
-        start: what it began from: the setting of this name, or what was chosen for auto.
-        warm_up: the setting of this name, or 0 for a volume's surface of many paints.
+        decided: settings as they are now: what it began from, and how long its textures take.
         notes: decisions worth telling the user.
     """
 
@@ -64,8 +73,7 @@ class Prepared:
     mesh: Mesh
     thickness: float
     fixed_to: str
-    start: str
-    warm_up: int
+    decided: dict[str, Any]
     notes: list[str] = field(default_factory=list)
 
 
@@ -135,11 +143,24 @@ def first_variables(
         variables = FieldVariables.over(variables, mesh, settings["field_resolution"])
     elif schedule.field_steps > 0:
         notes.append("no field: the start mesh is open, so that it has no inside")
-    warm_up = int(settings["warm_up"])
     if settings["start"] == "volume" and not plain and schedule.texture_steps > 0:
-        warm_up = 0
-        notes.append(f"no warm-up: the paint has many hues, {hues:.2f} apart")
-    return Prepared(variables, mesh, thickness, fixed_to, str(settings["start"]), warm_up, notes)
+        settings.set("warm_up", 0)
+        settings.set("texture_steps", math.ceil(_PAINTED * schedule.texture_steps))
+        settings.set("texture_size", min(_WIDER * int(settings["texture_size"]), _WIDEST))
+        notes.append(
+            f"textures begin painted, and take {settings['texture_steps']} steps instead of "
+            f"{schedule.texture_steps}: the paint has many hues, {hues:.2f} apart"
+        )
+    decided = {name: settings[name] for name in _DECIDED}
+    return Prepared(variables, mesh, thickness, fixed_to, decided, notes)
+
+
+def settle(settings: FitSettings, decided: dict[str, Any]) -> None:
+    """Make settings of what was decided; a run ends so much earlier as its textures take less time."""
+    steps = int(settings["steps"]) + int(decided["texture_steps"]) - int(settings["texture_steps"])
+    for name in _DECIDED:
+        settings.set(name, decided[name])
+    settings.set("steps", steps)
 
 
 def _start_shape(

@@ -11,6 +11,7 @@ import torch
 from studio.core.errors import InputError
 from studio.core.optim.checkpoint import fingerprint, load_checkpoint, packed, unpacked
 from studio.core.optim.fit import Fit
+from studio.core.optim.preparing import settle
 from studio.core.optim.readings import Readings
 from studio.core.optim.settings import FitSettings
 
@@ -63,8 +64,7 @@ def restore(fit: Fit, state: dict[str, Any]) -> None:
         setattr(fit, name, state["plain"][name])
     fit.notes = list(state["notes"])
     if fit.settings["start"] == "auto":
-        fit.settings.set("start", state["settings"]["start"])  # which was chosen
-        fit.settings.set("warm_up", state["settings"]["warm_up"])
+        settle(fit.settings, state["settings"])
     fit._start = state["start"]
     fit._queue = list(state["queue"])
     fit._random = np.random.default_rng()
@@ -94,6 +94,7 @@ def prepare_together(fit: Fit) -> None:
 
     tree, tensors = fit.ranks.from_first(prepared)
     if fit.ranks.rank > 0:
+        fit.settings.set("start", "auto")  # what the first decided holds here too
         restore(fit, unpacked(tree, tensors, fit.device))
 
 

@@ -107,7 +107,16 @@ _MATERIAL = (
     Param(
         "texture_steps", 0, "int", 0, 1_000_000, 10, help="Steps at the end, of all, for textures; 0 is none"
     ),
-    Param("texture_size", 512, "int", 16, 8192, 16, "px", "Side of the textures"),
+    Param(
+        "texture_size",
+        512,
+        "int",
+        16,
+        8192,
+        16,
+        "px",
+        "Side of the textures; twice that on a volume's surface of many hues",
+    ),
     Param(
         "texture_faces",
         20_000,
