@@ -112,12 +112,13 @@ def test_a_fit_keeps_what_was_chosen(photos, tmp_path):
 def test_many_paints_go_into_textures_as_they_are(photos, tmp_path):
     """Without a warm-up, in fewer steps, and in whatever goes on from a checkpoint."""
     given = {"start": "volume", "material": "textures", "steps": 20, "texture_steps": 9, "warm_up": 9}
-    given |= {"texture_size": 64}
+    given |= {"texture_size": 64, "texture_faces": 400}
     settings = FitSettings(AUTO | given)
     fit = Fit(FitProblem(photos), settings, "cpu")
     fit.prepare()
     found = {name: fit.settings[name] for name in given}
-    assert found == given | {"steps": 14, "texture_steps": 3, "warm_up": 0, "texture_size": 128}
+    textures = {"warm_up": 0, "texture_size": 128, "texture_faces": 600}
+    assert found == given | {"steps": 14, "texture_steps": 3} | textures
     save_checkpoint(tmp_path / "state.safetensors", state_of(fit))
     for before in (
         FitSettings(AUTO | given | {"start": "auto"}),

@@ -19,6 +19,7 @@ from studio.core.optim.largesteps import AdamUniform
 from studio.core.optim.material_stage import (
     Pictures,
     attune,
+    finished,
     pace,
     schedule_of,
     share_gradients,
@@ -38,7 +39,6 @@ from studio.core.optim.rendering import Renderer
 from studio.core.optim.room import free_bytes, views_that_fit
 from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
-from studio.core.optim.simplify import simplified
 from studio.core.optim.start import FitProblem, evened
 from studio.core.optim.targets import Targets, check_formats, split_holdout
 from studio.core.optim.variables import Variables
@@ -361,15 +361,14 @@ class Fit:
         if not v.lasting:
             mesh = without_floaters(mesh)
             self._thickness = mean_thickness(mesh.vertices, mesh.faces) / v.scale
-        before = mesh
+        fine = None
         if can_remesh(mesh, self.settings):
             length = edge_length(mesh, self.settings, stage, v.scale)
-            most = int(self.settings["texture_faces"])
-            mesh = simplified(mesh, most) if last else evened(mesh, length)
+            mesh, fine = finished(mesh, self.settings) if last else (evened(mesh, length), None)
         new = v.on_mesh(mesh, smoothness(self.settings, self._thickness))
         self._topology += 1
         if last:
-            new = textured(new, self.settings, self.steps_done, None if mesh is before else before)
+            new = textured(new, self.settings, self.steps_done, fine)
         self.adopt(new)
 
     # Live settings

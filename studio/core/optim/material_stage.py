@@ -12,8 +12,11 @@ from torch import Tensor
 from studio.core.ops.normals import vertex_normals
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.occlusion import arriving
+from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.schedule import FIELD, Schedule, progress
 from studio.core.optim.settings import FitSettings
+from studio.core.optim.simplify import simplified
+from studio.core.optim.start import evened
 from studio.core.optim.variables import Variables
 from studio.core.scene import Lighting, Mesh
 
@@ -28,6 +31,26 @@ def schedule_of(settings: FitSettings) -> Schedule:
     return Schedule(
         s["steps"], s["stages"], s["resolution"], s["edge_coarse"], s["edge_fine"], textures, s["field_steps"]
     )
+
+
+def finished(mesh: Mesh, settings: FitSettings) -> tuple[Mesh, Mesh | None]:
+    """(the mesh with at most about `texture_faces` triangles, the one whose details its textures begin with).
+
+    Many paints say where fine triangles belong. Details without them are noise, which triangles of one
+    edge length leave behind.
+    """
+    most = int(settings["texture_faces"])
+    if len(mesh.faces) <= most:
+        return mesh, None
+    if painted(settings):
+        return simplified(mesh, most), mesh
+    longer = math.sqrt(len(mesh.faces) / most)
+    return evened(mesh, mean_edge_length(mesh.vertices, mesh.faces) * longer), None
+
+
+def painted(settings: FitSettings) -> bool:
+    """Whether the shape began as a volume's surface of many paints, with which its textures begin."""
+    return bool(settings["start"] == "volume" and settings["warm_up"] == 0)
 
 
 def textured(variables: Variables, settings: FitSettings, step: int, fine: Mesh | None = None) -> Variables:
@@ -108,11 +131,6 @@ _OPENED = 2.0
 
 _PAINTED = 0.3
 """Times the rates of its textures, which begin as its vertices were."""
-
-
-def _opened(settings: FitSettings) -> bool:
-    """Whether the shape began as a volume's surface of many paints, that shows them from the beginning."""
-    return bool(settings["start"] == "volume" and settings["warm_up"] == 0)
 
 
 _ROUGHNESS, _GLOSS_HELD = 0.3, 1.5
@@ -232,13 +250,13 @@ def pace(settings: FitSettings, group: str, variables: Variables, step: int) -> 
     decay, material = float(settings["decay"]), variables.material
     if not isinstance(material, TextureMaterial):
         stage = 0 if variables.lasting else FIELD
-        factor = _OPENED if group == "vertices" and _opened(settings) else 1.0
+        factor = _OPENED if group == "vertices" and painted(settings) else 1.0
         return factor * decay ** schedule_of(settings).progress(stage, step)
     warming, steps = warming_up(settings, variables, step), warm_up_steps(settings)
     factor = decay ** progress(step, material.began + steps, int(settings["steps"]))
     if group == "vertices":
-        factor *= float(settings["texture_vertices"]) * (_OPENED if _opened(settings) else 1.0)
-    if group in _UNIFORM and _opened(settings):
+        factor *= float(settings["texture_vertices"]) * (_OPENED if painted(settings) else 1.0)
+    if group in _UNIFORM and painted(settings):
         factor *= _PAINTED
     if group == "light" and steps > 0:
         factor *= (_SETTLING if warming else _SETTLED) / max(settings.rate("light"), 1e-9)

@@ -44,7 +44,10 @@ _WIDER, _WIDEST = 2, 8192
 """Times the side of their textures, as such a surface has thousands of charts; others only fit the noise of
 photos with more texels. And the largest side."""
 
-_DECIDED = ("start", "warm_up", "texture_steps", "texture_size")
+_MORE = 1.5
+"""Times their triangles."""
+
+_DECIDED = ("start", "warm_up", "texture_steps", "texture_size", "texture_faces")
 
 _PLAIN_POINTS = 96
 """Grid of the volume that a plain object starts from: finer ones are noise, as are their triangles."""
@@ -147,6 +150,7 @@ def first_variables(
         settings.set("warm_up", 0)
         settings.set("texture_steps", math.ceil(_PAINTED * schedule.texture_steps))
         settings.set("texture_size", min(_WIDER * int(settings["texture_size"]), _WIDEST))
+        settings.set("texture_faces", int(_MORE * int(settings["texture_faces"])))
         notes.append(
             f"textures begin painted, and take {settings['texture_steps']} steps instead of "
             f"{schedule.texture_steps}: the paint has many hues, {hues:.2f} apart"

@@ -124,7 +124,7 @@ _MATERIAL = (
         100,
         1_000_000,
         1000,
-        help="Most triangles of the unwrapped mesh, which shows a finer one's normals",
+        help="Most triangles of the unwrapped mesh; half as many more on a volume's surface of many hues",
     ),
     Param(
         "warm_up",
