@@ -82,7 +82,8 @@ def _number(id: str, param: Param, value: float) -> float | None:
     unit = f" {param.unit}" if param.unit else ""
     span = param.high - param.low
     if span <= WIDE_RANGE * param.step and not (param.log and param.low <= 0):
-        return w.slider(id, value, param.low, param.high, f"%.{digits(param.step)}f{unit}", param.log)
+        decimals = digits(param.step, value) if param.log else digits(param.step)
+        return w.slider(id, value, param.low, param.high, f"%.{decimals}f{unit}", param.log)
     # A wide range is dragged, in steps that follow the value where it spans decades.
     speed = max(abs(value) * 0.01, param.step * 0.1) if param.log else param.step
     decimals = digits(param.step) + 1 if param.log else digits(param.step, value)
