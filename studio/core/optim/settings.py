@@ -269,7 +269,7 @@ _SDF = (
     Param("sdf_steps", 1500, "int", 1, 1_000_000, 100, help="Steps of distances, each a batch of rays"),
     Param(
         "sdf_thickness",
-        0.015,
+        0.02,
         low=0.001,
         high=1.0,
         log=True,
