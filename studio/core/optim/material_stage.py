@@ -12,9 +12,11 @@ from torch import Tensor
 from studio.core.ops.normals import vertex_normals
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.occlusion import arriving
+from studio.core.optim.remesh import mean_edge_length
 from studio.core.optim.schedule import FIELD, Schedule, progress
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.simplify import simplified
+from studio.core.optim.start import evened
 from studio.core.optim.variables import Variables
 from studio.core.scene import Lighting, Mesh
 
@@ -32,14 +34,18 @@ def schedule_of(settings: FitSettings) -> Schedule:
 
 
 def finished(mesh: Mesh, settings: FitSettings) -> tuple[Mesh, Mesh | None]:
-    """(the mesh with at most `texture_faces` triangles, the one whose details its textures begin with).
+    """(the mesh with at most about `texture_faces` triangles, the one whose details its textures begin with).
 
-    Many paints say where fine triangles belong; without them details are noise.
+    Many paints say where fine triangles belong. Details without them are noise, which triangles of one
+    edge length leave behind.
     """
     most = int(settings["texture_faces"])
     if len(mesh.faces) <= most:
         return mesh, None
-    return simplified(mesh, most), mesh if painted(settings) else None
+    if painted(settings):
+        return simplified(mesh, most), mesh
+    longer = math.sqrt(len(mesh.faces) / most)
+    return evened(mesh, mean_edge_length(mesh.vertices, mesh.faces) * longer), None
 
 
 def painted(settings: FitSettings) -> bool:
