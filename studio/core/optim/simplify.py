@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from studio.core.optim.surface import SurfacePoints, transfer
+from studio.core.optim.surface import remade
 from studio.core.scene import Mesh
 
 
@@ -27,20 +27,7 @@ def simplified(mesh: Mesh, most_faces: int) -> Mesh:
         target_count=most_faces,
     )
     vertices, faces = without_folds(np.asarray(vertices, np.float32), np.asarray(faces, np.int32))
-    surface = SurfacePoints(mesh.vertices, mesh.faces)
-
-    def carry(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else transfer(values, surface, vertices)
-
-    return Mesh(
-        vertices,
-        faces,
-        colors=carry(mesh.colors),
-        roughness=carry(mesh.roughness),
-        metallic=carry(mesh.metallic),
-        material=mesh.material,
-        name=mesh.name,
-    )
+    return remade(mesh, vertices, faces)
 
 
 def without_folds(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

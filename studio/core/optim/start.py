@@ -13,7 +13,7 @@ from studio.core.optim.hull import Cancel, Progress, visual_hull
 from studio.core.optim.messages import Snapshot
 from studio.core.optim.remesh import mean_edge_length, remesh
 from studio.core.optim.settings import FitSettings
-from studio.core.optim.surface import SurfacePoints, transfer
+from studio.core.optim.surface import remade
 from studio.core.optim.targets import Targets
 from studio.core.scene import Lighting, Material, Mesh, Photo, PhotoSet, Scene
 from studio.core.scene.light import ambient_sh
@@ -171,21 +171,7 @@ def evened(mesh: Mesh, edge_length: float) -> Mesh:
     now = mean_edge_length(mesh.vertices, mesh.faces)
     if edge_length / _EVEN_ENOUGH < now < edge_length * _EVEN_ENOUGH:
         return mesh
-    surface = SurfacePoints(mesh.vertices, mesh.faces)
-    vertices, faces = remesh(mesh.vertices, mesh.faces, edge_length)
-
-    def carry(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else transfer(values, surface, vertices)
-
-    return Mesh(
-        vertices,
-        faces,
-        colors=carry(mesh.colors),
-        roughness=carry(mesh.roughness),
-        metallic=carry(mesh.metallic),
-        material=mesh.material,
-        name=mesh.name,
-    )
+    return remade(mesh, *remesh(mesh.vertices, mesh.faces, edge_length))
 
 
 def own_material(material: Material) -> Material:

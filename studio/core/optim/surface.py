@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial import cKDTree
 
+from studio.core.scene import Mesh
+
 _NEIGHBOURS = 6
 """Triangles tried for the closest point; their centres need not be the nearest."""
 
@@ -73,3 +75,21 @@ def transfer(values: np.ndarray, source: SurfacePoints, points: np.ndarray) -> n
     """[P, C] float32: per-vertex values [V, C] of the source surface at new points."""
     face, weights = source.find(points)
     return np.einsum("pk,pkc->pc", weights, values[source.faces[face]]).astype(np.float32)
+
+
+def remade(mesh: Mesh, vertices: np.ndarray, faces: np.ndarray) -> Mesh:
+    """The mesh with other triangles of the same surface, its vertex attributes carried over."""
+    surface = SurfacePoints(mesh.vertices, mesh.faces)
+
+    def carry(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else transfer(values, surface, vertices)
+
+    return Mesh(
+        vertices,
+        faces,
+        colors=carry(mesh.colors),
+        roughness=carry(mesh.roughness),
+        metallic=carry(mesh.metallic),
+        material=mesh.material,
+        name=mesh.name,
+    )
