@@ -18,6 +18,7 @@ from studio.core.errors import InputError, WorkError
 from studio.core.optim import network_fit, radiance_run
 from studio.core.optim.checkpoint import checkpoint_path, checkpoints_in, load_checkpoint, save_checkpoint
 from studio.core.optim.fit import Fit, FitProblem
+from studio.core.optim.hull import hull_field
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.radiance_kinds import KINDS
 from studio.core.optim.radiance_run import run_radiance
@@ -60,9 +61,9 @@ def run(fit: RadianceFit, until: int | None = None) -> RadianceFit:
     return fit
 
 
-def arrays(kind: str, fit: RadianceFit) -> dict[str, np.ndarray]:
+def arrays(kind: str, fit: RadianceFit) -> dict[str, np.ndarray | float]:
     result = fit.result()
-    return {name: value for name, value in vars(result).items() if isinstance(value, np.ndarray)}
+    return {name: value for name, value in vars(result).items() if isinstance(value, np.ndarray | float)}
 
 
 def same(kind: str, a: RadianceFit, b: RadianceFit) -> None:
@@ -88,6 +89,19 @@ def test_a_resumed_fit_is_the_same_fit(photos, tmp_path, kind, stop_at):
     run(fit)
     same(kind, fit, run(again))
     assert fit.psnr() == again.psnr()
+
+
+def test_a_network_keeps_its_step_whatever_its_box(photos, tmp_path, monkeypatch):
+    def carve(*given: object) -> tuple[np.ndarray, np.ndarray, float]:
+        field, low, spacing = hull_field(*given)
+        return field, low, spacing * 1.0001  # which single precision cannot hold
+
+    monkeypatch.setattr(network_fit, "hull_field", carve)
+    fit, again = new("network", photos), new("network", photos)
+    fit.prepare()
+    save_checkpoint(tmp_path / "a.safetensors", fit.state())
+    again.restore(load_checkpoint(tmp_path / "a.safetensors"))
+    assert fit.field.step == again.field.step
 
 
 @pytest.mark.parametrize("kind", ["volume", "sdf", "points"])

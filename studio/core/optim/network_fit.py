@@ -96,7 +96,7 @@ class NetworkFit(RadianceFit):
         self._frame: tuple[tuple[float, float, float], float] = ((x, y, z), spacing)
         self._hull = torch.from_numpy(ndimage.maximum_filter(field, 3) > 0).to(self.device)
         self._alive = self._hull
-        self._make((x, y, z), [float(v) for v in low + size])
+        self._make((x, y, z), [float(v) for v in (low + size).astype(np.float32)])  # as checkpoints have it
         self._find_pixels()
 
     def _make(self, low: tuple[float, float, float], high: list[float]) -> None:
