@@ -51,6 +51,17 @@ _ARRAYS = (
     const float* D = (const float*)rast_db.data + 4 * (size_t)(derivatives ? first : 0);
     int* S = (int*)spans.data + 2 * (size_t)(first / run);
     const bool huge = 16 * (size_t)rast.shape[0] >= HUGE_IMAGE;
+    auto corner = [=](lanes& to, const int number) {
+        const float* from = (const float*)(A + vertex * number);
+    #if !defined(__CUDA_ARCH__)
+        // Whole vectors where a vertex follows: nobody looks at what they have too much.
+        if (number + 1 < vertices) {
+            memcpy(&to, from, sizeof(lanes));
+            return;
+        }
+    #endif
+        for (int c = 0; c < C; ++c) to[c] = from[c];
+    };
 """
 )
 
@@ -67,15 +78,12 @@ _TRIANGLE = """
 
 _CORNERS = """
         lanes from_0 = {}, from_1 = {}, base = {};
-        {
-            const float* a0 = (const float*)(A + vertex * t[0]);
-            const float* a1 = (const float*)(A + vertex * t[1]);
-            const float* a2 = (const float*)(A + vertex * t[2]);
-            for (int c = 0; c < C; ++c) {
-                from_0[c] = a0[c] - a2[c];
-                from_1[c] = a1[c] - a2[c];
-                base[c] = a2[c];
-            }
+        corner(from_0, t[0]);
+        corner(from_1, t[1]);
+        corner(base, t[2]);
+        FOR_LANES {
+            from_0 AT -= base AT;
+            from_1 AT -= base AT;
         }
 """
 
@@ -98,7 +106,6 @@ _FORWARD = (
     int low = run, high = 0;
     int k = bounded ? S[0] : 0;
     clear(0, k);
-    clear(stop, run);
     while (k < stop) {
 """
     + _TRIANGLE
@@ -112,7 +119,17 @@ _FORWARD = (
 """
     + _CORNERS
     + """
-        do {
+    #if !defined(__CUDA_ARCH__)
+        // Whole vectors, too: what they have too much, the next pixel overwrites.
+        const int inner = plain && !derivatives && per_out == C ? (stop < run ? stop : run - 1) : k;
+        const float* from = R + 4 * (size_t)k;
+        float* to = O + k * (size_t)C;
+        for (; k < inner && from[3] == number; ++k, from += 4, to += C) {
+            const lanes value = from_0 * from[0] + from_1 * from[1] + base;
+            memcpy(to, &value, sizeof(lanes));
+        }
+    #endif
+        for (; k < stop && R[4 * (size_t)k + 3] == number; ++k) {
             if (plain) {
                 const float u = R[4 * (size_t)k], v = R[4 * (size_t)k + 1];
                 lanes value;
@@ -127,11 +144,11 @@ _FORWARD = (
                     to[2 * c + 1] = from_0[c] * d[1] + from_1[c] * d[3];
                 }
             }
-            ++k;
-        } while (k < stop && R[4 * (size_t)k + 3] == number);
+        }
         low = begin < low ? begin : low;
         high = k;
     }
+    clear(stop, run);
     if (!bounded && spans.shape[0] > 0) {
         S[0] = low < high ? low : 0;
         S[1] = high;

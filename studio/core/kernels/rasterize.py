@@ -36,7 +36,6 @@ _RESOLVE = (
     int low = run, high = 0;
     int k = bounded ? S[0] : 0;
     clear(0, k);
-    clear(run, length);
     while (k < run) {
         const long long key = K[k];
         int end = k + 1;
@@ -69,8 +68,9 @@ _RESOLVE = (
                 db[3] = (by - v * total_y) * r * step_y;
             }
         } else {
-            VECTORS
-            for (int i = k; i < end; ++i) {
+            int i = k;
+            EIGHT_PIXELS
+            for (; i < end; ++i) {
 """
     + BARYCENTRICS
     + """
@@ -78,11 +78,49 @@ _RESOLVE = (
         }
         k = end;
     }
+    clear(run, length);
     if (spans.shape[0] > 0) {
         S[0] = low < high ? low : 0;
         S[1] = high;
     }
 """
+)
+
+# BARYCENTRICS of eight pixels at a time, as far as the row goes: what a run's last ones have too much,
+# the next ones overwrite. Most runs of a fine mesh are shorter than that, and a loop would end at random.
+_EIGHT_PIXELS = """
+            #if !defined(__CUDA_ARCH__)
+            typedef float eight __attribute__((ext_vector_type(8)));
+            typedef int eight_bits __attribute__((ext_vector_type(8)));
+            typedef long long eight_keys __attribute__((ext_vector_type(8)));
+            const eight zero = 0.0f, one = 1.0f, numbers = number;
+            for (; i < end && i + 8 <= length; i += 8) {
+                const eight steps = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
+                const eight d = ((wp::float32)(i - k) + steps) * step_x;
+                const eight sum = total + d * total_x;
+                const eight r = sum == zero ? zero : one / sum;
+                eight u = (e + d * ax) * r, v = (f + d * bx) * r;
+                u = u < one ? u : one;
+                u = u > zero ? u : zero;
+                v = v < one - u ? v : one - u;
+                v = v > zero ? v : zero;
+                eight_keys key;
+                memcpy(&key, K + i, sizeof(key));
+                eight_bits bits = __builtin_convertvector(key >> 32, eight_bits);
+                bits ^= (bits >> 31) & 0x7fffffff;
+                eight z;
+                memcpy(&z, &bits, sizeof(z));
+                const auto uv = __builtin_shufflevector(u, v, UV);
+                const auto zn = __builtin_shufflevector(z, numbers, UV);
+                const auto pixels = __builtin_shufflevector(uv, zn, UVZN);
+                memcpy(R + 4 * (size_t)i, &pixels, sizeof(pixels));
+            }
+            #endif
+"""
+_RESOLVE = (
+    _RESOLVE.replace("EIGHT_PIXELS", _EIGHT_PIXELS)
+    .replace("UVZN", ", ".join(f"{2 * i}, {2 * i + 1}, {16 + 2 * i}, {17 + 2 * i}" for i in range(8)))
+    .replace("UV)", ", ".join(f"{i}, {8 + i}" for i in range(8)) + ")")
 )
 
 # Short runs eight at a time, a pixel of each: what they cost is the triangle.
