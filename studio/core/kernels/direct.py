@@ -77,8 +77,8 @@ class Entry:
         self._dims = int(kernel.adj.kernel_dim)
         self._bounds = struct.Struct(f"@{self._dims}INN")
 
-    def array(self, number: int, tensor: Tensor) -> tuple[Tensor, bytes]:
-        """The tensor, to keep its memory, and the array_t of it for argument `number`.
+    def array(self, number: int, tensor: Tensor) -> bytes:
+        """The array_t of a tensor for argument `number`.
 
         Raises:
             TypeError: the tensor's type or trailing dimensions are not the kernel's.
@@ -92,37 +92,42 @@ class Entry:
             if dims < 3 and tensor.is_contiguous() and (not inner or _ends(shape, inner)):
                 place = tensor.data_ptr()
                 if dims == 1:
-                    return tensor, _pack_1d(place, 0, shape[0], step, 1, 0)
+                    return _pack_1d(place, 0, shape[0], step, 1, 0)
                 high, wide = shape[0], shape[1]
-                return tensor, _pack_2d(place, 0, high, wide, wide * step, step, 2, 0)
+                return _pack_2d(place, 0, high, wide, wide * step, step, 2, 0)
             strides = tensor.stride()
             if _fits(shape, strides, inner):
                 rest = (0,) * (_MAX_DIMS - dims)
                 steps = [stride * size for stride in strides[:dims]]
                 place = (tensor.data_ptr(), 0)
-                return tensor, _pack_array(*place, *shape[:dims], *rest, *steps, *rest, dims, 0)
+                return _pack_array(*place, *shape[:dims], *rest, *steps, *rest, dims, 0)
         raise TypeError(
             f"kernel {self.name}: argument {number} takes {dims} dimensions of {dtype} {list(inner)}, "
             f"got {list(shape)} {tensor.dtype} with strides {list(tensor.stride())}"
         )
 
     def ready(self, values: Sequence[Any]) -> list[Any]:
-        """`values` with tensors turned into what `array` gives."""
+        """`values` with tensors turned into pairs: the tensor, to keep its memory, and its `array`."""
         return [
-            self.array(number, value) if isinstance(value, Tensor) else value
+            (value, self.array(number, value)) if isinstance(value, Tensor) else value
             for number, value in enumerate(values)
         ]
 
     def pack(self, values: Sequence[Any]) -> bytes:
-        """The kernel's arguments: numbers and what `array` gave, in its order."""
-        return self._arguments.pack(*[v[1] if type(v) is tuple else v for v in values])
+        """The kernel's arguments: numbers, tensors and what `ready` gave, in its order."""
+        array = self.array
+        numbers = [
+            value[1] if type(value) is tuple else array(number, value) if isinstance(value, Tensor) else value
+            for number, value in enumerate(values)
+        ]
+        return self._arguments.pack(*numbers)
 
     def offset(self, number: int) -> int:
         """Where among the bytes of `pack` argument `number` is."""
         return _arguments_struct([*self._formats[:number], "0" + self._formats[number]]).size
 
     def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
-        """Run over `dim`; values are numbers and what `array` gave, in the kernel's order."""
+        """Run over `dim`; values are what `pack` takes."""
         total = 1
         for extent in dim:
             total *= extent

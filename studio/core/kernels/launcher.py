@@ -153,7 +153,7 @@ def _argument(kernel: Any, entry: Any, number: int, value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     if entry is not None:
-        return entry.array(number, value)
+        return value, entry.array(number, value)
     # Structs instead of wp.array objects: 2.6 us instead of 6, and ten of them a launch.
     return wp.from_torch(
         value, dtype=kernel.adj.args[number].type.dtype, requires_grad=False, return_ctype=True
@@ -223,7 +223,7 @@ def pack(kernel: Any, inputs: Sequence[Any]) -> tuple[direct.Entry, bytes] | Non
 def launch_in_band(
     kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], device: torch.device
 ) -> None:
-    """One plain launch inside a band; `inputs` from `arguments`."""
+    """One plain launch inside a band; `inputs` from `arguments`, or as they are for a single one."""
     entry = _entry(kernel, device)
     if entry is not None:
         entry((dim,) if isinstance(dim, int) else dim, inputs)
@@ -231,7 +231,7 @@ def launch_in_band(
     wp.launch(
         kernel,
         dim=dim,
-        inputs=inputs,
+        inputs=[_argument(kernel, None, i, value) for i, value in enumerate(inputs)],
         device=_warp_device(device),
         stream=_stream(device) if device.type == "cuda" else None,
         record_tape=False,
@@ -288,11 +288,10 @@ def _of_all(inputs: Sequence[Any], length: int) -> list[Any]:
     """The inputs as one band of everything sees them."""
     out = list(inputs)
     for number, value in enumerate(inputs):
-        if value is BEGIN:
-            out[number] = 0
-        elif value is END:
-            out[number] = length
-        elif isinstance(value, (Sliced, Scatter)):
+        kind = type(value)
+        if kind is _Edge:
+            out[number] = 0 if value is BEGIN else length
+        elif kind is Scatter or kind is Sliced:
             out[number] = value.tensor
     return out
 
@@ -358,7 +357,7 @@ def launch(
     parts = bands(device, shape[0], limit)
     if len(parts) == 1 and adjoint is None:
         dims = (1, *shape[1:]) if walks else shape
-        launch_in_band(kernel, dims, arguments(kernel, _of_all(inputs, shape[0]), device), device)
+        launch_in_band(kernel, dims, _of_all(inputs, shape[0]), device)
         return
     every = [*inputs, *(adjoint or ())]
     if spans is not None and len(spans) == shape[0] and any(_needs_copies(value, parts) for value in every):

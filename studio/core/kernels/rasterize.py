@@ -87,14 +87,15 @@ _RESOLVE = (
 )
 
 # BARYCENTRICS of eight pixels at a time, as far as the row goes: what a run's last ones have too much,
-# the next ones overwrite. Most runs of a fine mesh are shorter than that, and a loop would end at random.
+# the next ones overwrite. Loops that leave them over spend most of their time on what is left over, since
+# runs are seldom longer than eight. One or two pixels are less than the vectors.
 _EIGHT_PIXELS = """
             #if !defined(__CUDA_ARCH__)
             typedef float eight __attribute__((ext_vector_type(8)));
             typedef int eight_bits __attribute__((ext_vector_type(8)));
             typedef long long eight_keys __attribute__((ext_vector_type(8)));
             const eight zero = 0.0f, one = 1.0f, numbers = number;
-            for (; i < end && i + 8 <= length; i += 8) {
+            for (; i + 2 < end && i + 8 <= length; i += 8) {
                 const eight steps = {0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f};
                 const eight d = ((wp::float32)(i - k) + steps) * step_x;
                 const eight sum = total + d * total_x;

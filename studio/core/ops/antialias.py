@@ -36,7 +36,7 @@ def over_records(kernel: Any, records: Records, *inputs: Any) -> None:
 
     On CPU one thread takes them all: they are a few thousand, and nothing is added twice at once.
     """
-    count, device = len(records.pixels), records.pixels.device
+    count, device = records.pixels.shape[0], records.pixels.device
     run = max(1, count) if device.type == "cpu" else 1
     launcher.launch(kernel, -(-count // run), [run, *records, *inputs], device, limit=1)
 
@@ -227,19 +227,19 @@ def antialias(
     if ranged:
         pos = pos.expand(len(color), *pos.shape)
     pos = check.tensor(op, "pos", pos, ("N", "V", 4), like=color)
-    check.same_batch(op, "pos", pos, len(color))
+    check.same_batch(op, "pos", pos, color.shape[0])
     given = tri
     tri = check.triangles(op, tri, color)
     if topology_hash is None:
         topology_hash = cached_topology(given)
     if not isinstance(topology_hash, Topology):
         raise ShapeError(f"antialias: topology_hash must be a Topology, got {type(topology_hash).__name__}")
-    if topology_hash.triangles != len(tri):
+    if topology_hash.triangles != tri.shape[0]:
         raise ShapeError(
             f"antialias: topology_hash was built from {topology_hash.triangles} triangles, tri has {len(tri)}"
         )
     topology = topology_hash.to(color.device)
-    if len(topology.edges) == 0 or color.numel() == 0:
+    if topology.edges.shape[0] == 0 or color.numel() == 0:
         return color.clone()
     boost = float(pos_gradient_boost)
     seen = (rast, pos, tri, topology)

@@ -64,8 +64,7 @@ def find_order(scene: Sequence[Any], cull: bool, facing: Tensor, items: int) -> 
         facing: to be written, or empty.
     """
     room = _keep(("order", items), lambda: _RoomForOrder(items))
-    inputs = launcher.arguments(at_once.find_order, [*scene, int(cull), facing], _CPU)
-    launcher.launch_in_band(at_once.find_order, 1, [*inputs, *room.ready], _CPU)
+    launcher.launch_in_band(at_once.find_order, 1, [*scene, int(cull), facing, *room.ready], _CPU)
     return room.packed, room.records, room.order
 
 
@@ -89,11 +88,11 @@ def find_keys(
         scene, facing: as for `find_order`.
     """
     width, height = scene[4:]
-    rows = len(scene[3]) * height
+    rows = scene[3].shape[0] * height
     room = _keep(("order", items), lambda: _RoomForOrder(items))
     tiles = _keep(("tiles", rows, width), lambda: _room_for_tiles(rows, width))
-    inputs = launcher.arguments(at_once.find_keys, [*scene, int(cull), passed, keys, spans, facing], _CPU)
-    launcher.launch_in_band(at_once.find_keys, 1, [*inputs, *room.ready, *tiles], _CPU)
+    inputs = [*scene, int(cull), passed, keys, spans, facing, *room.ready, *tiles]
+    launcher.launch_in_band(at_once.find_keys, 1, inputs, _CPU)
 
 
 def note_pieces(pixels: int, edges: int, pieces: int) -> None:
@@ -165,12 +164,11 @@ def outline(
             torch.empty(0 if image is None else most, target.shape[1]),
         ]
         inputs = [most, projects, pos, screen, tri, edges, rast, keys, spans, width, height]
-        inputs += [*columns[:3], source, target, columns[3], facing]
-        inputs = [*launcher.arguments(at_once.outline, inputs, _CPU), *room.ready]
+        inputs += [*columns[:3], source, target, columns[3], facing, *room.ready]
         launcher.launch_in_band(at_once.outline, 1, inputs, _CPU)
         (pieces, *_), (count, *_) = room.numbers.tolist()
         if pieces <= most:
-            note_pieces(n * height * width, len(edges), pieces)
+            note_pieces(n * height * width, edges.shape[0], pieces)
             pixels, amount_a, amount_b, difference = (column[:count] for column in columns)
             return pixels, amount_a, amount_b, difference
         room.grow(pieces)

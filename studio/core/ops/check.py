@@ -69,7 +69,7 @@ def triangles(op: str, value: object, like: Tensor) -> Tensor:
     """[T, 3] int32, few enough that a float32 image can hold their numbers."""
     tri = tensor(op, "tri", value, ("T", 3), torch.int32, like)
     # The id + 1 is stored in a float32 channel, which counts exactly up to 2**24.
-    if len(tri) >= 1 << 24:
+    if tri.shape[0] >= 1 << 24:
         raise ShapeError(f"{op}: tri must have fewer than {1 << 24} triangles, got {len(tri)}")
     return tri
 

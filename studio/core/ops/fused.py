@@ -117,7 +117,8 @@ def pull(
     grad_pos = torch.zeros_like(pos) if with_pos else pos
     grad_attr = torch.zeros_like(attr) if with_attr else attr
     parts = groups(channels)
-    limit = launcher.worth(_PER_PIXEL * n * height * width + _PER_TRIANGLE * n * len(tri))
+    triangles = n * tri.shape[0]
+    limit = launcher.worth(_PER_PIXEL * n * height * width + _PER_TRIANGLE * triangles)
     for first, count in parts:
         whole = len(parts) == 1
         span = slice(first, first + count)
@@ -126,13 +127,13 @@ def pull(
         pixel = (grad_out if whole else grad_out[..., span]).contiguous().view(-1, count)
         wanted = [int(with_pos), int(with_attr), pixel]
         to_pos = launcher.Scatter(grad_pos, unit=rows) if with_pos else grad_pos
-        unit = rows * (n if len(attr) == 1 else 1)
+        unit = rows * (n if attr.shape[0] == 1 else 1)
         to_attr = launcher.Scatter(target, unit=unit) if with_attr else target
         records, difference = (_no_records(pos.device), None) if found is None else found
         change = pixel[:0] if difference is None else difference[:, span].contiguous()
         on_cpu = pos.device.type == "cpu"
-        large = on_cpu and n * height * width > _LARGE * n * len(tri)
-        blended = len(records.pixels)
+        large = on_cpu and n * height * width > _LARGE * triangles
+        blended = records.pixels.shape[0]
         threads = n * rows if on_cpu else max(n * rows, blended)
         each = [n * rows, blended] if on_cpu else [1, 1]
         inputs = [launcher.BEGIN, launcher.END, run, *each, int(large), *records, change, pos, tri, values]

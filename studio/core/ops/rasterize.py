@@ -147,7 +147,7 @@ class Inputs:
         if ranges is None or not isinstance(pos, Tensor) or pos.ndim == 3:
             pos = check.tensor(op, "pos", pos, ("N", "V", 4))
             tri = check.triangles(op, tri, pos)
-            return Inputs(pos, tri, None, (len(pos), height, width), cull)
+            return Inputs(pos, tri, None, (pos.shape[0], height, width), cull)
         pos = check.tensor(op, "pos", pos, ("V", 4))[None]
         tri = check.triangles(op, tri, pos)
         ranges = _checked_ranges(op, ranges, tri)

@@ -243,11 +243,13 @@ def find_records(
 
 def is_small(seen: Tensor, pos: Tensor, edges: Tensor) -> bool:
     """Whether a single core finds the silhouettes; as a rule it then makes the records, too."""
-    if seen.device.type != "cpu" or len(edges) == 0 or seen.numel() == 0:
+    n, height, width = seen.shape[:3]
+    images, total = pos.shape[0], pos.shape[0] * edges.shape[0]
+    if seen.device.type != "cpu" or edges.shape[0] == 0 or n * height * width == 0:
         return False
-    pieces = at_once.pieces_last_time(seen.shape[:3].numel(), len(edges))
-    limit = launcher.worth(_PER_EDGE * len(pos) * len(edges) + _PER_PIECE * pieces)
-    return len(seen) == len(pos) and len(launcher.bands(seen.device, len(pos) * len(edges), limit)) == 1
+    pieces = at_once.pieces_last_time(n * height * width, edges.shape[0])
+    limit = launcher.worth(_PER_EDGE * total + _PER_PIECE * pieces)
+    return n == images and len(launcher.bands(seen.device, total, limit)) == 1
 
 
 def find_in_ranges(rast: Tensor, pos: Tensor, tri: Tensor, topology: Topology) -> Records:

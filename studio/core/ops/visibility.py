@@ -36,7 +36,7 @@ class Projected(NamedTuple):
     @classmethod
     def room(cls, pos: Tensor, tri: Tensor) -> Projected:
         """Not filled in yet."""
-        facing = torch.empty(len(pos), len(tri), dtype=torch.int8, device=pos.device)
+        facing = torch.empty(pos.shape[0], tri.shape[0], dtype=torch.int8, device=pos.device)
         return cls(torch.empty_like(pos), facing)
 
 
@@ -109,7 +109,8 @@ def _instances(images: int, triangles: int, device: torch.device) -> Tensor:
 def _images(images: int, tri: Tensor, ranges: Tensor | None) -> tuple[Tensor, int, int]:
     """The job's `images`, their items and the most items of one."""
     if ranges is None:
-        return _instances(images, len(tri), tri.device), images * len(tri), len(tri)
+        count = tri.shape[0]
+        return _instances(images, count, tri.device), images * count, count
     counts = ranges[:, 1]
     ends = counts.cumsum(0, dtype=torch.int32)
     table = torch.stack([ranges[:, 0], counts, ends - counts], dim=1)
@@ -148,7 +149,7 @@ def visible(
     device = pos.device
     if keys is None:
         keys = torch.empty(n * height * width, dtype=torch.int64, device=device)
-    if n == 0 or len(tri) == 0 or pos.shape[1] == 0:
+    if n == 0 or tri.shape[0] == 0 or pos.shape[1] == 0:
         keys.fill_(visibility.EMPTY_KEY)
         if spans is not None:
             spans.zero_()
