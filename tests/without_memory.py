@@ -108,6 +108,27 @@ class Transfers(TorchDispatchMode):
         return out
 
 
+class Looks(TorchDispatchMode):
+    """Counts what the host would wait for if the tensors were on a GPU: numbers, and how many there are.
+
+    Attributes:
+        found: their names.
+    """
+
+    NAMES = ("_local_scalar_dense", "item", "nonzero", "masked_select", "equal", "is_nonzero")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func._schema.name.split("::")[1]
+        masks = name.startswith("index") and len(args) > 1 and isinstance(args[1], (list, tuple))
+        if name in self.NAMES or (masks and any(t is not None and t.dtype == torch.bool for t in args[1])):
+            self.found.append(name)
+        return func(*args, **(kwargs or {}))
+
+
 class Operations(TorchDispatchMode):
     """Counts what would be launched by torch itself: all but views and memory that nobody writes to.
 
@@ -164,11 +185,19 @@ def _copies_without_memory() -> Iterator[None]:
             memo[id(self)] = out.requires_grad_(self.requires_grad) if self.is_leaf else out
         return memo[id(self)]
 
+    def parameter(self: Tensor, memo: dict) -> Tensor:
+        if id(self) not in memo:
+            memo[id(self)] = torch.nn.Parameter(torch.empty_like(self.detach(), device=META))
+        return memo[id(self)]
+
+    plain_parameter = torch.nn.Parameter.__deepcopy__
     Tensor.__deepcopy__ = moved  # type: ignore[method-assign]
+    torch.nn.Parameter.__deepcopy__ = parameter  # type: ignore[method-assign]
     try:
         yield
     finally:
         Tensor.__deepcopy__ = plain  # type: ignore[method-assign]
+        torch.nn.Parameter.__deepcopy__ = plain_parameter  # type: ignore[method-assign]
 
 
 def without_memory(thing: Any) -> Any:

@@ -9,6 +9,7 @@ import torch
 from studio.core.arrival import recorded
 from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.graphs import SETTLED
+from studio.core.optim.radiance_live import KINDS, RadianceLive
 from studio.core.optim.settings import FitSettings
 from studio.core.scene.shapes import icosphere
 from tests.needs import need
@@ -62,6 +63,33 @@ def test_a_step_waits_for_nothing(rasterizer: str) -> None:
             fit.steps_done += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_step_of_radiance_waits_for_nothing(kind: str) -> None:
+    """As tests/unit/test_cuda_radiance_step.py, and the snapshot that is then asked for is of that step."""
+    need("cuda")
+    values = {"representation": kind, "resolution": 48, "hull_resolution": 16, "views_per_step": 3}
+    values |= {"volume_resolution": 20, "sdf_resolution": 20, "points_count": 300}
+    fit = RadianceLive(FitProblem(photograph(coloured_ball(), 6)), FitSettings(values), "cuda")
+    fit.prepare()
+    for _ in range(3):
+        fit.step()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for _ in range(5):
+            fit.step()
+        fit.snapshot_ready()
+        fit.step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    torch.cuda.synchronize()
+    assert fit.snapshot_ready()
+    late = fit.snapshot(live=True)
+    assert late.step == 8
+    found = late.volume or late.points
+    assert found is not None
+    assert np.isfinite(found.colors).all()
 
 
 def test_a_snapshot_reaches_opengl_bit_by_bit() -> None:

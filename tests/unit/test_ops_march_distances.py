@@ -11,7 +11,7 @@ from torch import Tensor
 
 from studio.core.errors import InputError, ShapeError
 from studio.core.ops import Grid, Occupancy, march
-from studio.core.ops.march import _Samples
+from studio.core.ops.samples import Samples
 from studio.core.scene.volume import EMPTY
 
 RADIUS = 0.6
@@ -79,7 +79,7 @@ def test_gradients_agree_with_differences(device):
     )
     origins, directions = rays[0].double(), torch.nn.functional.normalize(rays[1].double(), dim=-1)
     jitter = origins.new_full((1,), 0.5)
-    samples = _Samples.along(origins, directions, jitter, step, grid.box, None)
+    samples = Samples.along(origins, directions, jitter, step, grid.box, None)
 
     def total(change: float, sharper: float) -> float:
         moved = replace(
@@ -166,7 +166,7 @@ def test_leaping_over_empty_space_changes_nothing(device, sharpness):
 
 def test_as_densities_the_ball_looks_the_same(device):
     grid, rays = ball(device, 0, 81, 2.0), rays_at(400, device)
-    volume = grid.volume("ball")
+    volume = grid.frozen("ball")()
     volume.check("ball")
     assert volume.density.min() == pytest.approx(EMPTY, abs=0.1)
     ours, theirs = (march(g, *rays) for g in (grid, Grid.of(volume, device)))

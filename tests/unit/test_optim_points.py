@@ -54,13 +54,13 @@ def test_points_become_what_the_photos_show(photos: PhotoSet) -> None:
     assert after.mean("psnr") > before.mean("psnr") + 6
     assert after.mean("iou") > 0.95
     assert fit.psnr() > 24
-    assert 750 < len(fit.points()) <= 1500
+    assert 750 < len(fit.result()) <= 1500
     camera = fit.holdout[0].camera
-    np.testing.assert_allclose(look_of(fit.points())(camera), fit.render(camera), atol=1e-6)
+    np.testing.assert_allclose(look_of(fit.result())(camera), fit.render(camera), atol=1e-6)
 
 
 def test_a_fit_repeats_bit_for_bit(photos: PhotoSet) -> None:
-    first, second = (fitted(photos, small(points_steps=40)).points() for _ in range(2))
+    first, second = (fitted(photos, small(points_steps=40)).result() for _ in range(2))
     for name in ("centers", "log_sizes", "turns", "opacity_logits", "colors"):
         assert np.array_equal(getattr(first, name), getattr(second, name)), name
 

@@ -163,10 +163,10 @@ def test_a_run_that_diverges_goes_back_and_on(photos, tmp_path, monkeypatch, kin
 
 
 def test_a_run_that_always_diverges_fails_with_what_it_had(photos, tmp_path, monkeypatch):
-    def psnr(fit):
+    def checked(fit, error, step):
         raise Diverged("fit: the loss is not finite at step 20; lower the rates")
 
-    monkeypatch.setattr(KINDS["points"].make, "psnr", psnr)
+    monkeypatch.setattr(KINDS["points"].make, "checked", checked)
     with pytest.raises(WorkError, match="not finite"):
         run_radiance(photos, tiny("points"), tmp_path, "cpu")
     assert len(json.loads((tmp_path / "metrics.json").read_text())["notes"]) == 4

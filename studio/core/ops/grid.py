@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn.functional import max_pool1d, pad
 
+from studio.core.arrival import constant
 from studio.core.errors import InputError, ShapeError
 from studio.core.kernels.volume_ray import BRICK
 from studio.core.ops import check
@@ -67,9 +69,10 @@ class Grid:
         density, colors = (torch.tensor(values, device=device) for values in (volume.density, volume.colors))
         return cls(density, colors, (x, y, z), float(volume.voxel), volume.unit)
 
-    def volume(self, name: str = "volume", half: bool = False) -> Volume:
-        """The volume of these values; a copy. Distances turn into densities that know no direction, and
-        begin a little further inside, so that outlines stay where they are.
+    def frozen(self, name: str = "volume", half: bool = False) -> Callable[[], Volume]:
+        """The volume of these values as they are now, once it is called: until then on their device. Nobody
+        waits before. Distances turn into densities that know no direction, and begin a little further
+        inside, so that outlines stay where they are.
 
         Args:
             half: in half floats, which are enough to look at.
@@ -80,8 +83,14 @@ class Grid:
             depth = depth.clamp(_LEAST_DEPTH, _MOST_DEPTH)
             density = SHIFT + depth + torch.log(-torch.expm1(-depth))
         kind = torch.float16 if half else torch.float32
-        values, coefficients = (t.to("cpu", kind, copy=True).numpy() for t in (density, colors))
-        return Volume(values, coefficients, np.array(self.low), self.voxel, self.base_voxel, name)
+        copies = [t.to(kind, copy=True) for t in (density, colors)]
+        place = np.array(self.low), self.voxel, self.base_voxel
+
+        def made() -> Volume:
+            values, coefficients = (t.cpu().numpy() for t in copies)
+            return Volume(values, coefficients, *place, name)
+
+        return made
 
     @property
     def degree(self) -> int:
@@ -223,8 +232,8 @@ class Occupancy:
 
     def holds(self, points: Tensor) -> Tensor:
         """[...] bool: whether points [..., 3] lie in bricks that hold something."""
-        low = torch.tensor(self.low, dtype=points.dtype, device=points.device)
-        last = torch.tensor(self.shape, device=points.device) - 2
+        low = constant(self.low, points.dtype, points.device)
+        last = constant(self.shape, torch.int64, points.device) - 2
         cell = torch.minimum(((points - low) / self.voxel).long().clamp_min(0), last)
         x, y, z = (cell // BRICK).unbind(-1)
         return self.free[x, y, z] == 0

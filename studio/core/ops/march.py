@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from studio.core.arrival import constant
-from studio.core.errors import InputError, ShapeError
+from studio.core.errors import InputError
 from studio.core.kernels import launcher
 from studio.core.kernels.volume import kernels
 from studio.core.ops import check
 from studio.core.ops.grid import Grid, Occupancy
+from studio.core.ops.samples import Box, Field, Samples
 from studio.core.scene.volume import SHIFT
-
-Field = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""(points [P, 3], unit directions [P, 3]) to (extinction [P] per world unit, radiance [P, 3])."""
-
-Box = tuple[tuple[float, ...], tuple[float, ...]]
 
 _RAY_TIME = 1500.0
 """Nanoseconds per ray on one core, at least."""
@@ -30,8 +25,6 @@ _BACK_TIME = 5000.0
 
 _COPY_TIME = 0.5
 """Nanoseconds for a byte of another band's gradients: cleared, then added up."""
-
-_MOST_STEPS = 1_000_000
 
 
 class _March(torch.autograd.Function):
@@ -143,6 +136,7 @@ def march(
     least_alpha: float = 0.0,
     least_transmittance: float = 1e-4,
     box: Box | None = None,
+    room: int | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What rays see of a volume that emits and absorbs.
 
@@ -162,6 +156,8 @@ def march(
         least_alpha: samples of a lower opacity are left out.
         least_transmittance: a ray ends when less than this would be seen of what is behind.
         box: (low, high) of the space to look through; needed for a function, a grid has its own.
+        room: samples of a function that are taken at most, those of the first rays; None counts them, for
+            which the host waits where a GPU does the work. With it no shape depends on numbers.
     Returns:
         color: [R, 3] linear, over the background.
         alpha: [R] sum of the weights.
@@ -211,70 +207,11 @@ def march(
     else:
         if box is None:
             raise InputError("march: box must be given for a field that is no Grid")
-        points = _Samples.along(origins, directions, jitter, step, box, occupancy)
-        found = points.composited(field, least_alpha, least_transmittance)
+        samples = Samples.along(origins, directions, jitter, step, box, occupancy, room is None)
+        found = samples.composited(field, least_alpha, least_transmittance, room)
     color, alpha, depth = found[:, :3], found[:, 3], found[:, 4]
     if background is not None:
         shape = (3,) if isinstance(background, Tensor) and background.ndim == 1 else tuple(origins.shape)
         background = check.tensor(op, "background", background, shape, like=origins)
         color = color + (1 - alpha)[:, None] * background
     return color, alpha, depth
-
-
-class _Samples:
-    """The samples of R rays for a field of any kind: S each, of which some count."""
-
-    def __init__(self, origins: Tensor, directions: Tensor, distance: Tensor, counts: Tensor, step: float):
-        self.origins, self.directions = origins, directions
-        self.distance, self.counts, self.step = distance, counts, step
-
-    @classmethod
-    def along(
-        cls,
-        origins: Tensor,
-        directions: Tensor,
-        jitter: Tensor,
-        step: float,
-        box: Box,
-        occupancy: Occupancy | None,
-    ) -> _Samples:
-        """Those that lie in the box, and in what is occupied."""
-        with torch.no_grad():
-            low, high = (torch.tensor(side, dtype=torch.float32, device=origins.device) for side in box)
-            slope = torch.where(directions.abs() < 1e-9, 1e-9, directions)
-            a, b = (low - origins) / slope, (high - origins) / slope
-            near = torch.minimum(a, b).amax(dim=-1).clamp_min(0)
-            far = torch.maximum(a, b).amin(dim=-1).clamp_max(_MOST_STEPS * step)
-            first = torch.ceil(near / step - jitter).clamp_min(0)
-            last = torch.floor(far / step - jitter)
-            most = max(0, int((last - first).max().item()) + 1)
-            number = first[:, None] + torch.arange(most, device=origins.device)
-            distance = (number + jitter[:, None]) * step
-            counts = number <= last[:, None]
-            if occupancy is not None:
-                points = origins[:, None] + distance[..., None] * directions[:, None]
-                counts &= occupancy.holds(points)
-        return cls(origins, directions, distance, counts, step)
-
-    def composited(self, field: Field, least_alpha: float, least_transmittance: float) -> Tensor:
-        """[R, 5]: colour, alpha, distance times alpha."""
-        rays, _ = self.counts.nonzero(as_tuple=True)
-        distance = self.distance[self.counts]
-        directions = self.directions[rays]
-        points = self.origins[rays] + distance[:, None] * directions
-        extinction, radiance = field(points, directions)
-        if extinction.shape != distance.shape or radiance.shape != points.shape:
-            raise ShapeError(
-                f"march: field must give [{len(points)}] and [{len(points)}, 3] for that many points, "
-                f"got {list(extinction.shape)} and {list(radiance.shape)}"
-            )
-        depth = extinction.new_zeros(self.counts.shape).masked_scatter(self.counts, extinction * self.step)
-        alpha = -torch.expm1(-depth)
-        if least_alpha > 0:
-            seen = alpha.detach() >= least_alpha
-            depth, alpha = depth * seen, alpha * seen
-        before = torch.exp(depth - depth.cumsum(dim=1))
-        weight = alpha * before * (before.detach() >= least_transmittance)
-        own = weight[self.counts]
-        values = torch.cat([radiance, torch.ones_like(own)[:, None], distance[:, None]], dim=1)
-        return values.new_zeros(len(weight), 5).index_add(0, rays, own[:, None] * values)

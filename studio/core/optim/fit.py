@@ -28,7 +28,7 @@ from studio.core.optim.material_stage import (
 )
 from studio.core.optim.materials import TextureMaterial
 from studio.core.optim.messages import GROUPS, Snapshot
-from studio.core.optim.moment import Moments, snapshot_of
+from studio.core.optim.moment import Moment, Moments, snapshot_of
 from studio.core.optim.one_pass import OnePass
 from studio.core.optim.preparing import can_remesh, edge_length, first_variables, settle, smoothness
 from studio.core.optim.ranks import Ranks
@@ -108,7 +108,7 @@ class Fit:
         self._keeper = Keeper()
         self._pictures = Pictures()
         self._motion = Motion()
-        self._moments = Moments(self.device)
+        self._moments: Moments[Moment] = Moments(self.device)
         self._pass = OnePass(self.device, bool(self.settings["cuda_graphs"]))
         self.gradient_term = ""
 
@@ -403,11 +403,11 @@ class Fit:
             live: for watching a run; its textures may be a second old, and on a GPU it is of the
                 moment when `snapshot_ready` was asked first.
         """
-        return snapshot_of(self, self._moments.take(self, live), live)
+        return snapshot_of(self, self._moments.take(live) or Moment.of(self, copied=False), live)
 
     def snapshot_ready(self) -> bool:
         """Whether `snapshot(live=True)` would not wait; asked for the first time, it sets one under way."""
-        return self._moments.ready(self)
+        return self._moments.ready(lambda: Moment.of(self, copied=True))
 
     def result(self) -> Scene:
         """The scene as it is now, in the normalised world; PhotoSet.input_to_world leads back."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -24,13 +24,28 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class AsOf:
+    """What was, while steps go on.
+
+    Attributes:
+        event: recorded behind the copies that it is of; None where it is of the fit's own values.
+    """
+
+    event: Any
+
+    @property
+    def ready(self) -> bool:
+        """Whether to read it is not to wait for steps that are under way."""
+        return self.event is None or bool(self.event.query())
+
+
+@dataclass(frozen=True, eq=False)
+class Moment(AsOf):
     """The state after a step. On a GPU steps go on while it is read, on a stream of its own.
 
     Attributes:
         variables: copies that nobody moves, or the fit's own.
         drawn: what `Variables.drawn` gave.
-        event: recorded behind the copies; None where they are the fit's own.
     """
 
     step: int
@@ -40,31 +55,45 @@ class Moment:
     view_errors: dict[str, float]
     topology: int
     rates: dict[str, float]
-    event: Any
 
     @classmethod
     def of(cls, fit: Fit, copied: bool) -> Moment:
         """The state now; with `copied` it may be read after further steps."""
         v = fit.variables
         drawn = v.drawn(fit.settings["shading"] == "unlit", fit._renderer.surface.incidence)
+        kept = v.clone() if copied else v
         return cls(
+            recorded() if copied else None,
             fit.steps_done,
-            v.clone() if copied else v,
+            kept,
             drawn,
             fit._readings.last,
             dict(fit._view_errors),
             fit._topology,
             rates(fit),
-            recorded() if copied else None,
         )
 
-    @property
-    def ready(self) -> bool:
-        """Whether to read it is not to wait for steps that are under way."""
-        return self.event is None or bool(self.event.query())
+
+@dataclass(frozen=True, eq=False)
+class Frozen(AsOf):
+    """A snapshot that only has to be brought to the host.
+
+    Attributes:
+        made: does so.
+    """
+
+    made: Callable[[], Snapshot]
+
+    @classmethod
+    def of(cls, made: Callable[[], Snapshot], copied: bool) -> Frozen:
+        """Of copies whose making was handed out just before, or of what nobody moves."""
+        return cls(recorded() if copied else None, made)
 
 
-class Moments:
+M = TypeVar("M", bound=AsOf)
+
+
+class Moments(Generic[M]):
     """The moment that a watched fit is waiting for.
 
     Args:
@@ -74,27 +103,31 @@ class Moments:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream: Any = None
-        self._coming: Moment | None = None
+        self._coming: M | None = None
 
     def forget(self) -> None:
         """The variables are about to be others."""
         self._coming = None
 
-    def ready(self, fit: Fit) -> bool:
-        """Whether a live snapshot can be had without waiting; from the first time on it is on its way."""
+    def ready(self, copied: Callable[[], M]) -> bool:
+        """Whether a live snapshot can be had without waiting; from the first time on it is on its way.
+
+        Args:
+            copied: makes the moment of now.
+        """
         if not on_cuda(self._device):
             return True
         if self._coming is None:
-            self._coming = Moment.of(fit, copied=True)
+            self._coming = copied()
         return self._coming.ready
 
-    def take(self, fit: Fit, live: bool) -> Moment:
-        """The one that is on its way, or that of now."""
+    def take(self, live: bool) -> M | None:
+        """The one that is on its way, if somebody watches live."""
         coming, self._coming = self._coming, None
-        return coming if live and coming is not None else Moment.of(fit, copied=False)
+        return coming if live else None
 
     @contextlib.contextmanager
-    def aside(self, moment: Moment) -> Iterator[None]:
+    def aside(self, moment: AsOf) -> Iterator[None]:
         """Here the host waits for the moment and for what is made of it, not for steps."""
         if moment.event is None:
             yield

@@ -33,6 +33,8 @@ class HashEncoding(nn.Module):
         Eqs. 1 to 4.
     """
 
+    corners: Tensor
+
     def __init__(
         self,
         levels: int = 8,
@@ -46,17 +48,18 @@ class HashEncoding(nn.Module):
         self.voxels = [round(coarsest * growth**level) for level in range(levels)]
         self.entries, self.size = entries, levels * features
         self.tables = nn.Parameter(1e-4 * (2 * torch.rand(levels, entries, features) - 1))
+        corners = torch.tensor(list(product((0, 1), repeat=3)))
+        self.register_buffer("corners", corners, persistent=False)
 
     def forward(self, points: Tensor) -> Tensor:
         """[P, levels * features] at points [P, 3] in 0..1. Gradients: to the tables, not to the points."""
-        corners = torch.tensor(list(product((0, 1), repeat=3)), device=points.device)
         found = []
         for table, voxels in zip(self.tables, self.voxels):
             place = points.detach().clamp(0, 1) * voxels
             cell = place.long().clamp_max(voxels - 1)
             share = (place - cell)[:, None]
-            weight = torch.where(corners == 1, share, 1 - share).prod(dim=2)
-            entries = torch.nn.functional.embedding(self._entry(cell[:, None] + corners, voxels), table)
+            weight = torch.where(self.corners == 1, share, 1 - share).prod(dim=2)
+            entries = torch.nn.functional.embedding(self._entry(cell[:, None] + self.corners, voxels), table)
             found.append((weight[..., None] * entries).sum(dim=1))
         return torch.cat(found, dim=1)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +17,7 @@ from studio.core.color import linear_to_srgb, srgb_to_linear
 from studio.core.kernels import volume
 from studio.core.ops import Grid, Occupancy, camera_rays, march
 from studio.core.ops.grid import harmonics
+from studio.core.ops.samples import Box, Samples
 from studio.core.optim.hull import Progress, hull_field
 from studio.core.optim.network_field import NetworkField
 from studio.core.optim.radiance_fit import RadianceFit
@@ -39,6 +42,9 @@ _DECAY = 0.1
 
 _BATCH = 1 << 16
 """Points or rays that are looked at at once where nothing learns."""
+
+_PROBED, _SIGMAS = 4096, 6.0
+"""Rays whose samples are counted to know those of a step, and standard deviations that it may be above."""
 
 _AXES = torch.cat([torch.eye(3), -torch.eye(3)])
 """Six directions; their mean integrates products of the first two bands of harmonics exactly."""
@@ -101,14 +107,12 @@ class NetworkFit(RadianceFit):
 
     def _make(self, low: tuple[float, float, float], high: list[float]) -> None:
         step = max(b - a for a, b in zip(low, high)) / _STEPS_ALONG
-        self.field = NetworkField(low, tuple(high), step, seed=int(self.settings["seed"])).to(self.device)
+        field = NetworkField(low, tuple(high), step, seed=int(self.settings["seed"]))
+        self._box: Box = (tuple(field.low.tolist()), tuple(field.high.tolist()))
+        self.field = field.to(self.device)
         self._adam = torch.optim.Adam(
             self.field.parameters(), lr=0.0, betas=(0.9, 0.99), eps=1e-15, fused=True
         )
-
-    @property
-    def _box(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return tuple(self.field.low.tolist()), tuple(self.field.high.tolist())
 
     def _own_state(self) -> dict[str, Any]:
         return {
@@ -128,6 +132,7 @@ class NetworkFit(RadianceFit):
         self._adam.load_state_dict(self._adam.state_dict() | {"state": own["moments"]})
         self._candidates = own["candidates"]
         self._occupancy = Occupancy.where(self._alive, *self._frame)
+        self._make_room()
 
     # Stepping
 
@@ -143,9 +148,10 @@ class NetworkFit(RadianceFit):
         draw = torch.randint(len(self._candidates), (count,), generator=self._generator, device=self.device)
         jitter, shade = torch.rand(2, count, generator=self._generator, device=self.device)
         chosen = self._candidates[draw]
-        color = self._seen(self._rays[chosen], jitter, srgb_to_linear(shade)[:, None].expand(-1, 3))
+        behind = srgb_to_linear(shade)[:, None].expand(-1, 3)
+        color = self._seen(self._rays[chosen], jitter, behind, self._room)
         pixel = self._pixels[chosen]
-        wanted = pixel[:, :3] + (1 - pixel[:, 3:]) * srgb_to_linear(shade)[:, None]
+        wanted = pixel[:, :3] + (1 - pixel[:, 3:]) * behind
         squares = (linear_to_srgb(color) - linear_to_srgb(wanted)).square().mean(dim=1)
         loss = squares.mean()
         self._note_errors(chosen * len(self.training) // len(self._pixels), squares.detach())
@@ -161,18 +167,24 @@ class NetworkFit(RadianceFit):
     def error(self) -> Tensor | None:
         return self._error
 
-    def _seen(self, rays: Tensor, jitter: Tensor | None, background: Tensor | None) -> Tensor:
+    def _seen(
+        self, rays: Tensor, jitter: Tensor | None, background: Tensor | None, room: int | None = None
+    ) -> Tensor:
         """[R, 3] over a background, or [R, 4] linear over black and coverage."""
         color, alpha, _ = march(
             self.field, rays[:, :3].contiguous(), rays[:, 3:].contiguous(), self.field.step, jitter,
-            None if background is None else background.contiguous(), self._occupancy, box=self._box,
+            None if background is None else background.contiguous(), self._occupancy,
+            box=self._box, room=room,
         )  # fmt: skip
         return color if background is not None else torch.cat([color, alpha[:, None]], dim=1)
 
     @torch.no_grad()
     def _look(self) -> None:
-        """Where the network has something, within the hull: only there samples are taken."""
-        values, _ = self._on_grid(1, _AXES[:0])
+        """Where the network has something, within the hull: only there samples are taken.
+
+        What counts is looked at on the host, so here a GPU is waited for; in between no step does.
+        """
+        values, _ = self._on_grid(self.field, self._occupancy, 1, _AXES[:0])
         alive = dilated(values > _OCCUPIED_DEPTH) & self._hull
         if not alive.any():
             raise Diverged("fit: the network has become empty; lower network_rate")
@@ -193,54 +205,67 @@ class NetworkFit(RadianceFit):
         if self._said is not None:
             near &= self._said
         self._candidates = near.nonzero()[:, 0]
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Samples that a step may take on a GPU, so that it need not wait to count them.
+
+        By those of some rays, evenly among all: a step has more than this once in a billion, and then the
+        last of its rays show the background.
+        """
+        self._room = None
+        if self.device.type != "cpu":
+            self._room = self._expected()
+
+    def _expected(self) -> int:
+        """Samples that steps take at most, nearly always."""
+        places = torch.linspace(0, len(self._candidates) - 1, _PROBED, device=self.device).round().long()
+        origins, directions = self._rays[self._candidates[places]].split(3, dim=1)
+        middle = torch.full_like(origins[:, 0], 0.5)
+        samples = Samples.along(origins, directions, middle, self.field.step, self._box, self._occupancy)
+        counts = samples.counts.sum(dim=1).double()
+        rays = int(self.settings["network_rays"])
+        spread = math.sqrt(rays) + rays / math.sqrt(_PROBED)
+        return math.ceil(rays * float(counts.mean()) + _SIGMAS * spread * float(counts.std())) + rays
 
     # Results
 
     @torch.no_grad()
-    def _on_grid(self, finer: int, along: Tensor) -> tuple[Tensor, Tensor]:
+    def _on_grid(
+        self, field: NetworkField, occupancy: Occupancy, finer: int, along: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """([X, Y, Z] optical depth of a step, [X, Y, Z, 4, 3] colours' coefficients) on the hull's grid.
 
         Args:
+            field, occupancy: the fit's, as they are or were.
             finer: points of the grid for one of the hull's, each way.
             along: [D, 3] directions from which colours are read.
         """
         (low, voxel), shape = self._frame, self._hull.shape
         axes = [torch.arange((n - 1) * finer + 1) * (voxel / finer) + start for n, start in zip(shape, low)]
-        places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1)
-        depth = torch.zeros(places.shape[:3])
-        colors = torch.zeros(*places.shape[:3], 4, 3)
-        index = self._occupancy.holds(places.to(self.device)).cpu().nonzero()
-        for part in index.split(_BATCH):
+        places = torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).to(self.device)
+        depth = places.new_zeros(places.shape[:3])
+        colors = places.new_zeros(*places.shape[:3], 4, 3)
+        for part in occupancy.holds(places).nonzero().split(_BATCH):
             x, y, z = part.unbind(dim=1)
-            depth[x, y, z], colors[x, y, z] = (
-                t.cpu() for t in self._linear(places[x, y, z].to(self.device), along)
-            )
-        return depth.to(self.device), colors
+            depth[x, y, z], colors[x, y, z] = _linear(field, places[x, y, z], along)
+        return depth, colors
 
-    def _linear(self, points: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
-        """([P] optical depth of a step, [P, 4, 3] first two bands of what colours are before squashing)."""
-        total = points.new_zeros(len(points), 4, 3)
-        depth, features = self.field.looked_up(points)
-        for direction in along.to(points.device):
-            radiance = self.field.radiance(features, direction.expand_as(points))
-            raw = torch.logit(radiance.sqrt().clamp(1e-4, 1 - 1e-4))
-            total += harmonics(direction[None], 4)[0][:, None] * raw[:, None]
-        return depth, total * (4 * math.pi / max(1, len(along)))
-
-    def volume(self, half: bool = False) -> Volume:
-        """The network on a grid, colours of degree 1; a copy, coarser and of half floats if so asked."""
+    def frozen(self, half: bool = False) -> Callable[[], Volume]:
+        """The network on a grid, colours of degree 1; coarser and of half floats if so asked."""
         finer = max(1, round((_WATCHED if half else _BAKED) / max(self._hull.shape)))
-        depth, colors = self._on_grid(finer, _AXES)
-        (low, voxel), unit = self._frame, self.field.step
-        depth = depth.clamp(3e-7, 80.0).cpu()
+        field, occupancy = copy.deepcopy(self.field), self._occupancy
+        return lambda: self._baked(field, occupancy, finer, torch.float16 if half else torch.float32)
+
+    @torch.no_grad()
+    def _baked(self, field: NetworkField, occupancy: Occupancy, finer: int, kind: torch.dtype) -> Volume:
+        depth, colors = self._on_grid(field, occupancy, finer, _AXES)
+        (low, voxel), unit = self._frame, field.step
+        depth = depth.clamp(3e-7, 80.0)
         density = SHIFT + depth + torch.log(-torch.expm1(-depth))
-        kind = torch.float16 if half else torch.float32
-        values, coefficients = (t.to(kind).numpy() for t in (density, colors))
+        values, coefficients = (t.to(kind).cpu().numpy() for t in (density, colors))
         made = Volume(values, coefficients, np.array(low), voxel / finer, unit, "network")
         return replace(made, world_to_input=self.photos.input_to_world.inverse())
-
-    def result(self, half: bool = False) -> Volume:
-        return self.volume(half)
 
     @torch.no_grad()
     def render(self, camera: Camera) -> np.ndarray:
@@ -249,6 +274,17 @@ class NetworkFit(RadianceFit):
         parts = [self._seen(part, None, None) for part in rays.split(_BATCH // 16)]
         image: np.ndarray = torch.cat(parts).view(camera.height, camera.width, 4).cpu().numpy()
         return image
+
+
+def _linear(field: NetworkField, points: Tensor, along: Tensor) -> tuple[Tensor, Tensor]:
+    """([P] optical depth of a step, [P, 4, 3] first two bands of what colours are before squashing)."""
+    total = points.new_zeros(len(points), 4, 3)
+    depth, features = field.looked_up(points)
+    for direction in along.to(points.device):
+        radiance = field.radiance(features, direction.expand_as(points))
+        raw = torch.logit(radiance.sqrt().clamp(1e-4, 1 - 1e-4))
+        total += harmonics(direction[None], 4)[0][:, None] * raw[:, None]
+    return depth, total * (4 * math.pi / max(1, len(along)))
 
 
 def _rays(photo: Photo, height: int, width: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -206,18 +207,22 @@ class PointsFit(RadianceFit):
 
     @torch.no_grad()
     def _grow(self, number: int) -> None:
-        """Remove what is faint; split or double what is pulled hardest."""
-        kept = torch.sigmoid(self.values["opacity_logits"]) > _FAINT
-        if not kept.any():
+        """Remove what is faint; split or double what is pulled hardest.
+
+        The only wait for a GPU, for how many points stay: tensors of another size come of it.
+        """
+        bright = torch.sigmoid(self.values["opacity_logits"]) > _FAINT
+        kept = bright.nonzero()[:, 0]
+        if len(kept) == 0:
             raise Diverged("fit: all points have faded; lower points_opacity_rate")
         most = int(self.settings["points_count"])
         wanted = round(most * (_FIRST_SHARE + (1 - _FIRST_SHARE) * min(1.0, number / _GROWTHS)))
-        score = torch.where(kept, self._pull[0] / self._pull[1].clamp_min(1), -1.0)
-        extra = min(int(kept.sum()), max(0, wanted - int(kept.sum())))
+        score = torch.where(bright, self._pull[0] / self._pull[1].clamp_min(1), -1.0)
+        extra = min(len(kept), max(0, wanted - len(kept)))
         chosen = score.topk(extra).indices
         sizes = self.values["log_sizes"]
         large = sizes[chosen].amax(dim=1) > sizes[kept].amax(dim=1).median()
-        away = torch.randn(2, extra, 3, generator=self._generator).to(self.device)
+        away = sent(torch.randn(2, extra, 3, generator=self._generator), self.device)
         offset = _turned(self.values["turns"][chosen], away * sizes[chosen].exp())
         offset = offset * large[:, None]
         smaller = math.log(_SPLIT) * large[:, None].float()
@@ -230,7 +235,7 @@ class PointsFit(RadianceFit):
         self._replace(changed, kept, added)
 
     def _replace(self, changed: dict[str, Tensor], kept: Tensor, added: dict[str, Tensor]) -> None:
-        """Other numbers of points; those that stay keep their moments."""
+        """Other numbers of points; those that stay, `kept` by number, keep their moments."""
         moments = {name: self._adam.state[self.values[name]] for name in POINTS}
         self.values = {
             name: torch.cat([changed[name][kept], added[name]]).requires_grad_() for name in POINTS
@@ -245,15 +250,14 @@ class PointsFit(RadianceFit):
 
     # Results
 
-    def points(self) -> Points:
-        """The cloud as it is now, in the normalised world; a copy."""
-        arrays: dict[str, Any] = {
-            name: value.detach().cpu().numpy().copy() for name, value in self.values.items()
-        }
-        return Points(**arrays, world_to_input=self.photos.input_to_world.inverse())
+    def frozen(self, half: bool = False) -> Callable[[], Points]:
+        copies = {name: value.detach().clone() for name, value in self.values.items()}
 
-    def result(self, half: bool = False) -> Points:
-        return self.points()
+        def made() -> Points:
+            arrays: dict[str, Any] = {name: value.cpu().numpy() for name, value in copies.items()}
+            return Points(**arrays, world_to_input=self.photos.input_to_world.inverse())
+
+        return made
 
     def render(self, camera: Camera) -> np.ndarray:
         """See Look."""

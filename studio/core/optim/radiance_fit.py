@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -176,11 +177,12 @@ class RadianceFit(ABC):
         """
         said = (squares >= 0).to(squares.dtype)
         seen = torch.stack([squares * said, said])
+        # A new tensor, since snapshots that are on their way refer to the old one.
         self._squares = (_REMEMBERED * self._squares).index_add(1, views.long(), seen)
 
-    def view_errors(self) -> dict[str, float]:
+    def _view_errors(self, squares: Tensor) -> dict[str, float]:
         """Name of a training photo -> root mean square of the last steps' sRGB differences; 0 to 1."""
-        total, count = self._squares.cpu().numpy()
+        total, count = squares.cpu().numpy()
         return {
             photo.name: math.sqrt(max(0.0, float(total[n] / count[n])))
             for n, photo in enumerate(self.training)
@@ -209,34 +211,44 @@ class RadianceFit(ABC):
     # Results
 
     @abstractmethod
-    def result(self, half: bool = False) -> Volume | Points:
-        """What was reached, in the normalised world; a copy.
+    def frozen(self, half: bool = False) -> Callable[[], Volume | Points]:
+        """What was reached, in the normalised world, once it is called: a copy as of now, kept on the device
+        until then. Steps may go on, and nobody waits for them before the call.
 
         Args:
             half: a volume's numbers in half floats, which are enough to look at.
         """
 
+    def result(self) -> Volume | Points:
+        """What was reached, in the normalised world; a copy."""
+        return self.frozen()()
+
     @abstractmethod
     def render(self, camera: Camera) -> np.ndarray:
         """[H, W, 4] float32 linear over black, and coverage, row 0 at the bottom."""
 
-    def snapshot(self, live: bool = False) -> Snapshot:
-        """An immutable copy of the state now, without losses.
+    def snapshot(self) -> Snapshot:
+        """An immutable copy of the state now, without losses."""
+        return self.frozen_snapshot()()
 
-        Args:
-            live: for watching a run; a volume's numbers are half floats.
-        """
-        found = self.result(half=live)
-        return Snapshot(
-            step=self.steps_done,
-            mesh=None,
-            lighting=Lighting(),
-            background=(0.0, 0.0, 0.0),
-            losses={},
-            view_errors=self.view_errors(),
-            volume=found if isinstance(found, Volume) else None,
-            points=found if isinstance(found, Points) else None,
-        )
+    def frozen_snapshot(self, half: bool = False) -> Callable[[], Snapshot]:
+        """A snapshot of now, without losses, once it is called; see `frozen`."""
+        found, step, squares = self.frozen(half), self.steps_done, self._squares
+
+        def made() -> Snapshot:
+            result = found()
+            return Snapshot(
+                step=step,
+                mesh=None,
+                lighting=Lighting(),
+                background=(0.0, 0.0, 0.0),
+                losses={},
+                view_errors=self._view_errors(squares),
+                volume=result if isinstance(result, Volume) else None,
+                points=result if isinstance(result, Points) else None,
+            )
+
+        return made
 
     def _check_photos(self) -> None:
         """InputError if photos differ in format or lack masks."""

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from studio.core.arrival import Arrival
 from studio.core.errors import InputError
 from studio.core.optim.checkpoint import load_checkpoint, save_checkpoint
 from studio.core.optim.hull import Cancel, Progress
 from studio.core.optim.messages import Snapshot
+from studio.core.optim.moment import Frozen, Moments
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.radiance_kinds import KINDS
+from studio.core.optim.radiance_readings import RadianceReadings
 from studio.core.optim.readings import StepResult
 from studio.core.optim.schedule import Part
 from studio.core.optim.settings import FitSettings
@@ -74,13 +75,14 @@ class RadianceLive:
         self.notes: list[str] = []
         self._device = device
         self._topology = 0
-        self._forget()
         self._fit = self._made(progress, cancel)
+        self._forget()
 
     def _forget(self) -> None:
         self._last: StepResult | None = None
-        self._waiting: deque[tuple[int, Arrival]] = deque()
+        self._readings = RadianceReadings(self._fit)
         self._arrived: list[StepResult] = []
+        self._moments: Moments[Frozen] = Moments(self._fit.device)
 
     def _made(self, progress: Progress | None, cancel: Cancel | None) -> RadianceFit:
         kind = KINDS[self.settings["representation"]]
@@ -129,13 +131,8 @@ class RadianceLive:
             The newest result that has arrived, as of Fit.step.
         """
         self._fit.step()
-        error = self._fit.error()
-        assert error is not None
-        self._waiting.append((self.steps_done, Arrival([error.detach()])))
-        wait = self._last is None or self.steps_done >= self.steps
-        while self._waiting and (wait or self._waiting[0][1].ready):
-            step, arrival = self._waiting.popleft()
-            reached = self._fit.checked(float(arrival.arrays()[0]), step)
+        self._readings.send()
+        for step, reached in self._readings.receive(self._last is None or self.steps_done >= self.steps):
             total = 10 ** (-reached / 10) if math.isfinite(reached) else 0.0
             self._last = StepResult(step, {"total": total}, reached, {})
             self._arrived.append(self._last)
@@ -171,20 +168,27 @@ class RadianceLive:
             self._fit.settings.set(name, value)
 
     def snapshot_ready(self) -> bool:
-        """As of a Fit; here it waits."""
-        return True
+        """Whether `snapshot(live=True)` would not wait; asked for the first time, it sets one under way."""
+        return self._moments.ready(lambda: Frozen.of(self._frozen(half=True), copied=True))
 
     def snapshot(self, live: bool = False) -> Snapshot:
         """An immutable copy of the state now.
 
         Args:
-            live: for watching a run; a volume's numbers are half floats.
+            live: for watching a run; a volume's numbers are half floats, and on a GPU it is of the moment
+                when `snapshot_ready` was asked first.
         """
-        return replace(
-            self._fit.snapshot(live),
+        moment = self._moments.take(live) or Frozen.of(self._frozen(half=live), copied=False)
+        with self._moments.aside(moment):
+            return moment.made()
+
+    def _frozen(self, half: bool) -> Callable[[], Snapshot]:
+        made, last, topology = self._fit.frozen_snapshot(half), self._last, self._topology
+        return lambda: replace(
+            made(),
             lighting=start_lighting(self.problem),
             background=self.problem.background,
-            losses=dict(self._last.losses) if self._last else {},
-            psnr=self._last.psnr if self._last else float("nan"),
-            topology=self._topology,
+            losses=dict(last.losses) if last else {},
+            psnr=last.psnr if last else float("nan"),
+            topology=topology,
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
+import torch
 from torch import Tensor
 
 from studio.core.device import describe_device
@@ -30,6 +31,7 @@ from studio.core.optim.metrics import peak_memory_mb
 from studio.core.optim.page import save_page
 from studio.core.optim.radiance_fit import RadianceFit
 from studio.core.optim.radiance_kinds import KINDS, facts
+from studio.core.optim.radiance_readings import RadianceReadings
 from studio.core.optim.recovery import ATTEMPTS, Diverged
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.turntable import DARK, save_turntable
@@ -163,10 +165,13 @@ class _Run:
                 self._recover(error)
 
     def _go_on(self) -> None:
-        """Every few steps a line of the log, now and then a checkpoint, one at the end."""
+        """Every few steps a line of the log, now and then a checkpoint, one at the end.
+
+        Lines are written as their numbers arrive; only a checkpoint waits for a GPU.
+        """
         fit, before = self.fit, self.rows[-1].seconds if self.rows else 0.0
         began = saved = time.perf_counter()
-        first = fit.steps_done
+        first, readings = fit.steps_done, RadianceReadings(fit)
         with open(self.out / LOG, "w", encoding="utf-8") as log:
             log.writelines(_log_line(row) for row in self.rows)
             self.watch(fit)
@@ -175,21 +180,22 @@ class _Run:
                 self.watch(fit)
                 if fit.steps_done % _LOG_EVERY and fit.steps_done < fit.steps:
                     continue
-                now, reached = time.perf_counter(), fit.psnr()
-                seconds = before + now - began
-                self.rows.append(
-                    HistoryRow(fit.steps_done, {"total": 10 ** (-reached / 10)}, reached, seconds)
-                )
-                log.write(_log_line(self.rows[-1]))
-                log.flush()
-                rate = (fit.steps_done - first) / (now - began)
-                self.tell(
-                    fit.steps_done / fit.steps,
-                    f"Optimizing: {fit.steps_done}/{fit.steps}, {reached:.1f} dB, {rate:.0f} it/s",
-                )
-                if fit.steps_done >= fit.steps or now - saved > self.pause:
+                readings.send()
+                due = fit.steps_done >= fit.steps or time.perf_counter() - saved > self.pause
+                for step, reached in readings.receive(wait=due):
+                    spent = time.perf_counter() - began
+                    self._note(log, step, reached, before + spent, (step - first) / spent)
+                if due:
                     self._save()
                     saved = time.perf_counter()
+
+    def _note(self, log: TextIO, step: int, reached: float, seconds: float, rate: float) -> None:
+        """A line of the log, and of progress."""
+        self.rows.append(HistoryRow(step, {"total": 10 ** (-reached / 10)}, reached, seconds))
+        log.write(_log_line(self.rows[-1]))
+        log.flush()
+        steps = self.fit.steps
+        self.tell(step / steps, f"Optimizing: {step}/{steps}, {reached:.1f} dB, {rate:.0f} it/s")
 
     def _save(self) -> None:
         """A checkpoint; a full disk must not end a fit that could still be kept elsewhere.
@@ -225,12 +231,20 @@ class _Run:
 
 
 def _finite(tree: Any) -> bool:
-    """Whether all tensors in a tree of dicts and lists are."""
+    """Whether all tensors in a tree of dicts and lists are; one look at each device."""
+    found: dict[torch.device, list[Tensor]] = {}
+    for tensor in _tensors(tree):
+        found.setdefault(tensor.device, []).append(tensor.isfinite().all())
+    return all(bool(torch.stack(each).all()) for each in found.values())
+
+
+def _tensors(tree: Any) -> Iterator[Tensor]:
+    """Those in a tree of dicts and lists."""
     if isinstance(tree, Tensor):
-        return bool(tree.isfinite().all())
-    if isinstance(tree, dict):
-        return all(_finite(value) for value in tree.values())
-    return all(_finite(value) for value in tree) if isinstance(tree, list | tuple) else True
+        yield tree
+    elif isinstance(tree, dict | list | tuple):
+        for value in tree.values() if isinstance(tree, dict) else tree:
+            yield from _tensors(value)
 
 
 def _log_line(row: HistoryRow) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +21,7 @@ from studio.core.ops import Grid, camera_rays, march
 from studio.core.optim.emitted import VolumeView
 from studio.core.optim.hull import Cancel, Progress, hull_field
 from studio.core.optim.radiance_fit import RadianceFit
+from studio.core.optim.radiance_readings import RadianceReadings
 from studio.core.optim.recovery import Diverged
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
@@ -213,23 +215,26 @@ class VolumeFit(RadianceFit):
     def run(self, report: Progress, cancel: Cancel | None = None) -> None:
         """Prepare and take all steps; raises as `fit_volume`."""
         self.prepare()
+        readings = RadianceReadings(self)
         while self.steps_done < self.steps:
             self.step()
             if self.steps_done % 20 == 0 or self.steps_done == self.steps:
                 if cancel is not None and cancel():
                     raise Cancelled("stopped while fitting the volume")
-                note = f"Fitting the volume: {self.steps_done}/{self.steps}, {self.psnr():.1f} dB"
-                report(self.steps_done / self.steps, note)
+                readings.send()
+                for step, reached in readings.receive(wait=self.steps_done == self.steps):
+                    note = f"Fitting the volume: {step}/{self.steps}, {reached:.1f} dB"
+                    report(step / self.steps, note)
 
     # Results
 
-    def volume(self, half: bool = False) -> Volume:
-        """The volume as it is now, in the normalised world; a copy, in half floats if so asked."""
-        out = self.model.grid.volume("volume", half)
-        return replace(out, world_to_input=self.photos.input_to_world.inverse())
+    def volume(self) -> Volume:
+        """The volume as it is now, in the normalised world; a copy."""
+        return self.frozen()()
 
-    def result(self, half: bool = False) -> Volume:
-        return self.volume(half)
+    def frozen(self, half: bool = False) -> Callable[[], Volume]:
+        made = self.model.grid.frozen("volume", half)
+        return lambda: replace(made(), world_to_input=self.photos.input_to_world.inverse())
 
     def render(self, camera: Camera) -> np.ndarray:
         """See Look."""
