@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -177,17 +176,6 @@ def test_a_volumes_surface_of_many_paints_keeps_them() -> None:
         usual = pace(fit.settings, group, fit.variables, fit.steps_done)
         fit.settings.set("start", "volume")
         assert own < usual if group == "albedo" else own > usual
-
-
-def test_light_that_stays_with_the_camera_is_trusted_more(fit: Fit) -> None:
-    """All sides of the object look at it: metal, the facing of surfaces and its shape are told apart."""
-    v = fit.variables
-    turned = replace(v, fixed_to="camera")
-    for group, factor in (("metallic", 8 / 3), ("vertices", 3), ("albedo", 1), ("light", 1)):
-        usual = pace(fit.settings, group, v, fit.steps_done)
-        assert pace(fit.settings, group, turned, fit.steps_done) == pytest.approx(factor * usual)
-    shares = [float(w.light_terms()["light_smoothness"]().detach()) for w in (turned, v)]
-    assert 0 < shares[0] == pytest.approx(shares[1] / 3)
 
 
 def test_hues_tell_paints_from_shading() -> None:

@@ -133,13 +133,6 @@ _PAINTED = 0.3
 """Times the rates of its textures, which begin as its vertices were."""
 
 
-_STAYING = {"metallic": 8 / 3, "vertices": 3.0}
-"""Times the rates of groups beside textures where the light stays with the camera.
-
-There every texel is seen under light from many sides, so that metal tells itself from paint, and
-highlights say which way the surface faces.
-"""
-
 _ROUGHNESS, _GLOSS_HELD = 0.3, 1.5
 """Where roughness begins with textures, and how many warm-ups it stays there.
 
@@ -263,8 +256,6 @@ def pace(settings: FitSettings, group: str, variables: Variables, step: int) -> 
     factor = decay ** progress(step, material.began + steps, int(settings["steps"]))
     if group == "vertices":
         factor *= float(settings["texture_vertices"]) * (_OPENED if painted(settings) else 1.0)
-    if variables.fixed_to == "camera":
-        factor *= _STAYING.get(group, 1.0)
     if group in _UNIFORM and painted(settings):
         factor *= _PAINTED
     if group == "light" and steps > 0:

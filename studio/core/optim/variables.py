@@ -36,10 +36,6 @@ from studio.core.scene import Light, Lighting, Mesh
 _REACH = 3.0
 """Edges of a fine surface within which its simplified one looks for it."""
 
-_SEEN_AROUND = 1 / 3
-"""Times that the smoothness of an environment map counts which stays with the camera: while the object turns,
-all sides of it look at the same light, which leaves less to guess."""
-
 
 @dataclass(eq=False)
 class Variables:
@@ -250,8 +246,8 @@ class Variables:
         """Regularizers of the environment."""
         if self.sky is None:
             return {"light_white": lambda: light_white(self.sh)}
-        own, share = self.sky, _SEEN_AROUND if self.fixed_to == "camera" else 1.0
-        return {"light_white": lambda: sky.white(own), "light_smoothness": lambda: share * sky.curvature(own)}
+        own = self.sky
+        return {"light_white": lambda: sky.white(own), "light_smoothness": lambda: sky.curvature(own)}
 
     def scene_lighting(self) -> Lighting:
         """The light as the document keeps it: colour at most 1, the rest in the intensity."""
