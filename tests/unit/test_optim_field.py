@@ -110,7 +110,7 @@ def test_carving_pulls_what_lies_before_background_inwards(photos):
     fit = prepared(far_too_large, **FIELD | {"holdout": 0})
     field = fit.variables
     assert isinstance(field, FieldVariables)
-    targets = fit._current_targets()
+    (targets,) = fit._current_targets().groups
     field.carving(targets, field.box_vertices()).backward()
     assert (field.differential.grad >= 0).all()  # the start sphere is larger than the ball
     assert (field.differential.grad > 0).sum() > 100

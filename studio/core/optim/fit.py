@@ -40,7 +40,8 @@ from studio.core.optim.room import free_bytes, views_that_fit
 from studio.core.optim.schedule import FIELD, Schedule
 from studio.core.optim.settings import TERMS, FitSettings
 from studio.core.optim.start import FitProblem, evened
-from studio.core.optim.targets import Targets, check_formats, split_holdout
+from studio.core.optim.target_groups import Part, TargetGroups
+from studio.core.optim.targets import check_formats, split_holdout
 from studio.core.optim.variables import Variables
 from studio.core.optim.watching import Motion
 from studio.core.rasterizer import PARAMS, Rasterizer, needed_modules
@@ -100,7 +101,7 @@ class Fit:
             self.notes.append(f"{ranks.count} photos per step, one for each process")
         self._progress = progress
         self._cancel = cancel
-        self._targets: dict[int, Targets] = {}
+        self._targets: dict[int, TargetGroups] = {}
         self._view_errors: dict[str, float] = {}
         self._topology = 0
         self._readings = Readings()
@@ -258,10 +259,10 @@ class Fit:
             self._enter_stage()
             attune(self.variables, self.settings, self.steps_done)
             targets = self._current_targets()
-            views = self._draw_views()
+            views = self._draw_views(targets)
             own = self.ranks.own(views)
-            background = self._background(targets, len(views))
-            measured, box = self._pass.run(self, targets, views, own, background)
+            parts = targets.parts(views)
+            measured, box = self._pass.run(self, parts, own, len(views), self._backgrounds(parts))
         measured = self.ranks.combine(measured, own, len(views))
         moved = [group for group in self._optimizers if self.settings.enabled(group)]
         leaves = [leaf for group in moved for leaf in self.variables.tensors(group)]
@@ -294,22 +295,23 @@ class Fit:
             optimizer.step()
         self.variables.clamp()
 
-    def _draw_views(self) -> list[int]:
+    def _draw_views(self, targets: TargetGroups) -> list[int]:
         """The next photos: all of them once in random order, then again."""
         count = min(int(self.settings["views_per_step"]), len(self.training))
         while len(self._queue) < count:
-            self._queue += self._random.permutation(len(self.training)).tolist()
+            self._queue += targets.spread(self._random.permutation(len(self.training)).tolist())
         views, self._queue = self._queue[:count], self._queue[count:]
         return views
 
-    def _background(self, targets: Targets, count: int) -> Tensor:
-        """[3] or [N, H, W, 3] linear colour behind object and photo."""
+    def _backgrounds(self, parts: list[Part]) -> list[Tensor]:
+        """[3] or [N, H, W, 3] linear colour behind object and photo, for each part of a step."""
         mode = self.settings["training_background"]
-        if targets.mask is None or mode == "fixed":
-            return self.variables.background
-        height, width = targets.size
-        shape = (count, height, width, 3) if mode == "noise" else (3,)
-        return torch.rand(shape, generator=self._generator, device=self.device)
+        if parts[0].targets.mask is None or mode == "fixed":
+            return [self.variables.background] * len(parts)
+        if mode != "noise":
+            return [torch.rand(3, generator=self._generator, device=self.device)] * len(parts)
+        shapes = [(len(part.views), *part.targets.size, 3) for part in parts]
+        return [torch.rand(shape, generator=self._generator, device=self.device) for shape in shapes]
 
     # Stages
 
@@ -318,17 +320,17 @@ class Fit:
         """The stages that the settings call for now."""
         return schedule_of(self.settings)
 
-    def _current_targets(self) -> Targets:
+    def _current_targets(self) -> TargetGroups:
         """The photos at this stage's resolution; the previous stage's are let go."""
         resolution = self.schedule.resolution(self._stage)
         if resolution not in self._targets:
             # These lie within the masks; another start may reach beyond what is left of a photo.
             crop = self.settings["start"] in ("hull", "volume", "sdf")
-            self._targets = {resolution: Targets.build(self.training, resolution, self.device, crop)}
+            self._targets = {resolution: TargetGroups.build(self.training, resolution, self.device, crop)}
             self._plan_memory(self._targets[resolution])
         return self._targets[resolution]
 
-    def _plan_memory(self, targets: Targets) -> None:
+    def _plan_memory(self, targets: TargetGroups) -> None:
         """Fewer photos per step from here on, where the GPU has no room for all."""
         material = self.variables.material
         texels = int(self.settings["texture_size"]) ** 2 if isinstance(material, TextureMaterial) else 0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from studio.core.arrival import constant
+from studio.core.arrival import constant, sent
 from studio.core.color import linear_to_srgb, mse_to_psnr
 from studio.core.ops.image_loss import image_loss
 from studio.core.ops.ssim import ssim
@@ -59,6 +60,22 @@ class Measured:
         return Measures(losses, mse_to_psnr(sum(squared) / len(squared)), [e**0.5 for e in squared])
 
 
+def joined(parts: list[Measured], places: list[list[int]]) -> Measured:
+    """What parts of a step measured, as if its photos had been one batch.
+
+    Args:
+        places: of each part's photos in the step.
+    """
+    first, count = parts[0], sum(len(own) for own in places)
+    terms = len(first.names)
+    shares = constant(tuple(len(own) / count for own in places), torch.float32, first.numbers.device)
+    means = (torch.stack([part.numbers[:terms] for part in parts]) * shares[:, None]).sum(dim=0)
+    order = np.argsort(np.concatenate(places))
+    errors = torch.cat([part.numbers[terms:] for part in parts])
+    numbers = torch.cat([means, errors.index_select(0, sent(order, errors.device))])
+    return Measured(numbers[0], first.names, numbers)
+
+
 def measure(
     rgba: Tensor,
     box_vertices: Tensor,
@@ -78,7 +95,7 @@ def measure(
         views: [N] int64, which of the training photos they are.
         background: [3] or [N, H, W, 3] linear, behind renders and photos with masks.
     """
-    color_weight, mask_weight = settings.weight("color"), settings.weight("mask")
+    color_weight, mask_weight = (target.scale * settings.weight(name) for name in ("color", "mask"))
     stops = variables.views.stops().index_select(0, views)
     pixels = image_loss(
         rgba,

@@ -35,6 +35,8 @@ class Targets:
         color: [N, H, W, 3] sRGB values 0..1 of the object, not premultiplied.
         mask: [N, H, W] coverage 0..1, or None if any photo lacks it.
         weight: [N, H, W] 1 where the photo says something, or None if it does everywhere.
+        pixels: of a photo that is not cropped.
+        scale: factor of the losses of pixels.
     """
 
     names: list[str]
@@ -42,6 +44,8 @@ class Targets:
     color: Tensor
     mask: Tensor | None
     weight: Tensor | None
+    pixels: int = 0
+    scale: float = 1.0
 
     def object_share(self) -> Tensor:
         """[N] share of the pixels that show the object; 1 without masks."""
@@ -84,6 +88,7 @@ class Targets:
             color=torch.from_numpy(color).to(device),
             mask=None if mask is None else torch.from_numpy(mask).to(device),
             weight=None if weight is None else torch.from_numpy(weight).to(device),
+            pixels=height * width,
         )
 
     def select(self, views: Tensor) -> Targets:
@@ -94,6 +99,8 @@ class Targets:
             self.color[views],
             None if self.mask is None else self.mask[views],
             None if self.weight is None else self.weight[views],
+            self.pixels,
+            self.scale,
         )
 
     def __len__(self) -> int:

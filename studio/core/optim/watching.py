@@ -97,9 +97,9 @@ def vertex_gradient(fit: Fit, term: str = "total", views: int = 4) -> np.ndarray
         for other in TERMS:
             settings.set(f"{other}_weight", weight if other == term else 0.0)
     variables, targets = fit.variables, fit._current_targets()
-    count = min(views, len(targets))
-    index = torch.linspace(0, len(targets) - 1, count, device=fit.device).round().long()
-    target = targets.select(index)
+    part = targets.some(views)
+    index = torch.tensor(part.views, device=fit.device)
+    target = part.targets.select(torch.tensor(part.index, device=fit.device))
     cameras = target.cameras
     own = variables.views
     if own.moving:
