@@ -66,6 +66,14 @@ def done(photos: Any, **settings: Any) -> Fit:
         {"start": "mesh", "shading": "unlit"},
         {"start": "mesh", **TEXTURED},
         {"start": "mesh", **TEXTURED, "shading": "unlit"},
+        *({"start": "mesh", **TEXTURED, "rasterizer": name} for name in ("softras", "nmr")),
+        *(
+            {"start": "mesh", **TEXTURED, "rasterizer": name, "shading": "unlit"}
+            for name in ("softras", "nmr")
+        ),
+        {"start": "mesh", "rasterizer": "nmr"},
+        {"start": "mesh", "rasterizer": "softras", "shading": "unlit"},
+        {"start": "mesh", "rasterizer": "nmr", "shading": "unlit"},
     ],
     ids=lambda settings: " ".join(str(value) for value in settings.values()) or "standard",
 )

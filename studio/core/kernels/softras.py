@@ -41,8 +41,11 @@ def kernels(channels: int, textured: bool = False) -> SimpleNamespace:
 
 
 def warp_modules() -> list:
-    """The ones worth compiling ahead: what a fit needs, unlit and shaded, and textures."""
-    return [kernels(3).module, kernels(11).module, kernels(5, True).module]
+    """The ones worth compiling ahead: what a fit needs, unlit and shaded, and the same with textures."""
+    return [
+        *(kernels(channels).module for channels in (3, 11)),
+        *(kernels(channels, True).module for channels in (5, 7, 14)),
+    ]
 
 
 def _make(module, vec, textured: bool) -> dict:
