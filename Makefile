@@ -1,7 +1,8 @@
 # make run    opens the studio (without a display: fits the built-in scene, results in out/)
 # make test   lint, format, types and tests
 # make bench  measures, beside peers, and appends to benchmarks/history.jsonl
-# make gpu-check  all that only a CUDA GPU can show, into out/gpu-check; says so where there is none
+# make gpu-check  all that only a CUDA GPU can show, into out/gpu-check; says so where there is none.
+#                 MINUTES=10 ends it in time; run again, it goes on with what is left
 # Everything sets itself up in .venv first.
 
 PYTHON ?= python3
@@ -38,7 +39,7 @@ bench: $(READY)
 
 gpu-check: $(READY)
 	@scripts/system_packages.sh test
-	@$(BIN)/python -m benchmarks.gpu_check
+	@$(BIN)/python -m benchmarks.gpu_check $(if $(MINUTES),--minutes $(MINUTES) --left)
 
 $(READY): pyproject.toml constraints.txt
 	@scripts/system_packages.sh run

@@ -204,7 +204,7 @@ def fits(device: torch.device, reduced: bool) -> Section:
     cases = [(16, 2, 320, 0), (16, 2, 320, 16)]
     if not reduced:
         cases = [(512, 4, 50_000, 0), (512, 4, 20_000, 512), (512, 8, 50_000, 0), (1024, 8, 50_000, 0)]
-        cases += [(1024, 8, 20_000, 1024)]
+        cases += [(1024, 4, 50_000, 0), (1024, 8, 20_000, 1024)]
     for size, views, triangles, texels in cases:
         rates, notes = [], ""
         if on_cuda(device):

@@ -1,6 +1,7 @@
 """Everything that only a machine with a CUDA GPU can show, in one run and one report.
 
     make gpu-check            or  python -m benchmarks.gpu_check [--out DIR] [--part NAME ...]
+    make gpu-check MINUTES=10     the same within ten minutes
     python -m benchmarks.gpu_check --device cpu --reduced     the same code in a small form, on any machine
 
 Runs the tests on CUDA; compares CPU and CUDA; shares buffers and textures with OpenGL bit by bit and
@@ -8,9 +9,10 @@ times frames with and without that; times the primitives with CUDA graphs and wi
 of fits; notes GPU memory and what a step's time goes into. Writes report.md and report.json anew after
 each part and each row of a table, so that a run that is cut short leaves what it has; parts of earlier runs
 into the same folder stay in the report until they are run again. Several parts are run in a process of
-their own each, with a limit: one that hangs, or leaves the card unusable, takes no other down. Where time is
-short: the parts one by one, kernels first (`--part kernels` compiles them all, so that no other part's time
-has that in it); `--left` runs those that are not in the report yet.
+their own each, with a limit: one that hangs, or leaves the card unusable, takes no other down. What is worth
+most comes first: bits and times that are shared with OpenGL, then tests. Where time is short, `--minutes`
+gives each part at most half of what is left, and `--left` runs those that are not in the report yet, or not
+through; kernels are compiled before whatever needs them, so that no other part's time has that in it.
 
 Exit status: 0 if all that was run is right, or if there is no GPU (which one line then says); 1 if not.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 import time
@@ -37,6 +40,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "out" / "gpu-check"
 MOST_SECONDS = 540
 """Of the tests: a machine that is lent by the ten minutes still gets their report."""
+LEAST_SECONDS = 10
+"""Left for a part to begin."""
 
 
 def environment() -> Section:
@@ -53,18 +58,19 @@ def environment() -> Section:
     return section
 
 
-def tests(folders: tuple[str, ...]) -> Section:
-    """The tests that need CUDA."""
+def tests(folders: tuple[str, ...], seconds: float) -> Section:
+    """The tests that need CUDA; what they have said after so many seconds, if they are not through."""
     section = Section("Tests on the GPU")
     command = [sys.executable, "-m", "pytest", "-q", "-m", "slow or not slow", *folders]
     both = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     with subprocess.Popen(command, cwd=ROOT, **both) as running:  # type: ignore[call-overload]
         try:
-            found, _ = running.communicate(timeout=MOST_SECONDS)
+            found, _ = running.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             running.kill()
             found, _ = running.communicate()
-            section.wrong.append(f"not through after {MOST_SECONDS} s")
+            section.wrong.append(f"not through after {seconds:g} s")
+            section.unfinished = True
     last = [line for line in found.splitlines() if line.strip()][-8:]
     section.lines = ["`" + " ".join(command[1:]) + "`", "```\n" + "\n".join(last) + "\n```"]
     if running.returncode != 0:
@@ -86,8 +92,8 @@ def kernels(device: torch.device, reduced: bool) -> Section:
     return section
 
 
-def _tested(name: str, device: torch.device, reduced: bool) -> Section:
-    section = tests((f"tests/gpu/test_{name}_cuda.py",))
+def _tested(name: str, seconds: float, device: torch.device, reduced: bool) -> Section:
+    section = tests((f"tests/gpu/test_{name}_cuda.py",), seconds)
     section.title += f": {name}"
     return section
 
@@ -95,37 +101,48 @@ def _tested(name: str, device: torch.device, reduced: bool) -> Section:
 Part = Callable[[torch.device, bool], Section]
 
 
-def parts() -> dict[str, Part]:
-    """What can be run by itself, in the order of a whole run."""
+def parts(seconds: float = MOST_SECONDS) -> dict[str, Part]:
+    """What can be run by itself, in the order of a whole run: of worth, and kernels before who needs them.
+
+    Args:
+        seconds: that tests have.
+    """
     from benchmarks import _gpu_interop, _gpu_speed
 
     return {
         "machine": lambda device, reduced: environment(),
-        "kernels": kernels,
-        "agreement": _gpu_speed.agreement,
         "exactness": _gpu_interop.exactness,
         "frames": _gpu_interop.frames,
-        "live": _gpu_interop.live,
+        "kernels": kernels,
+        **{f"tests-{name}": partial(_tested, name, seconds=seconds) for name in ("ops", "effects", "fit")},
+        "agreement": _gpu_speed.agreement,
+        "primitives": _gpu_speed.primitives,
         "steps": _gpu_speed.fits,
         "profile": _gpu_speed.profile,
-        "primitives": _gpu_speed.primitives,
-        **{f"tests-{name}": partial(_tested, name) for name in ("ops", "effects", "fit")},
+        "live": _gpu_interop.live,
     }
 
 
-def in_a_process(name: str, given: argparse.Namespace) -> Section:
-    """A part by itself; what it has left if it does not get through."""
+def in_a_process(name: str, given: argparse.Namespace, limit: float) -> Section:
+    """A part by itself, of `limit` seconds at most; what it has left if it does not get through."""
     command = [sys.executable, "-m", "benchmarks.gpu_check", "--part", name, "--out", str(given.out)]
-    command += ["--device", given.device, *(["--reduced"] if given.reduced else [])]
+    command += [
+        "--device",
+        given.device,
+        "--limit",
+        f"{limit:.0f}",
+        *(["--reduced"] if given.reduced else []),
+    ]
     began, trouble = time.perf_counter(), ""
     try:
-        status = subprocess.run(command, cwd=ROOT, timeout=given.limit).returncode
+        status = subprocess.run(command, cwd=ROOT, timeout=limit).returncode
         trouble = "" if status in (0, 1) else f"ended with status {status}"
     except subprocess.TimeoutExpired:
-        trouble = f"not through after {given.limit:g} s"
+        trouble = f"not through after {limit:.0f} s"
     section = earlier(given.out, [name]).get(name) or Section(name, wrong=[] if trouble else ["no report"])
     if trouble:
         section.wrong.append(trouble)
+        section.unfinished |= trouble.startswith("not through")
         section.seconds = time.perf_counter() - began
         print(f"  {trouble}", flush=True)
     return section
@@ -191,14 +208,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--part", action="append", choices=tuple(known), help="only this; may be repeated")
     parser.add_argument("--left", action="store_true", help="only parts that the report does not have yet")
     parser.add_argument("--no-tests", action="store_true", help="leave the tests out")
-    parser.add_argument("--limit", type=float, default=MOST_SECONDS + 30, help="seconds of a part, at most")
+    parser.add_argument("--limit", type=float, default=MOST_SECONDS + 10, help="seconds of a part, at most")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of all parts together, at most")
     parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args(arguments)
+    known = parts(max(5.0, given.limit - 10))  # so that what tests said is still written
     if given.device == "cuda" and not cuda_available():
         print("gpu-check: torch finds no CUDA GPU here, so there is nothing to check")
         return 0
     configure_threads()
-    device = pick_device(given.device)
+    device, end = pick_device(given.device), time.perf_counter() + 60 * given.minutes
     sections = earlier(given.out, known) if given.part or given.left else {}
     chosen = given.part or [name for name in known if not (given.no_tests and name.startswith("tests"))]
     if given.left:
@@ -209,11 +228,16 @@ def main(arguments: list[str] | None = None) -> int:
         write([sections[part] for part in known if part in sections], given.out, device)
 
     for name in chosen:
+        if time.perf_counter() > end - LEAST_SECONDS:
+            print(f"no time left for {', '.join(chosen[chosen.index(name) :])}: --left runs them")
+            chosen = chosen[: chosen.index(name)]
+            break
         if len(chosen) == 1:
             section = guarded(name, lambda name=name: known[name](device, given.reduced), partial(keep, name))
         else:
             write([sections[part] for part in known if part in sections], given.out, device)
-            section = in_a_process(name, given)
+            left = end - time.perf_counter()
+            section = in_a_process(name, given, min(given.limit, left / 2 if name != chosen[-1] else left))
         keep(name, section)
     wrong = [line for name in chosen for line in sections[name].wrong]
     missed = [line for name in chosen for line in sections[name].missed]

@@ -40,8 +40,8 @@ def test_parts_are_run_one_by_one_and_kept(monkeypatch, tmp_path, capsys):
         "size": lambda device, reduced: Section("Size", wrong=["too large"]),
         "rest": stopped,
     }
-    monkeypatch.setattr(gpu_check, "parts", lambda: made)
-    here = lambda name, given: gpu_check.guarded(name, lambda: made[name](None, False))  # noqa: E731
+    monkeypatch.setattr(gpu_check, "parts", lambda seconds=0: made)
+    here = lambda name, given, limit: gpu_check.guarded(name, lambda: made[name](None, False))  # noqa: E731
     monkeypatch.setattr(gpu_check, "in_a_process", here)
     usual = ["--device", "cpu", "--out", str(tmp_path)]
     assert gpu_check.main([*usual, "--part", "size"]) == 1
@@ -69,7 +69,7 @@ def test_a_table_is_written_row_by_row(monkeypatch, tmp_path):
         section.add("box")
         raise RuntimeError("CUDA error: an illegal memory access")
 
-    monkeypatch.setattr(gpu_check, "parts", lambda: {"half": half})
+    monkeypatch.setattr(gpu_check, "parts", lambda seconds=0: {"half": half})
     assert gpu_check.main(["--device", "cpu", "--out", str(tmp_path), "--part", "half"]) == 1
     report = (tmp_path / "report.md").read_text()
     assert "| ball |\n| box |" in report
@@ -96,7 +96,7 @@ def test_a_part_that_hangs_or_dies_takes_no_other_down(monkeypatch, tmp_path, st
         return gpu_check.subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(gpu_check.subprocess, "run", run)
-    monkeypatch.setattr(gpu_check, "parts", lambda: dict.fromkeys(("half", "good")))
+    monkeypatch.setattr(gpu_check, "parts", lambda seconds=0: dict.fromkeys(("half", "good")))
     usual = ["--device", "cpu", "--out", str(tmp_path)]
     assert gpu_check.main([*usual, "--limit", "5"]) == (status != 0)
     found = json.loads((tmp_path / "report.json").read_text())
@@ -105,12 +105,38 @@ def test_a_part_that_hangs_or_dies_takes_no_other_down(monkeypatch, tmp_path, st
     said = {None: ["not through after 5 s"], -11: ["ended with status -11"], 0: []}
     assert found[0]["wrong"] == said[status]
     ran: list[str] = []
-    monkeypatch.setattr(gpu_check, "in_a_process", lambda name, given: ran.append(name))
+    monkeypatch.setattr(gpu_check, "in_a_process", lambda name, given, limit: ran.append(name))
     monkeypatch.setattr(
         gpu_check, "guarded", lambda name, make, keep: ran.append(name) or Section(name, part=name)
     )
     gpu_check.main([*usual, "--left"])
     assert ran == ["half"], "only what is not through"
+
+
+def test_minutes_are_shared_and_kept_to(monkeypatch, tmp_path, capsys):
+    """Each part gets half of what is left at most, the last one all of it; who comes too late is named."""
+    clock, given_to = [0.0], {}
+    monkeypatch.setattr(gpu_check.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(
+        gpu_check, "parts", lambda seconds=0: dict.fromkeys(("bits", "tests", "steps", "rest"))
+    )
+
+    def run(name, given, limit):
+        given_to[name] = limit
+        clock[0] += limit if name == "tests" else 20.0
+        return Section(name, part=name)
+
+    monkeypatch.setattr(gpu_check, "in_a_process", run)
+    usual = ["--device", "cpu", "--out", str(tmp_path)]
+    assert gpu_check.main([*usual, "--minutes", "4"]) == 0
+    assert given_to == {"bits": 120.0, "tests": 110.0, "steps": 55.0, "rest": 90.0}
+    given_to.clear()
+    (tmp_path / "report.json").unlink()
+    gpu_check.main([*usual, "--minutes", "0.65"])
+    assert list(given_to) == ["bits", "tests"]
+    assert "no time left for steps, rest: --left runs them" in capsys.readouterr().out
+    gpu_check.main([*usual, "--left"])
+    assert list(given_to) == ["bits", "tests", "steps", "rest"]
 
 
 def test_all_tests_that_need_a_gpu_are_run():
@@ -120,9 +146,8 @@ def test_all_tests_that_need_a_gpu_are_run():
 
 
 def test_tests_that_hang_are_reported(monkeypatch):
-    monkeypatch.setattr(gpu_check, "MOST_SECONDS", 0.2)
     monkeypatch.setattr(gpu_check.subprocess, "Popen", _sleeping(gpu_check.subprocess.Popen))
-    section = gpu_check.tests(("tests/gpu",))
+    section = gpu_check.tests(("tests/gpu",), 0.2)
     assert section.wrong[0] == "not through after 0.2 s"
     assert "begun" in section.markdown()
 
