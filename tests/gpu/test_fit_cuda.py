@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from studio.core.optim.fit import Fit, FitProblem
 from studio.core.optim.graphs import SETTLED
 from studio.core.optim.radiance_live import KINDS, RadianceLive
 from studio.core.optim.settings import FitSettings
+from studio.core.scene import PhotoSet
 from studio.core.scene.shapes import icosphere
 from tests.needs import need
 from tests.unit.optim_scenes import coloured_ball, photograph
@@ -18,11 +21,19 @@ from tests.unit.optim_scenes import coloured_ball, photograph
 STEPS = 40
 
 
-def fitted(device: str, graphs: bool, **settings) -> tuple[Fit, list[float]]:
+def of_two_sizes() -> PhotoSet:
+    """Every other photo has fewer pixels."""
+    photos = photograph(coloured_ball(), 6)
+    small = photograph(coloured_ball(), 6, 24).photos
+    return replace(photos, photos=[small[n] if n % 2 else p for n, p in enumerate(photos.photos)])
+
+
+def fitted(device: str, graphs: bool, photos: PhotoSet | None = None, **settings) -> tuple[Fit, list[float]]:
     """A fit after STEPS steps, and the losses of all."""
     values = {"steps": STEPS, "resolution": 48, "stages": 1, "views_per_step": 3, "start": "mesh"}
     values |= {"cuda_graphs": graphs, "remesh": False, **settings}
-    fit = Fit(FitProblem(photograph(coloured_ball(), 6), icosphere(3, 0.5)), FitSettings(values), device)
+    photos = photos or photograph(coloured_ball(), 6)
+    fit = Fit(FitProblem(photos, icosphere(3, 0.5)), FitSettings(values), device)
     fit.prepare()
     losses = []
     while fit.steps_done < fit.steps:
@@ -44,6 +55,19 @@ def test_a_fit_converges_as_on_the_cpu(graphs: bool, background: str) -> None:
     if graphs:
         assert fit._pass.graphs.reason == ""
         assert fit._pass.graphs.replayed >= STEPS - 2 * SETTLED - 2
+
+
+def test_photos_of_several_sizes_are_recorded_each() -> None:
+    """Graphs share memory: what one leaves is taken before the next one writes there."""
+    need("cuda")
+    settings = {"training_background": "fixed", "views_per_step": 4}
+    _, expected = fitted("cpu", False, of_two_sizes(), **settings)
+    fit, losses = fitted("cuda", True, of_two_sizes(), **settings)
+    assert fit._pass.graphs.reason == ""
+    assert fit._pass.graphs.recorded == 2
+    assert fit._pass.graphs.replayed >= 2 * (STEPS - 2 * SETTLED - 2)
+    np.testing.assert_allclose(losses[:10], expected[:10], rtol=0.02)
+    assert np.mean(losses[-8:]) == pytest.approx(np.mean(expected[-8:]), rel=0.15)
 
 
 @pytest.mark.parametrize("rasterizer", ["antialias", "softras", "nmr"])
