@@ -79,3 +79,21 @@ def test_photos_of_nothing_or_of_the_object_alone(value: float) -> None:
     color, coverage = unmix(photo, mask, Background(np.zeros(3), 0.1))
     np.testing.assert_array_equal(color, photo)
     np.testing.assert_array_equal(coverage, mask)
+
+
+def test_no_background_is_mixed_in_where_the_object_goes_on_in_shade() -> None:
+    """Its mask ends where shade sets in, over some pixels, as an outline does."""
+    column = np.arange(SIZE)
+    ramp = np.clip((SIZE / 2 - column) / 8 + 0.5, 0.05, 1)  # light ends in the middle
+    photo, _ = shot(np.broadcast_to(0.4 * ramp[None, :, None], (SIZE, SIZE, 3)), np.zeros(3))
+    whole = wide_mask()
+    mask = np.where(column < SIZE / 2 + 2, whole, 0).astype(np.float32)
+    dark = (whole > 0) & (mask == 0)
+    rows = slice(SIZE // 2 - 50, SIZE // 2 + 50)
+    beside = (rows, slice(SIZE // 2 - 3, SIZE // 2 + 2))
+    background = Background(np.zeros(3), 0.15)
+    color, coverage = unmix(photo, mask, background, dark)
+    assert coverage[beside].min() == 1
+    np.testing.assert_array_equal(color[beside], photo[beside])
+    assert not coverage[dark].any()
+    assert unmix(photo, mask, background)[1][beside].min() < 0.9

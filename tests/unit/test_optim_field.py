@@ -114,6 +114,8 @@ def test_carving_pulls_what_lies_before_background_inwards(photos):
     field.carving(targets, field.box_vertices()).backward()
     assert (field.differential.grad >= 0).all()  # the start sphere is larger than the ball
     assert (field.differential.grad > 0).sum() > 100
+    silent = replace(targets, weight=torch.zeros_like(targets.mask))  # such photos see nothing empty
+    assert abs(float(field.carving(silent, field.box_vertices()).detach())) < 1e-9
     targets.mask.fill_(1.0)
     assert abs(float(field.carving(targets, field.box_vertices()).detach())) < 1e-9
 

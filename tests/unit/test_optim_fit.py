@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import trimesh
 from studio.core.errors import Cancelled, InputError, WorkError
 from studio.core.optim.bake import light_turns_with_camera, sample_photos
 from studio.core.optim.fit import Fit, FitProblem
-from studio.core.optim.losses import Measured
+from studio.core.optim.losses import Measured, _ssim_term
 from studio.core.optim.rendering import Renderer
 from studio.core.optim.settings import FitSettings
 from studio.core.optim.targets import Targets
@@ -61,6 +62,22 @@ def test_a_fit_improves_held_out_photos(photos):
     after = fit.evaluate(fit.holdout)
     assert after.mean("psnr") > before.mean("psnr") + 1
     assert after.mean("iou") > 0.95
+
+
+def test_similarity_does_not_count_what_photos_ignore(photos):
+    fit = prepared(photos, ssim_weight=0.1)
+    targets = fit._current_targets()
+    weight = torch.ones_like(targets.mask)
+    weight[:, :, : weight.shape[2] // 2] = 0
+    rgba = torch.rand(*targets.mask.shape, 4, generator=torch.Generator().manual_seed(0))
+    changed = torch.where(weight[..., None] > 0, rgba, 1 - rgba)
+    stops, background = torch.zeros(len(targets), 3), torch.zeros(3)
+    one, other = (
+        float(_ssim_term(picture, replace(targets, weight=weight), stops, background))
+        for picture in (rgba, changed)
+    )
+    assert one == other
+    assert one != float(_ssim_term(rgba, targets, stops, background))
 
 
 def test_the_result_is_closed_and_carries_what_was_fitted(photos):

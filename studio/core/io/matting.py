@@ -25,7 +25,9 @@ _MIN_COVERAGE = 0.1
 """Below it the mixed colour is mostly noise, and the object's colour is that of its core."""
 
 
-def unmix(image: np.ndarray, mask: np.ndarray, background: Background) -> tuple[np.ndarray, np.ndarray]:
+def unmix(
+    image: np.ndarray, mask: np.ndarray, background: Background, unknown: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """([H, W, 3] linear straight colour, [H, W] coverage) of the object, float32.
 
     Where object and background are hardly told apart the mask stays as it is, as it does deeper
@@ -35,10 +37,12 @@ def unmix(image: np.ndarray, mask: np.ndarray, background: Background) -> tuple[
         image: [H, W, 3] linear.
         mask: [H, W] the object, a little too large rather than too small; cut at one half.
         background: of the photo.
+        unknown: [H, W] bool outside the mask, where the object may go on in shade: no background is
+            mixed into its border there. Its coverage is 0.
     Reference:
         Porter and Duff 1984, "Compositing Digital Images", for the mixture.
     """
-    inside = mask > 0.5
+    inside = mask > 0.5 if unknown is None else (mask > 0.5) | unknown
     if not inside.any() or inside.all():
         return image, mask
     reach = _REACH * max(mask.shape) / WORK_SIZE
@@ -47,6 +51,8 @@ def unmix(image: np.ndarray, mask: np.ndarray, background: Background) -> tuple[
     color[rows, columns], coverage[rows, columns] = _unmixed(
         image[rows, columns], inside[rows, columns], background, reach
     )
+    if unknown is not None:
+        coverage[unknown] = 0
     return color, coverage
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 from skimage.draw import polygon
 
-from studio.core.io.consensus import drop_false_parts, fill_false_holes
+from studio.core.io.consensus import drop_false_parts, fill_false_holes, left_out_in_shade
 from studio.core.io.frames import FrameSet
 from studio.core.io.masks import distance_to, extract, faint_outline, find_background
 from studio.core.io.matting import unmix
@@ -78,15 +78,26 @@ def mask_plain_background(
     if notes is not None:
         return ["the object's colour is near that of the plain background: masks are not from that", *notes]
 
-    def mix(photo: Photo) -> None:
-        assert photo.mask is not None
-        photo.image, photo.mask = unmix(photo.image, photo.mask, background)
+    silent = left_out_in_shade(found, distances, background.threshold, cameras, *around)
 
-    run(mix, photos)
+    def mix(item: tuple[Photo, np.ndarray]) -> None:
+        photo, unknown = item
+        assert photo.mask is not None
+        if not unknown.any():
+            photo.image, photo.mask = unmix(photo.image, photo.mask, background)
+            return
+        doubtful = (resized_mask(unknown, *photo.image.shape[:2]) > 0.5) & (photo.mask <= 0.5)
+        photo.image, photo.mask = unmix(photo.image, photo.mask, background, doubtful)
+        photo.ignore = doubtful if photo.ignore is None else photo.ignore | doubtful
+
+    run(mix, list(zip(photos, silent, strict=True)))
     shown = ", ".join(f"{v:.2f}" for v in background.color)
     notes = [f"masks from the plain background, sRGB ({shown}), threshold {background.threshold:.2f}"]
     if corners is not None:
         notes.append("masks cropped to the object's box from the README")
+    shaded = sum(bool(unknown.any()) for unknown in silent)
+    if shaded:
+        notes.append(f"{shaded} masks leave out in shade what others show: those pixels say nothing")
     return notes + warning + _empty(photos, found)
 
 

@@ -281,8 +281,11 @@ class FieldVariables(Variables):
             clip = clip_positions(self.to_world(box_vertices), targets.cameras)
             ndc = clip[..., :2] / clip[..., 3:].clamp_min(1e-6)
             seen = (clip[..., 3] > 0) & (ndc.abs() <= 1).all(dim=2)
+            known = targets.mask
+            if targets.weight is not None:
+                known = torch.where(targets.weight > 0, known, 1.0)  # there nothing is seen to be empty
             mask = torch.nn.functional.grid_sample(
-                targets.mask[:, None], ndc[:, None], align_corners=False, padding_mode="border"
+                known[:, None], ndc[:, None], align_corners=False, padding_mode="border"
             )[:, 0, 0]
             # Well away from the silhouette, which has a gradient of its own; one photo is enough.
             empty = (seen * (1 - _CLEAR * mask).clamp_min(0)).amax(dim=0)

@@ -155,8 +155,12 @@ def _ssim_term(rgba: Tensor, target: Targets, stops: Tensor, background: Tensor)
     grey = 0.2140  # linear of 0.5 in sRGB
     gain = torch.exp2(stops)[:, None, None]
     render = (rgba[..., :3] - background * (1 - alpha)) * gain + grey * (1 - alpha)
-    photo = target.color
+    render, photo, inside = linear_to_srgb(render).clamp(0, 1), target.color, target.mask
     if target.mask is not None:
         coverage = target.mask[..., None]
         photo = photo * coverage + 0.5 * (1 - coverage)
-    return 1 - ssim(linear_to_srgb(render).clamp(0, 1), photo, target.mask)
+    if target.weight is not None:
+        says = target.weight[..., None] > 0
+        render, photo = torch.where(says, render, 0.5), torch.where(says, photo, 0.5)
+        inside = target.weight if inside is None else inside * target.weight
+    return 1 - ssim(render, photo, inside)
