@@ -12,6 +12,7 @@ from torch import Tensor
 from studio.core import device as device_module
 from studio.core.errors import InputError
 from studio.core.kernels import direct, launcher, warp_modules
+from studio.core.kernels.inputs import balanced
 from studio.core.ops import Topology, antialias, interpolate, rasterize, rasterize_interpolate, texture
 from tests import ops_reference as reference
 
@@ -91,7 +92,7 @@ def test_bands_share_the_columns_that_are_work(threads, busy: slice) -> None:
     inputs = [launcher.BEGIN, launcher.Scatter(out)]
     launcher.launch(count_into, 300, inputs, CPU, spans=spans)
     assert out.tolist() == [101.0] * 3
-    parts = launcher._balanced(launcher.bands(CPU, 300), spans)
+    parts = balanced(launcher.bands(CPU, 300), spans)
     assert [band.begin for band in parts] == [0, *(band.end for band in parts[:-1])]
     work = (spans[:, 1] - spans[:, 0] + 1).tolist()
     shares = [sum(work[band.begin : band.end]) for band in parts]

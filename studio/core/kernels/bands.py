@@ -7,6 +7,9 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+from studio.core.kernels.crew import Crew
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,13 @@ class BandPool:
 
     Attributes:
         least_work: nanoseconds of work for which another band pays.
+        crew: as many threads more, for what needs no Python; made by the launcher, False if it cannot.
     """
 
     def __init__(self, threads: int, least_work: float = LEAST_WORK) -> None:
         self.threads = max(1, threads)
         self.least_work = least_work
+        self.crew: Crew | Literal[False] | None = None
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._local = threading.local()
         self._workers = [
@@ -127,6 +132,8 @@ class BandPool:
 
     def close(self) -> None:
         """End the workers."""
+        if self.crew:
+            self.crew.close()
         for _ in self._workers:
             self._tasks.put(None)
         for worker in self._workers:

@@ -76,6 +76,7 @@ class Entry:
         self._arguments = _arguments_struct(self._formats)
         self._dims = int(kernel.adj.kernel_dim)
         self._bounds = struct.Struct(f"@{self._dims}INN")
+        self._offsets: dict[int, int] = {}
 
     def array(self, number: int, tensor: Tensor) -> bytes:
         """The array_t of a tensor for argument `number`.
@@ -124,15 +125,21 @@ class Entry:
 
     def offset(self, number: int) -> int:
         """Where among the bytes of `pack` argument `number` is."""
-        return _arguments_struct([*self._formats[:number], "0" + self._formats[number]]).size
+        if number not in self._offsets:
+            before = [*self._formats[:number], "0" + self._formats[number]]
+            self._offsets[number] = _arguments_struct(before).size
+        return self._offsets[number]
 
-    def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
-        """Run over `dim`; values are what `pack` takes."""
+    def bounds(self, dim: Sequence[int]) -> bytes:
+        """What a kernel is told of `dim`."""
         total = 1
         for extent in dim:
             total *= extent
-        shape = (*dim, *(1,) * (self._dims - len(dim)))
-        self._call(self._bounds.pack(*shape, total, 1), self.pack(values))
+        return self._bounds.pack(*dim, *(1,) * (self._dims - len(dim)), total, 1)
+
+    def __call__(self, dim: Sequence[int], values: Sequence[Any]) -> None:
+        """Run over `dim`; values are what `pack` takes."""
+        self._call(self.bounds(dim), self.pack(values))
 
 
 def _ends(shape: Sequence[int], inner: tuple[int, ...]) -> bool:

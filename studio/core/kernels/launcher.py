@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import warp as wp
 from torch import Tensor
@@ -24,37 +22,14 @@ from studio.core.kernels import copying, direct
 from studio.core.kernels.bands import LEAST_WORK
 from studio.core.kernels.bands import Band as Band
 from studio.core.kernels.bands import BandPool as BandPool
+from studio.core.kernels.crew import MOST_ZEROS, Crew, Part, serve, share
+from studio.core.kernels.inputs import BEGIN as BEGIN
+from studio.core.kernels.inputs import END as END
+from studio.core.kernels.inputs import Edge, balanced, needs_copies, of_all, private, sum_up
+from studio.core.kernels.inputs import Scatter as Scatter
+from studio.core.kernels.inputs import Sliced as Sliced
 
-
-class _Edge:
-    """Stands in an input list for the first item of the band, or the one after its last."""
-
-
-BEGIN, END = _Edge(), _Edge()
-
-
-@dataclass(frozen=True, eq=False)
-class Sliced:
-    """A tensor of which each band sees only its part of the leading dimension."""
-
-    tensor: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Scatter:
-    """A tensor that a kernel adds into, anywhere.
-
-    Attributes:
-        tensor: what is added to; other bands than the first get a zeroed copy, added at the end.
-        unit: if positive, `unit` consecutive items of the leading dimension all write into one
-            and the same slice of the tensor, and no other item does. No copies are made when
-            the bands end on multiples of it.
-    """
-
-    tensor: Tensor
-    unit: int = 0
-
-
+_CPU = torch.device("cpu")
 _pool: BandPool | None = None
 _pool_lock = threading.Lock()
 _load_lock = threading.Lock()
@@ -193,6 +168,20 @@ def worth(nanoseconds: float) -> int:
     return pool().threads if least <= 0 else 1 + int(nanoseconds / least)
 
 
+def crew() -> Crew | None:
+    """Those of the pool who share launches without Python; None if there are none."""
+    current = pool()
+    if current.crew is None and current.threads > 1:
+        entries = _entry(serve, _CPU), _entry(share, _CPU)
+        with _pool_lock:
+            if current.crew is None:
+                try:
+                    current.crew = None not in entries and Crew(current.threads - 1, entries)
+                except OSError:
+                    current.crew = False
+    return current.crew or None
+
+
 def copied(tensor: Tensor) -> Tensor:
     """A copy of a contiguous float32 tensor; a large one is made in bands."""
     size = tensor.numel() * tensor.element_size()
@@ -214,19 +203,19 @@ def arguments(kernel: Any, inputs: Sequence[Any], device: torch.device) -> list[
     return [_argument(kernel, entry, i, value) for i, value in enumerate(inputs)]
 
 
-def pack(kernel: Any, inputs: Sequence[Any]) -> tuple[direct.Entry, bytes] | None:
-    """The direct way into a kernel on CPU and its packed arguments, if there is one; see `direct`."""
-    entry = _entry(kernel, torch.device("cpu"))
-    return None if entry is None else (entry, entry.pack(inputs))
+def entry(kernel: Any) -> direct.Entry | None:
+    """The direct way into a kernel on CPU, if there is one."""
+    found: direct.Entry | None = _entry(kernel, _CPU)
+    return found
 
 
 def launch_in_band(
     kernel: Any, dim: int | tuple[int, ...], inputs: Sequence[Any], device: torch.device
 ) -> None:
     """One plain launch inside a band; `inputs` from `arguments`, or as they are for a single one."""
-    entry = _entry(kernel, device)
-    if entry is not None:
-        entry((dim,) if isinstance(dim, int) else dim, inputs)
+    own = _entry(kernel, device)
+    if own is not None:
+        own((dim,) if isinstance(dim, int) else dim, inputs)
         return
     wp.launch(
         kernel,
@@ -248,7 +237,7 @@ class _Job:
         if adjoint:
             self.entry = None
         self._ready = [
-            None if isinstance(v, (Sliced, Scatter, _Edge)) else _argument(kernel, self.entry, i, v)
+            None if isinstance(v, (Sliced, Scatter, Edge)) else _argument(kernel, self.entry, i, v)
             for i, v in enumerate(inputs)
         ]
 
@@ -284,46 +273,6 @@ class _Job:
         )
 
 
-def _of_all(inputs: Sequence[Any], length: int) -> list[Any]:
-    """The inputs as one band of everything sees them."""
-    out = list(inputs)
-    for number, value in enumerate(inputs):
-        kind = type(value)
-        if kind is _Edge:
-            out[number] = 0 if value is BEGIN else length
-        elif kind is Scatter or kind is Sliced:
-            out[number] = value.tensor
-    return out
-
-
-def _needs_copies(value: Any, parts: Sequence[Band]) -> bool:
-    """Whether several of the bands may write into the same part of it."""
-    if not isinstance(value, Scatter) or len(parts) == 1:
-        return False
-    return not value.unit or any(band.end % value.unit for band in parts)
-
-
-def _balanced(parts: Sequence[Band], spans: Tensor) -> Sequence[Band]:
-    """As many bands, with about the same number of columns each."""
-    columns = spans.numpy()
-    done = np.cumsum(columns[:, 1] - columns[:, 0] + 1, dtype=np.int64)
-    shares = done[-1] * np.arange(1, len(parts)) // len(parts)
-    ends = [0, *np.searchsorted(done, shares).tolist(), len(columns)]
-    return [Band(i, len(parts), ends[i], ends[i + 1]) for i in range(len(parts))]
-
-
-def _private(values: Sequence[Any], parts: Sequence[Band]) -> list[dict[int, Tensor]]:
-    """Per band, the copies of what is scattered into (empty for the first)."""
-    copies: list[dict[int, Tensor]] = [{} for _ in parts]
-    for value in values:
-        if not _needs_copies(value, parts):
-            continue
-        for band in parts[1:]:
-            if id(value) not in copies[band.index]:
-                copies[band.index][id(value)] = torch.empty_like(value.tensor)
-    return copies
-
-
 def launch(
     kernel: Any,
     dim: int | tuple[int, ...],
@@ -357,14 +306,14 @@ def launch(
     parts = bands(device, shape[0], limit)
     if len(parts) == 1 and adjoint is None:
         dims = (1, *shape[1:]) if walks else shape
-        launch_in_band(kernel, dims, _of_all(inputs, shape[0]), device)
+        launch_in_band(kernel, dims, of_all(inputs, shape[0]), device)
         return
     every = [*inputs, *(adjoint or ())]
-    if spans is not None and len(spans) == shape[0] and any(_needs_copies(value, parts) for value in every):
-        parts = _balanced(parts, spans)
+    if spans is not None and len(spans) == shape[0] and any(needs_copies(value, parts) for value in every):
+        parts = balanced(parts, spans)
     job = _Job(kernel, inputs, device, adjoint is not None)
     pull = None if adjoint is None else _Job(kernel, adjoint, device, True)
-    copies = _private(every, parts)
+    copies = private(every, parts)
 
     def body(band: Band) -> None:
         own = copies[band.index]
@@ -375,14 +324,22 @@ def launch(
 
     if len(parts) == 1:
         body(parts[0])
-    else:
+    elif pull is not None or not _shared(job, parts, copies, shape[1:], walks):
         pool().run(parts, body)
-    _sum_up(copies, every)
+    sum_up(copies, every)
 
 
-def _sum_up(copies: Sequence[dict[int, Tensor]], values: Sequence[Any]) -> None:
-    """Add the bands' copies to the tensors they stand for."""
-    targets = {id(value): value for value in values if isinstance(value, Scatter)}
-    for own in copies:
-        for key, copy in own.items():
-            targets[key].tensor.add_(copy)
+def _shared(
+    job: _Job, parts: Sequence[Band], copies: Sequence[dict[int, Tensor]], rest: tuple[int, ...], walks: bool
+) -> bool:
+    """Whether the crew has done it."""
+    own = crew()
+    if own is None or job.entry is None or len(copies[-1]) > MOST_ZEROS:
+        return False
+    launches = []
+    for band in parts:
+        mine = copies[band.index]
+        zeros = [(copy.data_ptr(), copy.nbytes) for copy in mine.values()]
+        dims = (1 if walks else band.end - band.begin, *rest)
+        launches.append(Part(job.entry, dims, job.values(band, mine), zeros))
+    return own.parts(launches)

@@ -255,11 +255,8 @@ def _cover_in_bands(job: _Job, cull: bool, then: Sequence[strips.Launch]) -> Non
     tiles = torch.empty(bands, 2, tiles_each, dtype=torch.int32)
     inputs = [0, 0, 0, *job.scene, packed, records, order, job.passed, job.keys, job.spans, tiles]
     drawing = launcher.arguments(cover.cover, inputs, device)
-
-    def launches(band: int) -> list[strips.Launch]:
-        return [strips.Launch(cover.cover, [band, *drawing[1:]], device, rows_at=1, walks=True), *then]
-
-    strips.run(rows, strip, bands, launches)
+    covering = strips.Launch(cover.cover, drawing, device, rows_at=1, walks=True, hand_at=0)
+    strips.run(rows, strip, bands, [covering, *then])
 
 
 def _cover_in_pieces(job: _Job, cull: bool) -> None:
