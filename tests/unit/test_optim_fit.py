@@ -65,8 +65,7 @@ def test_a_fit_improves_held_out_photos(photos):
 
 
 def test_similarity_does_not_count_what_photos_ignore(photos):
-    fit = prepared(photos, ssim_weight=0.1)
-    targets = fit._current_targets()
+    targets = Targets.build(photos.photos, 48)
     weight = torch.ones_like(targets.mask)
     weight[:, :, : weight.shape[2] // 2] = 0
     rgba = torch.rand(*targets.mask.shape, 4, generator=torch.Generator().manual_seed(0))
