@@ -22,10 +22,10 @@ STEPS = 40
 
 
 def of_two_sizes() -> PhotoSet:
-    """Every other photo has fewer pixels."""
+    """Two of three photos have fewer pixels."""
     photos = photograph(coloured_ball(), 6)
     small = photograph(coloured_ball(), 6, 24).photos
-    return replace(photos, photos=[small[n] if n % 2 else p for n, p in enumerate(photos.photos)])
+    return replace(photos, photos=[small[n] if n % 3 else p for n, p in enumerate(photos.photos)])
 
 
 def fitted(device: str, graphs: bool, photos: PhotoSet | None = None, **settings) -> tuple[Fit, list[float]]:

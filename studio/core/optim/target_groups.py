@@ -39,7 +39,7 @@ class Part:
 
 
 class TargetGroups:
-    """All training photos, each about as large as it is, but not larger than a stage's resolution.
+    """All training photos, large ones about as large as they are, but not larger than a stage's resolution.
 
     Photos of about one size lie in one group; most sets are one group. A step takes photos of all groups:
     they are rendered group by group, and their losses are added up, so that every photo counts as in one
@@ -117,6 +117,8 @@ def _alike(photos: list[Photo], resolution: int) -> list[list[int]]:
     """Numbers of the photos of each group, in their order; largest photos first."""
     shapes = [photo.image.shape for photo in photos]
     longest = [max(fitted_size(shape[0], shape[1], resolution)) for shape in shapes]
+    middle = sorted(longest)[len(longest) // 2]
+    longest = [max(long, middle) for long in longest]  # a few small ones are enlarged: that fits better
     groups: list[list[int]] = []
     left = list(range(len(photos)))
     while left:
