@@ -117,11 +117,11 @@ def drop_false_parts(
         if not mask.any():
             continue
         others = shown(points, camera, step)
-        faint = distance < _faint(mask, distance, threshold)
-        labels, count = ndimage.label(opened(mask & ~others & faint))
-        outside = ndimage.distance_transform_edt(~others)
-        deepest = np.asarray(ndimage.maximum(outside, labels, np.arange(1, count + 1)))
-        apart = np.flatnonzero(deepest >= _APART * max(mask.shape) / WORK_SIZE) + 1
+        faint = opened(mask & ~others & (distance < _faint(mask, distance, threshold)))
+        if not faint.any():
+            continue
+        labels, _ = ndimage.label(faint)
+        apart = np.unique(labels[faint & _apart(others, _APART)])
         if len(apart):
             mask &= ~np.isin(labels, apart)
             mask[:] = without_crumbs(mask)
@@ -149,18 +149,17 @@ def left_out_in_shade(
     out = [np.zeros_like(mask) for mask in masks]
     if len(masks) < 2 * _WITNESSES:
         return out
-    points = _grid(center, radius, _FINE_VOXELS)
-    points = _with_few_misses(points[np.linalg.norm(points - center, axis=1) < radius], masks, cameras)
-    step = 2 * radius / (_FINE_VOXELS - 1)
+    points, step = agreed_points(masks, cameras, center, radius, _IN_SHADE, _FINE_VOXELS)
     looked = [_looked_up(mask, camera, points) for mask, camera in zip(masks, cameras, strict=True)]
     missed = np.stack([inside & ~hit for hit, inside in looked])
     outside = missed.any(axis=0)
     hull, points, missed = points[~outside], points[outside], missed[:, outside]
     witnesses = np.zeros(len(points), np.int32)
     for mask, distance, camera in zip(masks, distances, cameras, strict=True):
-        bright = mask & (distance > _faint(mask, distance, threshold))
-        unexplained = bright & _apart(shown(hull, camera, step), _UNEXPLAINED)
-        witnesses += _looked_up(opened(unexplained), camera, points)[0]
+        others = shown(hull, camera, step)
+        bright = mask & ~others & (distance > _faint(mask, distance, threshold))
+        if bright.any():
+            witnesses += _looked_up(opened(bright & _apart(others, _UNEXPLAINED)), camera, points)[0]
     found = np.flatnonzero(witnesses >= _WITNESSES)
     for chosen in _bodies(points[found], step):
         part, misses = points[found[chosen]], missed[:, found[chosen]]
@@ -191,13 +190,15 @@ def agreed_points(
     """
     points = _grid(center, radius, voxels)
     points = points[np.linalg.norm(points - center, axis=1) < radius]
-    missed, seen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
+    missed, unseen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
     for mask, camera in zip(masks, cameras, strict=True):
         hit, inside = _looked_up(mask, camera, points)
-        seen += inside
         missed += inside & ~hit
-    keep = (missed <= misses * seen) & (seen >= least_seen * len(masks))
-    return points[keep], 2 * radius / (voxels - 1)
+        unseen += ~inside
+        seen = len(masks) - unseen  # at most: what fails already is not looked up again
+        keep = (missed <= misses * seen) & (seen >= least_seen * len(masks))
+        points, missed, unseen = points[keep], missed[keep], unseen[keep]
+    return points, 2 * radius / (voxels - 1)
 
 
 def shares_covered(
@@ -294,7 +295,10 @@ def _apart(shape: np.ndarray, pixels: float) -> np.ndarray:
     if not shape.any():
         return np.ones_like(shape)
     least = max(1.0, pixels * max(shape.shape) / WORK_SIZE)
-    return np.asarray(ndimage.distance_transform_edt(~shape) > least)
+    import cv2
+
+    distance = cv2.distanceTransform((~shape).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance > least)
 
 
 def _bodies(points: np.ndarray, step: float) -> list[np.ndarray]:
@@ -308,18 +312,6 @@ def _bodies(points: np.ndarray, step: float) -> list[np.ndarray]:
     own = labels[tuple(cell.T)]
     parts = [np.flatnonzero(own == label) for label in range(1, count + 1)]
     return [part for part in parts if len(part) >= _BODY]
-
-
-def _with_few_misses(points: np.ndarray, masks: list[np.ndarray], cameras: list[Camera]) -> np.ndarray:
-    """Those of [P, 3] points that half of the photos show, and at most `_IN_SHADE` of these leave out."""
-    missed, unseen = np.zeros(len(points), np.int32), np.zeros(len(points), np.int32)
-    for mask, camera in zip(masks, cameras, strict=True):
-        hit, inside = _looked_up(mask, camera, points)
-        missed += inside & ~hit
-        unseen += ~inside
-        keep = (missed <= _IN_SHADE * (len(masks) - unseen)) & (unseen <= 0.5 * len(masks))
-        points, missed, unseen = points[keep], missed[keep], unseen[keep]
-    return points
 
 
 def _pixels(camera: Camera, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
