@@ -37,7 +37,7 @@ _HUES = 0.08
 """Spread of the photos' hues from which on an object is full of marks: they say where fine triangles
 belong, and one paint for all would mislead the light. Stone, plaster: .03 to .05; coloured bricks: .17."""
 
-_PAINTED = 1 / 3
+_PAINTED = 1 / 5
 """Share of their steps that textures take which begin as the vertices of such an object were."""
 
 _WIDER, _WIDEST = 2, 8192
