@@ -118,7 +118,7 @@ def test_many_paints_go_into_textures_as_they_are(photos, tmp_path):
     fit.prepare()
     found = {name: fit.settings[name] for name in given}
     textures = {"warm_up": 0, "texture_size": 128, "texture_faces": 600}
-    assert found == given | {"steps": 14, "texture_steps": 3} | textures
+    assert found == given | {"steps": 13, "texture_steps": 2} | textures
     save_checkpoint(tmp_path / "state.safetensors", state_of(fit))
     for before in (
         FitSettings(AUTO | given | {"start": "auto"}),
