@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -70,6 +72,16 @@ def test_photos_of_several_sizes_are_recorded_each() -> None:
     assert np.mean(losses[-8:]) == pytest.approx(np.mean(expected[-8:]), rel=0.15)
 
 
+@contextlib.contextmanager
+def waiting_fails() -> Iterator[None]:
+    """Here torch raises where the host waits for the GPU."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 @pytest.mark.parametrize("rasterizer", ["antialias", "softras", "nmr"])
 def test_a_step_waits_for_nothing(rasterizer: str) -> None:
     """As tests/unit/test_cuda_step.py, where torch itself watches."""
@@ -80,13 +92,10 @@ def test_a_step_waits_for_nothing(rasterizer: str) -> None:
     fit.prepare()
     for _ in range(3):
         fit.step()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waiting_fails():
         for _ in range(5):
             fit._try_step()
             fit.steps_done += 1
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -99,14 +108,11 @@ def test_a_step_of_radiance_waits_for_nothing(kind: str) -> None:
     fit.prepare()
     for _ in range(3):
         fit.step()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with waiting_fails():
         for _ in range(5):
             fit.step()
         fit.snapshot_ready()
         fit.step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
     torch.cuda.synchronize()
     assert fit.snapshot_ready()
     late = fit.snapshot(live=True)
